@@ -1,0 +1,1 @@
+"""Model families: everything that knows torch at prediction time."""

@@ -1,0 +1,85 @@
+"""Small layers that several model families share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LayerNorm2d(nn.Module):
+    """Layer normalisation over the channels of a (B, C, H, W) tensor.
+
+    Parameters
+    ----------
+    num_channels : int
+        Number of channels C.
+    eps : float
+        Added to the variance.
+    """
+
+    def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x`, (B, C, H, W), over its second axis."""
+        normed = F.layer_norm(
+            x.permute(0, 2, 3, 1), (x.shape[1],), self.weight, self.bias, self.eps
+        )
+        return normed.permute(0, 3, 1, 2)
+
+
+class MLPBlock(nn.Module):
+    """Two linear layers with an activation between, as in a transformer block.
+
+    Parameters
+    ----------
+    embedding_dim, mlp_dim : int
+        Outer and inner width.
+    act : type of nn.Module
+        The activation's class.
+    """
+
+    def __init__(
+        self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = nn.GELU
+    ) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(embedding_dim, mlp_dim)
+        self.lin2 = nn.Linear(mlp_dim, embedding_dim)
+        self.act = act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., embedding_dim) to the same shape."""
+        out: Tensor = self.lin2(self.act(self.lin1(x)))
+        return out
+
+
+class MLP(nn.Module):
+    """A stack of linear layers with ReLU between them (SAM's heads).
+
+    Parameters
+    ----------
+    input_dim, hidden_dim, output_dim : int
+        Widths.
+    num_layers : int
+        Number of linear layers, at least 1.
+    """
+
+    def __init__(
+        self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int
+    ) -> None:
+        super().__init__()
+        widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., input_dim) to (..., output_dim)."""
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        out: Tensor = self.layers[-1](x)
+        return out

@@ -1,0 +1,161 @@
+"""The contract that every model family meets, and the published SAM built from its three parts."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .mask_decoder import MaskDecoder
+from .prompt_encoder import PromptEncoder
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class PromptableModel(Protocol):
+    """What a predictor needs of a model; arrays in, arrays out.
+
+    Attributes
+    ----------
+    name : str
+    device : str
+    image_size : int
+        Length that the longer side of a plane is resized to.
+    largest_scale : float
+        A plane is never magnified by more than this.
+    mask_threshold : float
+        Logits above it are object.
+    half_pixel : bool
+        Whether coordinates reach the input by their pixels' centres (see `transforms`).
+    """
+
+    name: str
+    device: str
+    image_size: int
+    largest_scale: float
+    mask_threshold: float
+    half_pixel: bool
+
+    def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size (h, w) of the frame that the low-resolution logits cover."""
+
+    def encode(self, rgb: NDArray[np.uint8]) -> Any:
+        """Return the features of a resized plane (h, w, 3)."""
+
+    def decode(
+        self,
+        features: Any,
+        coords: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        boxes: NDArray[np.float32] | None,
+        mask_input: NDArray[np.float32] | None,
+        multimask_output: bool,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Answer P prompts of one form on one plane.
+
+        Parameters
+        ----------
+        features : object
+            What `encode` returned.
+        coords : (P, N, 2) float32, (x, y) in pixels of the input
+        labels : (P, N) int64
+        boxes : (P, 4) float32 or None, xyxy in pixels of the input
+        mask_input : (P, h, w) float32 or None
+        multimask_output : bool
+            Three masks for an ambiguous prompt, or one.
+
+        Returns
+        -------
+        low_res_logits : (P, C, h, w) float32, over the padded frame
+        iou_predictions : (P, C) float32
+        """
+
+
+class Sam(nn.Module):
+    """Image encoder, prompt encoder and mask decoder under their published names.
+
+    Parameters
+    ----------
+    image_encoder : nn.Module
+        Maps (1, 3, S, S) to (1, C, S/16, S/16).
+    prompt_encoder : PromptEncoder
+    mask_decoder : MaskDecoder
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self, image_encoder: nn.Module, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        shape = (-1, 1, 1)
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(shape), False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(shape), False)
+
+
+class SamModel:
+    """Runs a `Sam` behind the contract.
+
+    Parameters
+    ----------
+    sam : Sam
+    name : str
+    device : str
+    """
+
+    largest_scale = float("inf")
+    mask_threshold = 0.0
+    half_pixel = False
+
+    def __init__(self, sam: Sam, name: str, device: str = "cpu") -> None:
+        self.sam = sam.eval().to(device)
+        self.name = name
+        self.device = device
+        self.image_size = sam.prompt_encoder.input_image_size[0]
+
+    def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
+        """Return the square that every input is padded to."""
+        return self.image_size, self.image_size
+
+    @torch.inference_mode()
+    def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Return the embedding (1, C, S/16, S/16) of a resized plane (h, w, 3)."""
+        h, w = rgb.shape[:2]
+        pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float()
+        pixels = (pixels - self.sam.pixel_mean) / self.sam.pixel_std
+        size = self.image_size
+        padded = nn.functional.pad(pixels, (0, size - w, 0, size - h))
+        embedding: Tensor = self.sam.image_encoder(padded[None])
+        return embedding
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        features: Tensor,
+        coords: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        boxes: NDArray[np.float32] | None,
+        mask_input: NDArray[np.float32] | None,
+        multimask_output: bool,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Answer P prompts; see `PromptableModel.decode`."""
+        device = self.device
+        sparse, dense = self.sam.prompt_encoder(
+            torch.from_numpy(coords).to(device),
+            torch.from_numpy(labels).to(device),
+            None if boxes is None else torch.from_numpy(boxes).to(device),
+            None if mask_input is None else torch.from_numpy(mask_input).to(device)[:, None],
+        )
+        logits, iou = self.sam.mask_decoder(
+            features, self.sam.prompt_encoder.get_dense_pe(), sparse, dense
+        )
+        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        return logits[:, chosen].float().cpu().numpy(), iou[:, chosen].float().cpu().numpy()

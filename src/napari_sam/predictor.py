@@ -1,0 +1,217 @@
+"""Encode a plane once, then answer prompts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .transforms import bilinear_matrix, resize, scale_box, scale_points, scaled_size, to_rgb8
+from .types import ImageEmbedding, Prediction, Prompts
+
+if TYPE_CHECKING:
+    from .models.sam import PromptableModel
+
+BATCH = 32
+"""Prompts that are decoded together."""
+
+
+@dataclass(frozen=True)
+class Upsampler:
+    """Low-resolution logits to logits in pixels of the plane, as two matrix products.
+
+    The published SAM magnifies to the padded input, cuts the padding off and resizes to the
+    plane, each time bilinearly; along one axis all that is one matrix.
+
+    Attributes
+    ----------
+    rows : (H, h) float32
+    columns : (W, w) float32
+    """
+
+    rows: NDArray[np.float32]
+    columns: NDArray[np.float32]
+
+    @classmethod
+    def between(
+        cls,
+        low_res: tuple[int, int],
+        padded: tuple[int, int],
+        input_size: tuple[int, int],
+        original: tuple[int, int],
+    ) -> Upsampler:
+        """Make the matrices from the sizes (rows, columns) of each stage."""
+        matrices = [
+            bilinear_matrix(inner, full) @ bilinear_matrix(low, pad)[:inner]
+            for low, pad, inner, full in zip(low_res, padded, input_size, original, strict=True)
+        ]
+        return cls(*matrices)
+
+    def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map (..., h, w) to (..., H, W)."""
+        return np.asarray(self.rows @ logits @ self.columns.T, np.float32)
+
+    def within(
+        self, logits: NDArray[np.float32], threshold: float
+    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+        """Up-sample only the part of a plane where logits can exceed a threshold.
+
+        Parameters
+        ----------
+        logits : (h, w) float32
+        threshold : float
+
+        Returns
+        -------
+        part : (slice, slice), rows and columns of the plane; empty if nothing exceeds it
+        logits : float32, of that part
+        """
+        above = logits > threshold
+        spans = []
+        for axis, matrix in ((1, self.rows), (0, self.columns)):
+            reach = np.flatnonzero((matrix > 0) @ above.any(axis=axis).astype(np.float32))
+            spans.append(slice(reach[0], reach[-1] + 1) if len(reach) else slice(0, 0))
+        rows, columns = spans
+        return (rows, columns), self.rows[rows] @ logits @ self.columns[columns].T
+
+
+class SamPredictor:
+    """Answers prompts with one model; holds no image.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        What `load_model` returns.
+    """
+
+    def __init__(self, model: PromptableModel) -> None:
+        self.model = model
+
+    def encode(
+        self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
+    ) -> ImageEmbedding:
+        """Run the image encoder on a plane.
+
+        Parameters
+        ----------
+        plane : (H, W) or (H, W, C) real
+        contrast_limits : (low, high) float, optional
+            Values shown black and white; see `transforms.to_rgb8`.
+
+        Returns
+        -------
+        ImageEmbedding
+
+        Raises
+        ------
+        ValueError
+            If the plane is empty or does not hold real numbers.
+        """
+        rgb = to_rgb8(plane, contrast_limits)
+        h, w = rgb.shape[:2]
+        size = scaled_size((h, w), self.model.image_size, self.model.largest_scale)
+        features = self.model.encode(resize(rgb, size))
+        return ImageEmbedding(features, (h, w), size, self.model.name)
+
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool = True
+    ) -> Prediction:
+        """Answer the prompts of one object.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            Made by this model.
+        prompts : Prompts, in pixels of the plane
+        multimask_output : bool
+            Several masks with their scores, for an ambiguous prompt; or a single one.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ValueError
+            If there is no prompt, or the embedding is another model's.
+        """
+        return self.predict_many(embedding, [prompts], multimask_output)[0]
+
+    def predict_many(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        multimask_output: bool = True,
+    ) -> list[Prediction]:
+        """Answer the prompts of several objects, in batches; see `predict`."""
+        answers: list[Prediction | None] = [None] * len(prompts)
+        upsampler: Upsampler | None = None
+        for index, logits, scores in self.decode(embedding, prompts, multimask_output):
+            upsampler = upsampler or self.upsampler(embedding, logits.shape[-2:])
+            masks = upsampler(logits) > self.model.mask_threshold
+            answers[index] = Prediction(masks, scores, logits)
+        return [answer for answer in answers if answer is not None]
+
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        multimask_output: bool = True,
+    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield (index of the prompt, low-resolution logits (C, h, w), scores (C,)).
+
+        Prompts of one form are decoded together, so the order is not that of `prompts`.
+
+        Raises
+        ------
+        ValueError
+            If a prompt is empty, or the embedding is another model's.
+        """
+        if embedding.model != self.model.name:
+            raise ValueError(
+                f"this embedding was made by {embedding.model}, not by {self.model.name}"
+            )
+        forms: dict[tuple[int, bool, bool], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            if prompt.empty:
+                raise ValueError("give at least one point, a box or a mask")
+            form = (len(prompt.point_coords), prompt.box is None, prompt.mask_input is None)
+            forms.setdefault(form, []).append(index)
+        for indices in forms.values():
+            for start in range(0, len(indices), BATCH):
+                batch = indices[start : start + BATCH]
+                arrays = self._arrays(embedding, [prompts[i] for i in batch])
+                logits, scores = self.model.decode(embedding.features, *arrays, multimask_output)
+                yield from zip(batch, logits, scores, strict=True)
+
+    def upsampler(self, embedding: ImageEmbedding, low_res: Sequence[int]) -> Upsampler:
+        """Return what maps logits of size `low_res` (h, w) to the plane of an embedding."""
+        return Upsampler.between(
+            (low_res[0], low_res[1]),
+            self.model.padded_size(embedding.input_size),
+            embedding.input_size,
+            embedding.original_size,
+        )
+
+    def _arrays(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts]
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.int64],
+        NDArray[np.float32] | None,
+        NDArray[np.float32] | None,
+    ]:
+        frames = (embedding.original_size, embedding.input_size, self.model.half_pixel)
+        coords = np.stack([scale_points(p.point_coords, *frames) for p in prompts])
+        labels = np.stack([p.point_labels for p in prompts])
+        boxes = [scale_box(p.box, *frames) for p in prompts if p.box is not None]
+        masks = [p.mask_input for p in prompts if p.mask_input is not None]
+        return (
+            coords.astype(np.float32),
+            labels,
+            np.stack(boxes).astype(np.float32) if boxes else None,
+            np.stack(masks) if masks else None,
+        )

@@ -1,0 +1,1 @@
+"""Training of promptable models from label images."""

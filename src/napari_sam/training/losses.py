@@ -1,0 +1,64 @@
+"""The losses of the SAM paper: focal and dice on masks, squared error on the predicted IoU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mask_loss(logits: Tensor, truth: Tensor, focal_weight: float = 20.0) -> Tensor:
+    """Focal and dice loss of every mask (Kirillov et al., ICCV 2023, 20 : 1).
+
+    Parameters
+    ----------
+    logits : (P, M, h, w) float
+    truth : (P, h, w) float, 0..1
+    focal_weight : float
+        Weight of the focal loss; the dice loss has weight 1.
+
+    Returns
+    -------
+    (P, M) float
+    """
+    target = truth[:, None].expand_as(logits)
+    raw = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    chance = logits.sigmoid()
+    wrong = (chance - target).abs()
+    focal = (wrong * wrong * raw).mean(dim=(-2, -1))
+    overlap = (chance * target).sum(dim=(-2, -1))
+    total = chance.sum(dim=(-2, -1)) + target.sum(dim=(-2, -1))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return focal_weight * focal + dice
+
+
+@torch.no_grad()
+def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return the IoU of thresholded logits (P, M, h, w) with truth (P, h, w), as (P, M)."""
+    answer, target = logits > 0, (truth > 0.5)[:, None]
+    union = (answer | target).sum(dim=(-2, -1))
+    return (answer & target).sum(dim=(-2, -1)) / union.clamp(min=1)
+
+
+def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss of one round of prompting.
+
+    The first mask must answer every prompt; of the others only the best one learns.
+
+    Parameters
+    ----------
+    logits : (P, M, h, w) float, at the resolution of `truth`
+    iou : (P, M) float, predicted
+    truth : (P, h, w) float, 0..1
+
+    Returns
+    -------
+    loss : () float
+    best : (P,) int64, the mask with the highest predicted IoU
+    reached : (P, M) float, true IoU
+    """
+    masks = mask_loss(logits, truth)
+    reached = true_iou(logits, truth)
+    loss = masks[:, 0].mean() + masks[:, 1:].amin(dim=1).mean()
+    loss = loss + 2 * F.mse_loss(iou, reached)
+    return loss, iou.argmax(dim=1), reached
