@@ -41,7 +41,7 @@ def main() -> None:
     sources["synthetic"] = draw_many(rng, 2)
     weights = {"dsb2018": 16.0, "bbbc039": 4.0, "hippocampus_mri": 6.0, "sunnybrook_cmr": 6.0}
     others = [s for s in sources if s not in weights and s != "synthetic"]
-    weights |= {s: 4.0 for s in others}
+    weights |= dict.fromkeys(others, 4.0)
     total = sum(w for s, w in weights.items() if s in sources)
     weights["synthetic"] = total * params.synthetic / (1 - params.synthetic)
     trainer = Trainer(CropSampler(sources, rng, weights), params, args.device)

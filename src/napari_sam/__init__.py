@@ -27,7 +27,7 @@ _HOMES = {
 }
 _MODULES = ("evaluate", "io", "masks", "samples", "stack", "transforms")
 
-__all__ = [  # noqa: PLE0604 - sorted by hand, see _HOMES
+__all__ = [
     "AmgParams",
     "AutomaticMaskGenerator",
     "ImageEmbedding",

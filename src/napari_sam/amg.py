@@ -206,11 +206,11 @@ class AutomaticMaskGenerator:
             mask = fine > cut
             if not mask.any():
                 continue
-            inner = masks.box_of(mask).astype(int)
+            x0, y0, x1, y1 = (int(v) for v in masks.box_of(mask))
             x, y = columns.start + crop[0], rows.start + crop[1]
             yield Candidate(
-                box=(inner[0] + x, inner[1] + y, inner[2] + x, inner[3] + y),
-                packed=np.packbits(mask[inner[1] : inner[3] + 1, inner[0] : inner[2] + 1]),
+                box=(x0 + x, y0 + y, x1 + x, y1 + y),
+                packed=np.packbits(mask[y0 : y1 + 1, x0 : x1 + 1]),
                 iou=float(score),
                 stability=masks.stability_score(fine, cut, offset),
                 point=(float(point[0] + crop[0]), float(point[1] + crop[1])),
@@ -285,7 +285,9 @@ def as_annotations(
     """
     return [
         {
-            "segmentation": masks.to_rle(r.segmentation) if segmentation == "rle" else r.segmentation,
+            "segmentation": masks.to_rle(r.segmentation)
+            if segmentation == "rle"
+            else r.segmentation,
             "area": r.area,
             "bbox": list(r.bbox),
             "predicted_iou": r.predicted_iou,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,9 @@ def box_nms(
         high = np.minimum(boxes[first, 2:], boxes[rest, 2:])
         common = np.clip(high - low, 0, None).prod(axis=1)
         union = areas[first] + areas[rest] - common
-        overlap = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+        # outlines one pixel wide have no area; they are duplicates if they are equal
+        equal = (boxes[first] == boxes[rest]).all(axis=1).astype(np.float64)
+        overlap = np.divide(common, union, out=equal, where=union > 0)
         remaining = rest[overlap <= threshold]
     return np.array(kept, dtype=np.intp)
 
@@ -199,9 +201,7 @@ def to_labels(records: Sequence[MaskRecord], shape: tuple[int, int]) -> NDArray[
     return labels
 
 
-def _give_back(
-    labels: NDArray[np.int32], part: tuple[slice, slice], mask: Bools, own: int
-) -> None:
+def _give_back(labels: NDArray[np.int32], part: tuple[slice, slice], mask: Bools, own: int) -> None:
     """Paint a hidden mask again where it leaves every other object at least one pixel."""
     counts = np.bincount(labels.ravel())
     view = labels[part]
@@ -242,5 +242,3 @@ def boxes_touch_edge(
     near_crop = np.abs(boxes - np.array(crop)) <= tolerance
     near_image = np.abs(boxes - image) <= tolerance
     return np.asarray((near_crop & ~near_image).any(axis=1))
-
-

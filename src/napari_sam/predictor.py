@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Prompts that are decoded together."""
+LOW_RES_STRIDE = 4
+"""Pixels of the padded input that one low-resolution logit covers, in every family."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,11 @@ class Upsampler:
         spans = []
         for axis, matrix in ((1, self.rows), (0, self.columns)):
             reach = np.flatnonzero((matrix > 0) @ above.any(axis=axis).astype(np.float32))
-            spans.append(slice(reach[0], reach[-1] + 1) if len(reach) else slice(0, 0))
+            first, last = (int(reach[0]), int(reach[-1]) + 1) if len(reach) else (0, 0)
+            spans.append(slice(first, last))
         rows, columns = spans
-        return (rows, columns), self.rows[rows] @ logits @ self.columns[columns].T
+        fine = self.rows[rows] @ logits @ self.columns[columns].T
+        return (rows, columns), np.asarray(fine, np.float32)
 
 
 class SamPredictor:
@@ -209,6 +213,12 @@ class SamPredictor:
         labels = np.stack([p.point_labels for p in prompts])
         boxes = [scale_box(p.box, *frames) for p in prompts if p.box is not None]
         masks = [p.mask_input for p in prompts if p.mask_input is not None]
+        expected = tuple(
+            side // LOW_RES_STRIDE for side in self.model.padded_size(embedding.input_size)
+        )
+        for mask in masks:
+            if mask.shape != expected:
+                raise ValueError(f"mask_input must be {expected}, but is {mask.shape}")
         return (
             coords.astype(np.float32),
             labels,

@@ -120,6 +120,7 @@ class Session:
             return self._predict_in(request, window, size)
         if window is not None:  # the prompts left the window, the logits are of no use
             request = replace(whole_request, prompts=replace_mask(request.prompts))
+            whole_request = request
         embedding = self.embedding(whole_request)
         size = embedding.original_size
         check_inside(request.prompts, size)

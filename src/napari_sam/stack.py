@@ -137,9 +137,7 @@ def run(steps: Iterator[Plane | Progress]) -> NDArray[np.int32]:
     return volume
 
 
-def _pairs(
-    before: NDArray[np.int32], after: NDArray[np.int32], least: float
-) -> dict[int, int]:
+def _pairs(before: NDArray[np.int32], after: NDArray[np.int32], least: float) -> dict[int, int]:
     """Return, for each label of `after` that has one, its partner in `before`."""
     a, a_index = np.unique(before, return_inverse=True)
     b, b_index = np.unique(after, return_inverse=True)
@@ -151,9 +149,7 @@ def _pairs(
     overlap[:, b == 0] = 0
     rows, columns = linear_sum_assignment(-overlap)
     return {
-        int(b[c]): int(a[r])
-        for r, c in zip(rows, columns, strict=True)
-        if overlap[r, c] >= least
+        int(b[c]): int(a[r]) for r, c in zip(rows, columns, strict=True) if overlap[r, c] >= least
     }
 
 

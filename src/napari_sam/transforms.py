@@ -76,7 +76,7 @@ def _stretch(
     if low == high:
         return np.zeros(array.shape, np.uint8)
     unit = (np.clip(values, low, high) - low) / (high - low)
-    return np.rint(unit * 255).astype(np.uint8)
+    return np.asarray(np.rint(unit * 255), np.uint8)
 
 
 def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tuple[int, int]:
@@ -131,7 +131,8 @@ def scale_points(
     """
     factor = np.array([target[1] / source[1], target[0] / source[0]])
     shift = 0.5 if half_pixel else 0.0
-    return (np.asarray(points, dtype=np.float64) + shift) * factor - shift
+    moved = (np.asarray(points, dtype=np.float64) + shift) * factor - shift
+    return np.asarray(moved)
 
 
 def scale_box(
@@ -150,7 +151,9 @@ def scale_box(
     return scale_points(edges, source, target, half_pixel).reshape(4) - grow
 
 
-def bilinear_matrix(source: int, target: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+def bilinear_matrix(
+    source: int, target: int, start: int = 0, stop: int | None = None
+) -> NDArray[np.float32]:
     """Return the matrix that resizes one axis bilinearly (pixel centres, edges held).
 
     Parameters

@@ -101,7 +101,8 @@ class Prompts:
                 f"{len(coords)} points need {len(coords)} labels, but there are {labels.size}"
             )
         if not np.isin(labels, (0, 1)).all():
-            raise ValueError(f"point_labels are 1 or 0, but one is {labels[labels > 1].tolist()}")
+            wrong = labels[~np.isin(labels, (0, 1))]
+            raise ValueError(f"point_labels are 1 or 0, but one is {wrong[0]}")
         if not np.isfinite(coords).all():
             raise ValueError("point_coords must be finite")
         object.__setattr__(self, "point_coords", coords)

@@ -35,13 +35,14 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from `q` (B, N, C) to `k`, `v` (B, M, C); returns (B, N, C)."""
-        heads = [self._split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))]
-        out = F.scaled_dot_product_attention(*heads)  # (B, heads, N, c)
+        q, k, v = (self._split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
+        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, c)
         result: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return result
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        heads = x.reshape(*x.shape[:-1], self.num_heads, -1)  # (B, N, heads, c)
+        return heads.transpose(1, 2)
 
 
 class TwoWayAttentionBlock(nn.Module):

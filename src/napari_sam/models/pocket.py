@@ -98,8 +98,12 @@ class PocketEncoder(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         inner = (64, 96, 128)  # of the pyramid at strides 4, 8, 16
         self.top = nn.Conv2d(widths[3], inner[2], 1)
-        self.lateral = nn.ModuleList(nn.Conv2d(w, i, 1) for w, i in zip(widths, inner, strict=False))
-        self.reduce = nn.ModuleList([nn.Conv2d(inner[1], inner[0], 1), nn.Conv2d(inner[2], inner[1], 1)])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(w, i, 1) for w, i in zip(widths, inner, strict=False)
+        )
+        self.reduce = nn.ModuleList(
+            [nn.Conv2d(inner[1], inner[0], 1), nn.Conv2d(inner[2], inner[1], 1)]
+        )
         self.merge = nn.ModuleList(ConvNorm(i, i) for i in inner)
         self.out = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(inner, outputs, strict=True))
 
@@ -153,7 +157,9 @@ class PocketDecoder(nn.Module):
         self.mix8 = nn.Sequential(ConvNorm(c8, c8), ConvNorm(c8, c8))
         self.up4 = nn.Conv2d(c8, width, 1)
         self.skip4 = nn.Conv2d(c4, width, 1)
-        self.mix4 = nn.Sequential(ConvNorm(width, width), ConvNorm(width, width), conv(width, width))
+        self.mix4 = nn.Sequential(
+            ConvNorm(width, width), ConvNorm(width, width), conv(width, width)
+        )
         self.hyper = nn.ModuleList(MLP(dim, dim, width + 1, 3) for _ in range(masks))
         self.iou_head = MLP(2 * dim + width + 3, dim, 1, 3)
 
@@ -288,7 +294,7 @@ def sample_features(features: PocketFeatures, owner: Tensor, coords: Tensor) -> 
         if level.shape[0] == 1:  # all prompts on one image: one call, no copy of it
             grid = unit.reshape(1, 1, -1, 2)
             read = F.grid_sample(level, grid, align_corners=False, padding_mode="border")
-            parts.append(read[0, :, 0].T.unflatten(0, coords.shape[:2]))
+            parts.append(read[0, :, 0].T.reshape(*coords.shape[:2], -1))
         else:
             read = F.grid_sample(
                 level[owner], unit[:, None], align_corners=False, padding_mode="border"
@@ -392,6 +398,9 @@ class PocketModel:
         """Answer P prompts; see `PromptableModel.decode`."""
         count = len(coords)
         owner = torch.zeros(count, dtype=torch.int64, device=self.device)
+        if coords.shape[1] == 0:  # as in training, a prompt has at least a padding point
+            coords = np.zeros((count, 1, 2), np.float32)
+            labels = np.full((count, 1), -1)
         if boxes is None:
             boxes = np.full((count, 4), np.nan, np.float32)
         if mask_input is None:

@@ -145,11 +145,7 @@ class PromptEncoder(nn.Module):
     def embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
         """Embed points (B, N, 2) with labels (B, N) as (B, N, C)."""
         table = torch.cat(
-            [
-                self.not_a_point_embed.weight,
-                self.point_embeddings[0].weight,
-                self.point_embeddings[1].weight,
-            ]
+            [self.not_a_point_embed.weight, self._kind(0), self._kind(1)]
         )  # (3, C), row = label + 1
         position = self._position(coords) * (labels >= 0)[..., None]
         return position + table[labels + 1]
@@ -157,10 +153,10 @@ class PromptEncoder(nn.Module):
     def embed_boxes(self, boxes: Tensor) -> Tensor:
         """Embed the two corners of boxes (B, 4) as (B, 2, C)."""
         corners = self._position(boxes.reshape(-1, 2, 2))
-        kinds = torch.stack(
-            [self.point_embeddings[2].weight[0], self.point_embeddings[3].weight[0]]
-        )
-        return corners + kinds
+        return corners + torch.cat([self._kind(2), self._kind(3)])
+
+    def _kind(self, index: int) -> Tensor:
+        return self.point_embeddings[index].get_parameter("weight")  # (1, C)
 
     def _position(self, coords: Tensor) -> Tensor:
         h, w = self.input_image_size

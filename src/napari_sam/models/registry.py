@@ -33,6 +33,8 @@ class ModelSpec:
         Length of the longer side that the model sees, in pixels.
     note : str
         One line on what it is good for.
+    amg : tuple of (name, value)
+        Fields of `AmgParams` that suit this model better than the defaults.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ModelSpec:
     licence: str
     image_size: int
     note: str
+    amg: tuple[tuple[str, float], ...] = ()
 
 
 SPECS = (
@@ -55,6 +58,7 @@ SPECS = (
         licence="BSD-3-Clause",
         image_size=512,
         note="bundled; cells, nuclei, organelles, organs; quick without a GPU",
+        amg=(("pred_iou_thresh", 0.7), ("stability_score_thresh", 0.8)),
     ),
 )
 
@@ -72,6 +76,28 @@ def find_spec(name: str) -> ModelSpec:
             return spec
     known = ", ".join(spec.name for spec in SPECS)
     raise ValueError(f"no model is called {name!r}; choose one of {known}, or give a file's path")
+
+
+def spec_for(name: str | Path) -> ModelSpec:
+    """Return the spec that a name or the path of a checkpoint is loaded with.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    return SPECS[0] if _is_path(name) else find_spec(str(name))
+
+
+def recommended_params(name: str | Path = BUNDLED) -> dict[str, float]:
+    """Return the fields of `AmgParams` that suit a model better than the defaults.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    return dict(spec_for(name).amg)
 
 
 def bundled_path(spec: ModelSpec) -> Path:
@@ -105,11 +131,9 @@ def load_model(name: str | Path = BUNDLED, device: str = "auto") -> PromptableMo
         there.
     """
     weights = import_module("napari_sam.models.weights")
-    path = Path(name)
-    if path.suffix or path.exists():
-        spec, label = SPECS[0], path.stem
-    else:
-        spec = find_spec(str(name))
+    spec = spec_for(name)
+    path, label = Path(name), Path(name).stem
+    if not _is_path(name):
         path, label = bundled_path(spec), spec.name
     chosen = weights.choose_device(device)
     tensors = weights.read(path)
@@ -117,3 +141,10 @@ def load_model(name: str | Path = BUNDLED, device: str = "auto") -> PromptableMo
         tensors, label, chosen
     )
     return model
+
+
+def _is_path(name: str | Path) -> bool:
+    """Tell a checkpoint's path from a name; a known name wins over a file that is called so."""
+    if any(spec.name == str(name) for spec in SPECS):
+        return False
+    return bool(Path(name).suffix) or Path(name).exists()

@@ -42,11 +42,11 @@ def choose_device(name: str) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    kind = name.split(":")[0]
+    kind = name.partition(":")[0]
     if kind not in ("cpu", "cuda", "mps"):
         raise ValueError(f"the device is auto, cpu, cuda or mps, but is {name!r}")
     if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
         raise ValueError(f"this machine (or its torch) has no {kind}; use cpu or auto")
-    if kind == "cuda" and ":" in name and int(name.split(":")[1]) >= torch.cuda.device_count():
+    if kind == "cuda" and ":" in name and int(name.partition(":")[2]) >= torch.cuda.device_count():
         raise ValueError(f"there is no {name}; this machine has {torch.cuda.device_count()}")
     return name

@@ -160,7 +160,9 @@ class CropSampler:
 
     def batch(self, crops: int, size: int, objects: int) -> Crops:
         """Draw `crops` crops of `size` pixels with at most `objects` objects each."""
-        images, masks, owner = [], [], []
+        images: list[Tensor] = []
+        masks: list[Tensor] = []
+        owner: list[int] = []
         while len(images) < crops:
             image, labels, anchor = self._crop(size)
             chosen = self._choose(labels, anchor, objects)
@@ -235,8 +237,8 @@ def _affine(
     reach = np.abs(to_source).sum(axis=1) * size / 2 + 2
     h, w = item.labels.shape
     if rng.random() < 0.8:  # seldom show what lies beyond the image
-        span = np.array([w, h])
-        middle = np.where(2 * reach < span, np.clip(middle, reach, span - reach), middle)
+        extent = np.array([w, h])
+        middle = np.where(2 * reach < extent, np.clip(middle, reach, extent - reach), middle)
     x0, y0 = (max(0, int(v)) for v in middle - reach)
     x1, y1 = min(w, int(middle[0] + reach[0]) + 2), min(h, int(middle[1] + reach[1]) + 2)
     image = item.image[y0:y1, x0:x1]

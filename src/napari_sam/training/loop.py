@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -144,7 +143,7 @@ class Trainer:
         }
         partial = path.with_suffix(".part")
         torch.save(state, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def resume(self, path: Path) -> None:
         """Go on from a file that `save` wrote; the parameters of this trainer hold."""
@@ -202,9 +201,7 @@ class Trainer:
         self._average()
         return float(total.detach()), tuple(reached)
 
-    def _decode(
-        self, features: Any, owner: Tensor, prompts: PromptBatch
-    ) -> tuple[Tensor, Tensor]:
+    def _decode(self, features: Any, owner: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         device = self.device
         answer: tuple[Tensor, Tensor] = self.model.decoder(
             features,

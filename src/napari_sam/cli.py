@@ -1,0 +1,206 @@
+"""The command line: `napari-sam demo`, `models`, `segment`, `everything`, `evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__, commands
+from .amg import AmgParams
+from .demo import demo
+from .models.registry import BUNDLED
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+PAUSE = 1.0
+"""Least time between two lines of progress where they are not written over each other, s."""
+NEGATIVE = re.compile(r"-[\d.]+,")
+"""A prompt that begins with a negative number, which argparse takes for a flag."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports an error as one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise ValueError(message)
+
+
+class Reporter:
+    """Writes progress to stderr: over itself on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = float("-inf")
+
+    def say(self, text: str) -> None:
+        """Show one line of progress."""
+        now = time.monotonic()
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[K{text}")
+        elif now - self._last >= PAUSE:
+            self._last = now
+            sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line of progress away."""
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, 2 after an error that was told in one line, or 130 after an interruption.
+    """
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
+    reporter = Reporter()
+    try:
+        args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        run: Callable[[argparse.Namespace, commands.Say], str] = args.run
+        result = run(args, reporter.say)
+    except KeyboardInterrupt:
+        return _fail(reporter, "interrupted", INTERRUPTED)
+    except (ValueError, OSError, MemoryError) as error:
+        return _fail(reporter, str(error) or "not enough memory", USAGE_ERROR)
+    except RuntimeError as error:  # torch has no error of its own for a full memory on all devices
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        return _fail(reporter, "not enough memory on this device; try --device cpu", USAGE_ERROR)
+    reporter.clear()
+    print(result)
+    return 0
+
+
+def _fail(reporter: Reporter, message: str, code: int) -> int:
+    reporter.clear()
+    sys.stderr.write(f"napari-sam: {' '.join(message.split())}\n")
+    return code
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Write `--point -3,4` as `--point=-3,4`."""
+    joined: list[str] = []
+    for argument in argv:
+        if joined and NEGATIVE.match(argument) and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="napari-sam",
+        description="Segment Anything for image stacks.",
+        epilog="Progress goes to stderr, the result to stdout; after an error the code is 2.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"napari-sam {__version__}")
+    subparsers = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+
+    def command(
+        name: str, run: Callable[..., str], text: str, model: str | None = BUNDLED
+    ) -> Parser:
+        added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.add_argument("--model", default=model, help="a name, or the path of a checkpoint")
+        added.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+        added.set_defaults(run=run)
+        return added
+
+    _add_demo(command("demo", demo, "Segment the built-in samples and draw an overview."))
+    command("models", commands.models, "Show the models that can be loaded.", model=None)
+    _add_segment(
+        command("segment", commands.segment, "Segment the objects that points and boxes name.")
+    )
+    _add_everything(
+        command("everything", commands.everything, "Segment every object of an image or stack.")
+    )
+    _add_evaluate(
+        command("evaluate", commands.evaluate, "Score a model on your own labelled images.")
+    )
+    return parser
+
+
+def _add_demo(parser: Parser) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("demo-output"), metavar="FOLDER",
+        help="folder of the results, made if need be (default demo-output)",
+    )  # fmt: skip
+    _add_overwrite(parser)
+
+
+def _add_segment(parser: Parser) -> None:
+    _add_files(parser)
+    for flag, form, text in (
+        ("--point", "X,Y[,Z]", "a point on the object, in pixels; Z is the plane of a stack"),
+        ("--background", "X,Y[,Z]", "a point that no object of its plane contains"),
+        ("--box", "X0,Y0,X1,Y1[,Z]", "a box around one object; each box is a label of its own"),
+    ):
+        parser.add_argument(
+            flag, action="append", default=[], metavar=form, help=f"{text}; repeatable"
+        )
+
+
+def _add_everything(parser: Parser) -> None:
+    _add_files(parser)
+    parser.add_argument(
+        "--slices", metavar="A:B", help="planes A to B - 1 of a stack; all of them by default"
+    )
+    parser.add_argument(
+        "--annotations", type=Path, metavar="FILE.json",
+        help="write the masks of a 2-D image with their scores as well, as COCO run lengths",
+    )  # fmt: skip
+    group = parser.add_argument_group("parameters", "Defaults are those that suit the model.")
+    for option in fields(AmgParams):
+        if not option.metadata:
+            continue
+        kind = type(option.default)
+        limits = f"{option.metadata['min']} to {option.metadata['max']}"
+        group.add_argument(
+            f"--{option.name.replace('_', '-')}", type=kind, default=None,
+            metavar="N" if kind is int else "X", help=f"{option.metadata['help']}; {limits}",
+        )  # fmt: skip
+
+
+def _add_evaluate(parser: Parser) -> None:
+    parser.add_argument(
+        "data", type=Path, metavar="DATA",
+        help="folder of pairs NAME.tif and NAME_labels.tif, or of .npz sources",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="score at most N objects of each plane"
+    )
+
+
+def _add_files(parser: Parser) -> None:
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, .npy, PNG, JPEG, ...")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="LABELS",
+        help="the result: .tif, .npy or .png",
+    )  # fmt: skip
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: Parser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")

@@ -1,0 +1,252 @@
+"""What the commands of the command line do; each returns the text that it prints."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, stack
+from .amg import AmgParams, AutomaticMaskGenerator, Candidates, as_annotations
+from .evaluate import ObjectScore, Summary, score_image, session_answer, summarise
+from .io import (
+    StackImage,
+    check_label_target,
+    check_target,
+    read_image,
+    write_labels,
+    write_text,
+)
+from .labelled import find_labelled, read_labelled
+from .masks import to_labels
+from .models.registry import SPECS, available, find_spec, load_model, recommended_params, spec_for
+from .predictor import SamPredictor
+from .prompt_text import Planes, read_planes, read_prompts
+from .session import Session
+from .types import MaskRecord, PredictRequest, Progress, SliceKey
+
+if TYPE_CHECKING:
+    from .models.sam import PromptableModel
+
+Say = Callable[[str], None]
+"""Shows one line of progress."""
+
+
+def models(args: Namespace, say: Say) -> str:
+    """Return a table of the models that can be loaded."""
+    specs = SPECS if args.model is None else (find_spec(args.model),)
+    head = ("name", "size", "licence", "image", "here", "note")
+    rows = [
+        (
+            spec.name,
+            f"{spec.size / 1e6:.1f} MB",
+            spec.licence,
+            f"{spec.image_size} px",
+            "here" if available(spec) else "not here",
+            spec.note,
+        )
+        for spec in specs
+    ]
+    return table([head, *rows])
+
+
+def segment(args: Namespace, say: Say) -> str:
+    """Segment the objects that points and boxes name; return a summary as JSON."""
+    spec_for(args.model)
+    image = read_image(args.image)
+    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
+    prompts = read_prompts(image, args.point, args.background, args.box)
+    model = load(args, say)
+    session = Session(SamPredictor(model))
+    labels = np.zeros(image.label_shape, np.int32)
+    scores = []
+    for number, (plane, prompt) in enumerate(prompts, start=1):
+        say(f"object {number} of {len(prompts)}")
+        request = PredictRequest(_key(plane), image.data, None, prompt)
+        answer = session.predict(request)
+        target = labels if plane is None else labels[plane]
+        target[answer.masks[answer.best] & (target == 0)] = number
+        scores.append(round(float(answer.iou_predictions[answer.best]), 4))
+    given = {"point": args.point, "background": args.background, "box": args.box}
+    return _written(args, image, labels, model, {"prompts": given}, scores=scores)
+
+
+def everything(args: Namespace, say: Say) -> str:
+    """Segment all that there is; return a summary as JSON."""
+    params = chosen_params(args)
+    image = read_image(args.image)
+    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
+    planes = read_planes(args.slices, image)
+    _check_annotations(args, image)
+    model = load(args, say)
+    predictor = SamPredictor(model)
+    if planes is None:
+        records = find_records(predictor, image.data, params, say)
+        labels = to_labels(records, (image.label_shape[0], image.label_shape[1]))
+        if args.annotations:
+            text = json.dumps(as_annotations(records))
+            write_text(args.annotations, text, args.image, args.overwrite)
+    else:
+        labels = find_in_stack(predictor, image.data, params, planes, say)
+    note = {"parameters": plain(params), "slices": args.slices}
+    return _written(args, image, labels, model, note)
+
+
+def evaluate(args: Namespace, say: Say) -> str:
+    """Score a model on labelled images; return a table or JSON."""
+    spec_for(args.model)
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f"--limit is at least 1, but is {args.limit}")
+    files = find_labelled(args.data)
+    session = Session(SamPredictor(load(args, say)))
+    scores: list[ObjectScore] = []
+    for path in files:
+        for plane in read_labelled(path):
+            say(f"{plane.source}: {plane.name}")
+            answer = session_answer(session, plane.image)
+            scores += score_image(answer, plane.labels, plane.source, plane.name, limit=args.limit)
+    if not scores:
+        raise ValueError(f"{args.data} holds no labelled object that is large enough to score")
+    summaries = summarise(scores)
+    return _as_json(args.model, summaries) if args.json else _as_table(summaries)
+
+
+def load(args: Namespace, say: Say) -> PromptableModel:
+    """Load the model that the flags name."""
+    say(f"loading {args.model}")
+    return load_model(args.model, args.device)
+
+
+def chosen_params(args: Namespace) -> AmgParams:
+    """Return the parameters: the flags that were given, else what suits the model."""
+    names = [f.name for f in fields(AmgParams) if f.metadata]
+    given = {n: getattr(args, n) for n in names if getattr(args, n, None) is not None}
+    return AmgParams(**{**recommended_params(args.model), **given})
+
+
+def find_records(
+    predictor: SamPredictor, plane: NDArray[Any], params: AmgParams, say: Say
+) -> list[MaskRecord]:
+    """Return the masks of a plane, saying how far it is."""
+    generator = AutomaticMaskGenerator(predictor, params)
+    records: list[MaskRecord] = []
+    for step in generator.propose(plane):
+        if isinstance(step, Candidates):
+            records = generator.select(step)
+        else:
+            say(step.text)
+    return records
+
+
+def find_in_stack(
+    predictor: SamPredictor, volume: NDArray[Any], params: AmgParams, planes: Planes, say: Say
+) -> NDArray[np.int32]:
+    """Return the linked labels (Z, H, W) of some planes of a stack; the others stay empty."""
+    labels = np.zeros(volume.shape[:3], np.int32)
+    for step in stack.everything(predictor, volume, params, planes=planes, out=labels):
+        if isinstance(step, Progress):
+            say(step.text)
+    return labels
+
+
+def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str, Any]:
+    """Return what a result says of where it comes from."""
+    return {
+        "program": "napari-sam-stack",
+        "version": __version__,
+        "command": args.command,
+        "model": model.name,
+        **more,
+    }
+
+
+def plain(params: AmgParams) -> dict[str, Any]:
+    """Return the parameters as JSON can hold them."""
+    return {name: value for name, value in asdict(params).items() if name != "point_grids"}
+
+
+def count_objects(labels: NDArray[np.integer]) -> int:
+    """Return how many labels have a pixel."""
+    return int(np.count_nonzero(np.unique(labels)))
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Return rows of text as columns, the first row being the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _key(plane: int | None) -> SliceKey:
+    return SliceKey((0, 1)) if plane is None else SliceKey((1, 2), ((0, plane),))
+
+
+def _check_annotations(args: Namespace, image: StackImage) -> None:
+    if not args.annotations:
+        return
+    if len(image.label_axes) != 2:
+        raise ValueError("--annotations are of a single plane, but this image is a stack")
+    if args.annotations.resolve() == args.output.resolve():
+        raise ValueError(f"--annotations and -o are both {args.output}; give two names")
+    check_target(args.annotations, args.image, args.overwrite)
+
+
+def _written(
+    args: Namespace,
+    image: StackImage,
+    labels: NDArray[np.int32],
+    model: PromptableModel,
+    note: dict[str, Any],
+    **more: Any,
+) -> str:
+    """Write the labels and return the summary."""
+    written = write_labels(
+        args.output,
+        labels,
+        image.label_axes,
+        image.scale,
+        args.overwrite,
+        provenance(args, model, **note),
+        args.image,
+    )
+    summary = {
+        "objects": count_objects(written),
+        "path": str(args.output),
+        "shape": list(written.shape),
+        "dtype": str(written.dtype),
+        "model": model.name,
+        **more,
+    }
+    return json.dumps(summary)
+
+
+def _mean(summaries: list[Summary]) -> dict[str, Any]:
+    """Return the mean over the sources; the objects are summed."""
+    return {
+        "objects": sum(s.objects for s in summaries),
+        "click": float(np.mean([s.clicks[0] for s in summaries])),
+        "best": float(np.mean([s.oracle for s in summaries])),
+        "box": float(np.mean([s.box for s in summaries])),
+        "ellipse": float(np.mean([s.ellipse for s in summaries])),
+    }
+
+
+def _as_json(model: str, summaries: list[Summary]) -> str:
+    sources = [{"source": s.source, **_mean([s]), "calibration": s.calibration} for s in summaries]
+    return json.dumps({"model": model, "sources": sources, "mean": _mean(summaries)})
+
+
+def _as_table(summaries: list[Summary]) -> str:
+    """Return a table; the ellipse never looks at the image, so a box answer should beat it."""
+    rows = [(s.source, _mean([s])) for s in summaries] + [("mean", _mean(summaries))]
+    head = ("source", "objects", "1 click", "best of 3", "box", "ellipse in box")
+    body = [
+        (name, str(m["objects"]), *(f"{m[key]:.3f}" for key in ("click", "best", "box", "ellipse")))
+        for name, m in rows
+    ]
+    return table([head, *body])

@@ -1,0 +1,62 @@
+"""The dock's actions as commands: for the command palette, menus and the user's own keys."""
+
+from __future__ import annotations
+
+import napari.viewer
+
+from .dock import SegmentAnything
+
+
+def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
+    """Return the viewer's dock; opens it if there is none."""
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, SegmentAnything):
+            return widget
+    dock = SegmentAnything(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment Anything")
+    return dock
+
+
+def commit(viewer: napari.viewer.Viewer) -> None:
+    """Write the shown object into the Labels layer."""
+    find_dock(viewer).controller.commit()
+
+
+def clear(viewer: napari.viewer.Viewer) -> None:
+    """Remove the prompts of this plane."""
+    find_dock(viewer).controller.clear()
+
+
+def next_candidate(viewer: napari.viewer.Viewer) -> None:
+    """Show another mask for the same prompts."""
+    find_dock(viewer).controller.next_candidate()
+
+
+def undo(viewer: napari.viewer.Viewer) -> None:
+    """Take the last committed object back."""
+    find_dock(viewer).controller.undo()
+
+
+def toggle_kind(viewer: napari.viewer.Viewer) -> None:
+    """Swap object and background points."""
+    find_dock(viewer).controller.toggle_kind()
+
+
+def toggle_tool(viewer: napari.viewer.Viewer) -> None:
+    """Swap points and boxes."""
+    find_dock(viewer).toggle_tool()
+
+
+def everything_plane(viewer: napari.viewer.Viewer) -> None:
+    """Find every object of the plane shown."""
+    find_dock(viewer).run_everything(all_planes=False)
+
+
+def everything_stack(viewer: napari.viewer.Viewer) -> None:
+    """Find every object of every plane."""
+    find_dock(viewer).run_everything(all_planes=True)
+
+
+def cancel(viewer: napari.viewer.Viewer) -> None:
+    """Stop everything mode."""
+    find_dock(viewer).everything.cancel()

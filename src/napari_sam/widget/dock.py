@@ -1,0 +1,237 @@
+"""The dock widget: puts the panels together and wires them to the controller."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from napari.layers import Image, Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from ..amg import AmgParams
+from ..models.registry import SPECS, recommended_params
+from .controller import Controller
+from .everything import Everything
+from .keys import Keys
+from .panels import EverythingPanel, PromptPanel, SourcePanel
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+NEW_LAYER = "a new layer"
+
+
+class SegmentAnything(QWidget):  # type: ignore[misc]
+    """Segment Anything for image stacks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.controller = Controller(napari_viewer)
+        self.everything = Everything(self.controller)
+        self.source = SourcePanel([(spec.name, spec.note) for spec in SPECS], DEVICES)
+        self.prompt = PromptPanel()
+        self.everything_panel = EverythingPanel(AmgParams())
+        self.everything_panel.set_values(recommended_params(SPECS[0].name))
+        self.status = QLabel()
+        self._model, self._device, self._tool = SPECS[0].name, DEVICES[0], "points"
+        self._open, self._was_docked = True, False
+        self._keys = Keys(
+            {
+                "Enter": self.controller.commit,
+                "Escape": self.controller.clear,
+                "N": self.controller.next_candidate,
+                "T": self.controller.toggle_kind,
+                "W": self.toggle_tool,
+                "Control-Z": self.controller.undo,
+            }
+        )
+        self._lay_out()
+        self._connect()
+        self.controller.load(self._model, self._device)
+        self.controller.use_image(self._best_image())
+        self._refresh()
+
+    def toggle_tool(self) -> None:
+        """Swap points and boxes."""
+        self.use_tool("boxes" if self._tool == "points" else "points")
+
+    def use_tool(self, tool: str) -> None:
+        """Let clicks make points, or boxes."""
+        self.controller.ensure_layers()
+        self.controller.activate(tool)
+
+    def run_everything(self, all_planes: bool = False) -> None:
+        """Run everything mode with what the form says."""
+        self.everything.run(self.everything_panel.params(), all_planes)
+
+    def close_dock(self) -> None:
+        """Cancel, disconnect, drop; safe to call twice."""
+        if not self._open:
+            return
+        self._open = False
+        self._keys.keep_only([])
+        events = self.viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._on_layers_changed)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active_changed)
+        self.everything.close()
+        self.controller.close()
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari takes the widget out of its dock: there is no other sign of it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self.close_dock()
+        handled: bool = super().event(event)
+        return handled
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of the viewer when the window closes."""
+        self.close_dock()
+        super().closeEvent(event)
+
+    def _lay_out(self) -> None:
+        self.status.setWordWrap(True)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
+        column = QWidget()
+        inner = QVBoxLayout(column)
+        inner.setContentsMargins(6, 6, 6, 6)
+        inner.addWidget(self.source)
+        inner.addWidget(self.status)
+        inner.addWidget(self.prompt)
+        section = QCollapsible("Everything")
+        section.addWidget(self.everything_panel)
+        self.everything_section = section
+        inner.addWidget(section)
+        inner.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(column)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(300)
+
+    def _connect(self) -> None:
+        controller, prompt = self.controller, self.prompt
+        controller.status_changed.connect(self.status.setText)
+        self.everything.status_changed.connect(self.status.setText)
+        controller.answer_changed.connect(self._on_answer_changed)
+        controller.kind_changed.connect(prompt.set_kind)
+        controller.frame_changed.connect(self._refresh)
+        controller.model_changed.connect(self._on_model_changed)
+        prompt.kind_picked.connect(controller.set_kind)
+        prompt.tool_picked.connect(self.use_tool)
+        prompt.next_asked.connect(controller.next_candidate)
+        prompt.commit_asked.connect(controller.commit)
+        prompt.clear_asked.connect(controller.clear)
+        prompt.undo_asked.connect(controller.undo)
+        self.source.image.picked.connect(controller.use_image)
+        self.source.model.picked.connect(self._on_model_picked)
+        self.source.device.picked.connect(self._on_device_picked)
+        self.source.results.picked.connect(controller.use_results)
+        panel = self.everything_panel
+        panel.run_asked.connect(self.run_everything)
+        panel.cancel_asked.connect(self.everything.cancel)
+        panel.thresholds_changed.connect(self._on_thresholds_changed)
+        self.everything.busy_changed.connect(panel.set_busy)
+        events = self.viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._on_layers_changed)
+        self.viewer.layers.selection.events.active.connect(self._on_active_changed)
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _best_image(self) -> Image | None:
+        active = self.viewer.layers.selection.active
+        images = self._images()
+        if active in images:
+            return active
+        return images[-1] if images else None
+
+    def _refresh(self) -> None:
+        """Show what layers there are, and bind the keys to ours."""
+        controller, frame = self.controller, self.controller.frame
+        images = self._images()
+        current = None if frame is None else frame.layer
+        self.source.image.set_things([layer.name for layer in images], images, current)
+        shape = None if frame is None else frame.shape
+        others = (controller.preview, self.everything.layer)
+        fitting = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels)
+            and not layer.multiscale
+            and layer.data.shape == shape
+            and not any(layer is other for other in others)
+        ]
+        results = None if controller.results is None else controller.results.layer
+        names = [*(layer.name for layer in fitting), NEW_LAYER]
+        self.source.results.set_things(names, [*fitting, None], results)
+        ours = [controller.points, controller.boxes, controller.preview, results]
+        self._keys.keep_only([self.viewer, *(layer for layer in ours if layer is not None)])
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        if self.controller.frame is None and self._images():
+            QTimer.singleShot(0, self._adopt_image)  # napari is still busy with the new layer
+        self._refresh()
+
+    def _adopt_image(self) -> None:
+        best = self._best_image()
+        if self._open and self.controller.frame is None and best is not None:
+            self.controller.use_image(best)
+            self._refresh()
+
+    def _on_active_changed(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if active is not None and active in (self.controller.points, self.controller.boxes):
+            self._tool = "points" if active is self.controller.points else "boxes"
+            self.prompt.set_tool(self._tool)
+
+    def _on_model_picked(self, name: str) -> None:
+        self._model = name
+        self.everything_panel.set_values(recommended_params(name))
+        self.everything.cancel()
+        self.controller.load(self._model, self._device)
+
+    def _on_device_picked(self, device: str) -> None:
+        self._device = device
+        self.everything.cancel()
+        self.controller.load(self._model, self._device)
+
+    def _on_model_changed(self, name: str, device: str) -> None:
+        text = f"runs on {device}" if name else "loading"
+        self.source.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")
+
+    def _on_thresholds_changed(self) -> None:
+        self.everything.reselect(self.everything_panel.params())
+
+    def _on_answer_changed(self, rank: int, total: int, score: float, pixels: int) -> None:
+        if not total:
+            self.prompt.set_answer("no object yet")
+            return
+        self.prompt.set_answer(f"answer {rank}/{total}   score {score:.2f}   {self._size(pixels)}")
+
+    def _size(self, pixels: int) -> str:
+        """Return an area with its unit."""
+        key, frame = self.controller.key(), self.controller.frame
+        if key is None or frame is None:
+            return f"{pixels} px"
+        units = [frame.transform["units"][axis] for axis in key.displayed]
+        if str(units[0]) == "pixel" or units[0] != units[1]:
+            return f"{pixels} px"
+        area = pixels * math.prod(float(frame.transform["scale"][axis]) for axis in key.displayed)
+        return f"{area:.4g} {units[0]:~}²"

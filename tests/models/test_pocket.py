@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.models.pocket import Pocket, PocketModel, build, prompt_maps
+from napari_sam.predictor import SamPredictor
+from napari_sam.types import Prompts
+
+
+@pytest.fixture(scope="module")
+def random_pocket():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return PocketModel(Pocket())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (32, 32), (33, 31), (1, 200), (100, 63)])
+def test_shapes_for_odd_sizes(random_pocket, size):
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    h, w = random_pocket.padded_size(size)
+    assert h % 32 == w % 32 == 0
+    assert 0 <= h - size[0] < 32
+    assert 0 <= w - size[1] < 32
+    assert features.s4.shape == (1, 24, h // 4, w // 4)
+    assert features.s8.shape == (1, 48, h // 8, w // 8)
+    assert features.s16.shape == (1, 128, h // 16, w // 16)
+    coords, labels = np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.int64)
+    for several, count in ((True, 3), (False, 1)):
+        logits, iou = random_pocket.decode(features, coords, labels, None, None, several)
+        assert logits.shape == (2, count, h // 4, w // 4)
+        assert iou.shape == (2, count)
+        assert np.isfinite(logits).all()
+        assert ((iou >= 0) & (iou <= 1)).all()
+
+
+FORMS = {
+    "points": [Prompts([(10, 12)]), Prompts([(40, 9)]), Prompts([(3, 60)], [0])],
+    "boxes": [Prompts(box=[1, 2, 30, 40]), Prompts(box=[20, 5, 60, 50])],
+    "both": [Prompts([(9, 9)], [1], [1, 2, 30, 40]), Prompts([(30, 9)], [1], [20, 5, 60, 50])],
+}
+
+
+@pytest.mark.parametrize("prompts", FORMS.values(), ids=FORMS)
+def test_a_batch_answers_as_single_prompts_do(pocket, prompts):
+    plane = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    embedding = pocket.encode(plane)
+    together = pocket.predict_many(embedding, prompts)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = pocket.predict(embedding, prompt)
+        span = np.ptp(alone.low_res_logits)
+        assert span > 0.1
+        assert np.isfinite(answer.low_res_logits).all()
+        assert np.abs(alone.low_res_logits - answer.low_res_logits).max() < 1e-3 * span
+        np.testing.assert_allclose(alone.iou_predictions, answer.iou_predictions, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_several_images_answer_as_single_ones(random_pocket):
+    net = random_pocket.pocket
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, 64, 64, generator=generator)
+    owner = torch.tensor([0, 1, 1])
+    coords = torch.tensor([[[5.0, 9.0]], [[40.0, 9.0]], [[9.0, 60.0]]])
+    labels = torch.tensor([[1], [1], [0]])
+    boxes = torch.full((3, 4), torch.nan)
+    boxes[2] = torch.tensor([3.0, 40.0, 30.0, 63.0])
+    mask = torch.full((3, 16, 16), torch.nan)
+    mask[1] = torch.randn(16, 16, generator=generator)
+    logits, iou = net.decoder(net.encoder(images), owner, coords, labels, boxes, mask)
+    for k in range(3):
+        features = net.encoder(images[owner[k]][None])
+        own = [t[k : k + 1] for t in (coords, labels, boxes, mask)]
+        one, score = net.decoder(features, torch.zeros(1, dtype=torch.int64), *own)
+        torch.testing.assert_close(one[0], logits[k], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(score[0], iou[k], atol=1e-4, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_padding_points_say_nothing():
+    shape = (8, 8)
+    coords = torch.tensor([[[5.0, 9.0], [20.0, 20.0]]])
+    boxes, mask = torch.full((1, 4), torch.nan), torch.full((1, 8, 8), torch.nan)
+    padded = prompt_maps(shape, coords, torch.tensor([[1, -1]]), boxes, mask)
+    plain = prompt_maps(shape, coords[:, :1], torch.tensor([[1]]), boxes, mask)
+    torch.testing.assert_close(padded, plain)
+    assert not plain[:, 6:].any()  # no box, no mask
+
+
+def test_where_a_padding_point_lies_does_not_matter(random_pocket):
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    labels = np.array([[1, -1]])
+    answers = []
+    for place in ((0, 0), (50, 20)):
+        coords = np.array([[(30, 30), place]], np.float32)
+        answers.append(random_pocket.decode(features, coords, labels, None, None, True))
+    np.testing.assert_allclose(answers[0][0], answers[1][0], atol=1e-5)
+    np.testing.assert_allclose(answers[0][1], answers[1][1], atol=1e-5)
+
+
+@torch.inference_mode()
+def test_maps_show_where_the_prompts_are():
+    coords, labels = torch.tensor([[[9.5, 5.5], [25.5, 29.5]]]), torch.tensor([[1, 0]])
+    boxes = torch.tensor([[4.0, 8.0, 19.0, 23.0]])
+    maps = prompt_maps((8, 8), coords, labels, boxes, torch.ones(1, 8, 8))
+    assert maps.shape == (1, 13, 8, 8)
+    assert maps[0, 0, 1, 2] == 1  # the object point: its cell's centre is (9.5, 5.5)
+    assert maps[0, 3, 7, 6] == 1  # the background point
+    inside = maps[0, 7]
+    assert inside.sum() == 16
+    assert inside[2:6, 1:5].all()
+    assert maps[0, 12].all()
+
+
+def test_a_background_point_pushes_the_mask_away(pocket):
+    plane = np.full((100, 100), 40.0)
+    plane[20:80, 20:80] = 160
+    plane += np.random.default_rng(0).normal(0, 5, plane.shape)
+    embedding = pocket.encode(plane)
+    yes = pocket.predict(embedding, Prompts([(50, 50)])).low_res_logits.mean(0)
+    no = pocket.predict(embedding, Prompts([(50, 50)], [0])).low_res_logits.mean(0)
+    h, w = yes.shape
+    assert yes[h // 2, w // 2] > 0 > no[h // 2, w // 2]
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(ValueError, match="not the weights of pocket"):
+        build({"strange": torch.zeros(3)}, "other", "cpu")
+
+
+def test_weights_make_the_model(random_pocket):
+    copy = build(random_pocket.pocket.state_dict(), "copy", "cpu")
+    plane = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    answers = []
+    for model in (random_pocket, copy):
+        predictor = SamPredictor(model)
+        answers.append(predictor.predict(predictor.encode(plane), Prompts([(9, 9)])))
+    np.testing.assert_array_equal(answers[0].low_res_logits, answers[1].low_res_logits)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_sam.types import Prediction, Prompts, SliceKey
+
+STACK = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+
+
+def test_key_reads_the_plane_of_a_four_dimensional_array():
+    key = SliceKey(displayed=(2, 3), fixed=((0, 1), (1, 2)))
+    assert key.index == (1, 2, slice(None), slice(None))
+    np.testing.assert_array_equal(key.read(STACK), STACK[1, 2])
+
+
+def test_key_reads_any_pair_of_axes():
+    key = SliceKey(displayed=(0, 2), fixed=((1, 2), (3, 4)))
+    np.testing.assert_array_equal(key.read(STACK), STACK[:, 2, :, 4])
+
+
+def test_key_transposes_when_columns_come_first():
+    key = SliceKey(displayed=(3, 1), fixed=((0, 0), (2, 1)))
+    np.testing.assert_array_equal(key.read(STACK), STACK[0, :, 1, :].T)
+
+
+def test_key_cuts_a_window():
+    key = SliceKey((2, 3), ((0, 0), (1, 0)), window=(1, 2, 4, 3))
+    np.testing.assert_array_equal(key.read(STACK), STACK[0, 0, 2:3, 1:4])
+
+
+def test_window_of_a_transposed_plane_is_in_its_own_rows_and_columns():
+    key = SliceKey((3, 1), ((0, 0), (2, 1)), window=(1, 2, 3, 5))
+    np.testing.assert_array_equal(key.read(STACK), STACK[0, :, 1, :].T[2:5, 1:3])
+
+
+def test_key_leaves_colours_behind_the_plane():
+    coloured = np.arange(4 * 5 * 6 * 3).reshape(4, 5, 6, 3)
+    key = SliceKey((1, 2), ((0, 3),))
+    np.testing.assert_array_equal(key.read(coloured), coloured[3])
+
+
+def test_key_reads_lazy_arrays_and_levels():
+    key = SliceKey((2, 3), ((0, 1), (1, 0)), level=1)
+    plane = key.read([STACK, da.from_array(STACK * 2, chunks=2)])
+    assert type(plane) is np.ndarray
+    np.testing.assert_array_equal(plane, STACK[1, 0] * 2)
+
+
+def test_keys_are_hashable_values():
+    assert {SliceKey((0, 1)): 1}[SliceKey((0, 1))] == 1
+    assert SliceKey((0, 1)) != SliceKey((0, 1), window=(0, 0, 1, 1))
+
+
+def test_prompts_take_lists_and_default_to_object_points():
+    prompts = Prompts([(1, 2), (3, 4)])
+    np.testing.assert_array_equal(prompts.point_coords, [[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(prompts.point_labels, [1, 1])
+    assert prompts.point_coords.dtype == np.float64
+    assert prompts.point_labels.dtype == np.int64
+    assert not prompts.empty
+
+
+def test_prompts_copy_what_they_are_given():
+    coords = np.array([[1.0, 2.0]])
+    prompts = Prompts(coords, [1])
+    coords[:] = 9
+    np.testing.assert_array_equal(prompts.point_coords, [[1.0, 2.0]])
+
+
+def test_no_prompt_is_empty_and_any_one_is_not():
+    assert Prompts().empty
+    assert Prompts([], []).empty
+    assert not Prompts(box=[0, 0, 1, 1]).empty
+    assert not Prompts(mask_input=np.zeros((4, 4))).empty
+
+
+def test_prompts_move_points_and_box_but_not_the_mask():
+    mask = np.ones((4, 4), np.float32)
+    moved = Prompts([(1, 2)], [0], [0, 1, 2, 3], mask).moved(10, -1)
+    np.testing.assert_array_equal(moved.point_coords, [[11, 1]])
+    np.testing.assert_array_equal(moved.point_labels, [0])
+    np.testing.assert_array_equal(moved.box, [10, 0, 12, 2])
+    np.testing.assert_array_equal(moved.mask_input, mask)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"point_coords": [(1, 2, 3)]}, r"\(N, 2\), but is \(1, 3\)"),
+        ({"point_coords": [(1, 2)], "point_labels": [1, 0]}, "1 points need 1 labels"),
+        ({"point_coords": [(1, 2)], "point_labels": [2]}, "but one is 2"),
+        ({"point_coords": [(1, 2)], "point_labels": [-1]}, "but one is -1"),
+        ({"point_coords": [(np.nan, 2)]}, "finite"),
+        ({"box": [0, 0, 1]}, "has 3"),
+        ({"box": [3, 0, 1, 1]}, "x0 <= x1"),
+        ({"box": [0, 0, np.inf, 1]}, "x0 <= x1"),
+        ({"mask_input": np.zeros((1, 4, 4))}, r"but is \(1, 4, 4\)"),
+    ],
+)
+def test_wrong_prompts_are_refused_with_the_number_that_was_wrong(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        Prompts(**arguments)
+
+
+def test_best_is_the_mask_of_the_highest_score():
+    masks = np.zeros((3, 2, 2), bool)
+    scores = np.array([0.2, 0.9, 0.5], np.float32)
+    assert Prediction(masks, scores, np.zeros((3, 1, 1), np.float32)).best == 1

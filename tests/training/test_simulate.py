@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.training.simulate import corrected, first_prompts
+
+
+def masks(count=200, size=64):
+    """Return rectangles at different places."""
+    out = torch.zeros(count, size, size, dtype=torch.bool)
+    rng = np.random.default_rng(0)
+    for mask in out:
+        x, y = rng.integers(0, size - 20, 2)
+        mask[y : y + rng.integers(6, 20), x : x + rng.integers(6, 20)] = True
+    return out
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    objects = masks()
+    return objects, first_prompts(objects, 4, np.random.default_rng(1))
+
+
+def test_every_object_gets_a_click_a_box_or_both(drawn):
+    _, prompts = drawn
+    clicked = prompts.labels[:, 0] == 1
+    boxed = ~prompts.boxes.isnan().any(1)
+    assert (clicked | boxed).all()
+    assert 0.5 < clicked.float().mean() < 0.7
+    assert 0.4 < boxed.float().mean() < 0.6
+    assert (clicked & boxed).any()
+    assert set(prompts.labels.unique().tolist()) == {-1, 1}
+    assert prompts.mask_input.isnan().all()
+    assert prompts.mask_input.shape == (200, 16, 16)
+
+
+def test_clicks_lie_on_their_objects(drawn):
+    objects, prompts = drawn
+    on = 0
+    clicked = torch.nonzero(prompts.labels[:, 0] == 1)[:, 0]
+    for k in clicked:
+        x, y = prompts.coords[k, 0].round().long().clamp(0, 63)
+        on += bool(objects[k, y, x])
+        rows, columns = torch.nonzero(objects[k]).T
+        assert rows.min() - 2 <= y <= rows.max() + 2
+        assert columns.min() - 2 <= x <= columns.max() + 2
+    assert on > 0.9 * len(clicked)
+
+
+def test_boxes_are_near_the_true_ones_and_half_of_them_exact(drawn):
+    objects, prompts = drawn
+    exact = []
+    for k in torch.nonzero(~prompts.boxes.isnan().any(1))[:, 0]:
+        rows, columns = torch.nonzero(objects[k]).T
+        true = torch.stack([columns.min(), rows.min(), columns.max(), rows.max()])
+        x0, y0, x1, y1 = prompts.boxes[k]
+        assert 0 <= x0 < x1 <= 63
+        assert 0 <= y0 < y1 <= 63
+        exact.append(torch.equal(prompts.boxes[k], true.float()))
+        assert (prompts.boxes[k] - true).abs().max() <= 20
+    assert 0.35 < np.mean(exact) < 0.65
+
+
+def test_corrections_click_on_what_is_missed_and_what_is_too_much():
+    objects = torch.zeros(3, 64, 64, dtype=torch.bool)
+    objects[:, 8:40, 8:40] = True
+    low = torch.full((3, 16, 16), -5.0)
+    low[1, 2:10, 2:10] = 5  # right
+    low[2, 2:10, 2:10] = 5
+    low[2, 11:15, 11:15] = 5  # too much
+    first = first_prompts(objects, 4, np.random.default_rng(0))
+    second = corrected(first, objects, low, np.random.default_rng(0))
+    assert second.coords.shape == (3, 2, 2)
+    assert torch.equal(second.coords[:, :1], first.coords)
+    assert second.labels[:, 1].tolist() == [1, -1, 0]
+    x, y = second.coords[0, 1]
+    assert 8 <= x < 40
+    assert 8 <= y < 40
+    x, y = second.coords[2, 1]
+    assert 43 <= x <= 60
+    assert 43 <= y <= 60
+    assert torch.equal(second.mask_input, low)
+    assert torch.equal(second.boxes.isnan(), first.boxes.isnan())

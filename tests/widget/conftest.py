@@ -1,0 +1,132 @@
+"""A real window with the dock in it, and hands to use it with."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from tiny import SceneModel
+
+from napari_sam.widget import controller as controller_module
+from napari_sam.widget.dock import SegmentAnything
+
+TIMEOUT = 20.0
+
+
+class Hands:
+    """Uses a napari window as a person does: through mouse and key events."""
+
+    def __init__(self, viewer, dock):
+        self.viewer, self.dock = viewer, dock
+        self.controller = dock.controller
+        self.canvas = viewer.window._qt_viewer.canvas.native
+
+    def until(self, condition, timeout=TIMEOUT):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, f"waited in vain; the status says {self.status!r}"
+            QApplication.processEvents()
+            time.sleep(0.002)
+
+    def rest(self, seconds=0.05):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.002)
+
+    @property
+    def status(self):
+        return self.dock.status.text()
+
+    def place(self, row, column):
+        """Return where a world point of the displayed plane is painted on the canvas."""
+        zoom = self.viewer.camera.zoom
+        middle_row, middle_column = self.viewer.camera.center[-2:]
+        x = self.canvas.width() / 2 + (column - middle_column) * zoom
+        y = self.canvas.height() / 2 + (row - middle_row) * zoom
+        return QPoint(round(x), round(y))
+
+    def click(self, row, column):
+        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(row, column))
+
+    def drag(self, start, stop):
+        a, b = self.place(*start), self.place(*stop)
+        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=a)
+        for step in range(1, 6):
+            QTest.mouseMove(self.canvas, a + (b - a) * step / 5)
+            self.rest(0.02)
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=b)
+
+    def press(self, key, modifier=Qt.KeyboardModifier.NoModifier):
+        QTest.keyClick(self.canvas, key, modifier)
+        self.rest(0.02)
+
+    def click_and_wait(self, row, column):
+        """Click in the image and wait for the answer to be painted."""
+        before = self.controller._answers
+        self.click(row, column)
+        self.until(lambda: self.controller._answers and self.controller._answers is not before)
+
+    @property
+    def labels(self):
+        return self.controller.results.layer.data
+
+
+@pytest.fixture
+def scene():
+    """Three bright objects on a dark ground, (96, 128) uint8, and their labels."""
+    truth = np.zeros((96, 128), np.int32)
+    truth[10:40, 12:44] = 1
+    truth[12:44, 70:110] = 2
+    truth[60:84, 30:80] = 3
+    return np.where(truth > 0, 200, 20).astype(np.uint8), truth
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """The model that docks load: one that knows the answer; set `model.made` for another."""
+
+    class Holder:
+        made = SceneModel()
+
+    holder = Holder()
+    monkeypatch.setattr(controller_module, "load_model", lambda name, device: holder.made)
+    return holder
+
+
+@pytest.fixture
+def open_dock(make_napari_viewer, model):
+    """Return a function that opens a window on layers and waits until the dock is ready."""
+    docks = []
+
+    def open_window(*add, **options):
+        viewer = make_napari_viewer(show=True)
+        viewer.window._qt_window.resize(1200, 800)
+        for method, data, keywords in add:
+            getattr(viewer, method)(data, **keywords)
+        dock = SegmentAnything(viewer)
+        docks.append(dock)
+        viewer.window.add_dock_widget(dock, name="Segment Anything")
+        hands = Hands(viewer, dock)
+        hands.until(lambda: dock.controller.session is not None)
+        hands.rest(0.1)
+        viewer.reset_view()
+        hands.rest(0.1)
+        return hands
+
+    yield open_window
+    for dock in docks:
+        dock.close_dock()
+        for jobs in (dock.controller.jobs, dock.controller.loading, dock.everything.jobs):
+            jobs.wait()
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def hands(open_dock, scene):
+    """A window on the scene."""
+    return open_dock(("add_image", scene[0], {"name": "scene"}))

@@ -1,0 +1,88 @@
+"""Everything mode in the dock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam.amg import SELECT_FIELDS, AmgParams
+
+
+def run(hands, all_planes=False, **values):
+    hands.dock.everything_panel.set_values(
+        {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5} | values
+    )
+    hands.dock.run_everything(all_planes)
+    hands.until(lambda: not hands.dock.everything.jobs.busy)
+
+
+def test_plane(hands, scene):
+    run(hands)
+    labels = hands.dock.everything.layer.data
+    assert labels.max() == 3
+    for k in (1, 2, 3):
+        own = labels[scene[1] == k]
+        assert np.unique(own[own > 0]).size == 1
+        assert (own > 0).mean() > 0.95
+    assert "3 objects in 1 plane" in hands.status
+    assert hands.viewer.layers.selection.active is hands.controller.points
+
+
+def test_stack_is_linked(open_dock, scene):
+    stack = np.stack([scene[0], scene[0], np.zeros_like(scene[0]), scene[0]])
+    hands = open_dock(("add_image", stack, {"name": "stack"}))
+    run(hands, all_planes=True)
+    labels = hands.dock.everything.layer.data
+    assert not labels[2].any()
+    assert np.array_equal(labels[0], labels[1])
+    assert not set(np.unique(labels[3])) & set(np.unique(labels[0])) - {0}
+    assert labels.max() == 6
+
+
+def test_thresholds_select_anew_at_once(hands):
+    run(hands)
+    decoded = hands.controller.session.predictor.model.decoded
+    panel = hands.dock.everything_panel
+    panel.widgets["pred_iou_thresh"].value = 1.0
+    hands.until(lambda: "0 objects" in hands.status)
+    assert not hands.dock.everything.layer.data.any()
+    panel.widgets["pred_iou_thresh"].value = 0.5
+    hands.until(lambda: "3 objects" in hands.status)
+    assert hands.dock.everything.layer.data.max() == 3
+    assert hands.controller.session.predictor.model.decoded == decoded  # the model was not asked
+
+
+def test_an_edited_result_is_never_overwritten(hands):
+    run(hands)
+    layer = hands.dock.everything.layer
+    layer.selected_label = 50
+    layer.paint((50, 60), 50)
+    edited = layer.data.copy()
+    hands.dock.everything_panel.widgets["pred_iou_thresh"].value = 1.0
+    hands.rest(0.2)
+    assert "edited" in hands.status
+    run(hands)
+    assert np.array_equal(layer.data, edited)
+    assert hands.dock.everything.layer is not layer
+
+
+def test_the_form_comes_from_the_parameters(hands):
+    panel = hands.dock.everything_panel
+    wanted = {name for name, f in AmgParams.__dataclass_fields__.items() if f.metadata}
+    assert set(panel.widgets) == wanted
+    assert list(panel.widgets)[: len(SELECT_FIELDS)] == sorted(
+        SELECT_FIELDS, key=list(AmgParams.__dataclass_fields__).index
+    )
+    panel.widgets["points_per_side"].value = 17
+    assert panel.params().points_per_side == 17
+
+
+@pytest.mark.parametrize("size", [(300, 900)])
+def test_the_dock_fits_a_narrow_column(hands, size):
+    hands.dock.everything_section.expand(animate=False)
+    hands.rest()
+    assert hands.dock.minimumSizeHint().width() <= size[0]
+    for widget in hands.dock.everything_panel.widgets.values():
+        assert widget.native.width() >= 80
+    panel = hands.dock.everything_panel
+    assert panel.minimumSizeHint().width() <= size[0]
