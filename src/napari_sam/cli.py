@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from . import __version__, commands
 from .amg import AmgParams
+from .conflict import conflict
 from .demo import demo
 from .models.registry import BUNDLED
 
@@ -72,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
     reporter = Reporter()
+    warning = conflict()
+    if warning:
+        print(f"napari-sam: {warning}", file=sys.stderr)
     try:
         args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         run: Callable[[argparse.Namespace, commands.Say], str] = args.run

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .masks import box_of, iou, middle_of, worst_click
 from .predictor import SamPredictor
 from .session import Session
-from .types import PredictRequest, Prediction, Prompts, SliceKey
+from .types import Prediction, PredictRequest, Prompts, SliceKey
 
 MIN_PIXELS = 12
 """Objects of fewer pixels are not scored."""

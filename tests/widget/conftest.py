@@ -73,7 +73,7 @@ class Hands:
 
     @property
     def labels(self):
-        return self.controller.results.layer.data
+        return self.controller.bench.results.layer.data
 
 
 @pytest.fixture

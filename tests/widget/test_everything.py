@@ -25,7 +25,7 @@ def test_plane(hands, scene):
         assert np.unique(own[own > 0]).size == 1
         assert (own > 0).mean() > 0.95
     assert "3 objects in 1 plane" in hands.status
-    assert hands.viewer.layers.selection.active is hands.controller.points
+    assert hands.viewer.layers.selection.active is hands.controller.bench.points
 
 
 def test_stack_is_linked(open_dock, scene):

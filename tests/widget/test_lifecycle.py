@@ -52,20 +52,20 @@ def test_deleting_a_layer_during_a_run(open_dock, scene, slow, which):
     hands.click(25, 28)
     c = hands.controller
     layer = {
-        "points": c.points,
-        "boxes": c.boxes,
-        "preview": c.preview,
-        "results": c.results.layer,
-        "image": c.frame.layer,
+        "points": c.bench.points,
+        "boxes": c.bench.boxes,
+        "preview": c.bench.preview,
+        "results": c.bench.results.layer,
+        "image": c.bench.frame.layer,
     }[which]
     hands.viewer.layers.remove(layer)
     hands.rest(1.0)
     if which == "image":
-        assert c.frame is None
+        assert c.bench.frame is None
         assert "open an image" in hands.status
         return
     c.clear()
-    c.activate("points")
+    c.bench.activate("points")
     hands.click_and_wait(72, 55)
     c.commit()
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
@@ -81,15 +81,15 @@ def test_switching_images_drops_the_late_answer(open_dock, scene, slow):
     hands.controller.use_image(hands.viewer.layers["second"])
     hands.rest(1.0)
     assert not hands.controller._answers
-    assert not hands.controller.preview.data.any()
+    assert not hands.controller.bench.preview.data.any()
     hands.click_and_wait(95 - 72, 55)
     hands.controller.commit()
     assert hands.viewer.layers["second objects"].data.max() == 1
     assert hands.viewer.layers["first objects"].data.max() == 0
     hands.controller.use_image(hands.viewer.layers["first"])
     hands.controller.use_image(hands.viewer.layers["second"])
-    assert hands.controller.results.layer is hands.viewer.layers["second objects"]
-    assert hands.controller.results.next_label == 2
+    assert hands.controller.bench.results.layer is hands.viewer.layers["second objects"]
+    assert hands.controller.bench.results.next_label == 2
 
 
 def test_switching_models_asks_the_new_one(open_dock, scene, model):
@@ -119,10 +119,10 @@ def test_moving_to_another_plane_forgets_the_question(open_dock, scene, slow):
     hands.click(25, 28)
     hands.viewer.dims.set_current_step(0, 3)
     hands.rest(1.2)
-    assert not hands.controller.preview.data.any()
+    assert not hands.controller.bench.preview.data.any()
     hands.viewer.dims.set_current_step(0, 0)  # the prompt is still there, and asked again
     hands.until(lambda: hands.controller._answers)
-    assert hands.controller.preview.data.any()
+    assert hands.controller.bench.preview.data.any()
 
 
 def test_dock_before_the_image(open_dock, scene):
@@ -143,7 +143,7 @@ def test_two_viewers_do_not_know_each_other(open_dock, scene):
     one.controller.commit()
     assert one.labels.max() == 1
     assert not two.labels.any()
-    assert not len(two.controller.points.data)
+    assert not len(two.controller.bench.points.data)
 
 
 def test_the_event_loop_is_never_held_while_the_model_works(open_dock, scene, slow):
@@ -198,7 +198,9 @@ def wait_idle(jobs, qtbot):
     qtbot.waitUntil(lambda: not jobs.busy, timeout=10_000)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("the kernel broke"), ValueError("bad"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("the kernel broke"), ValueError("bad"), MemoryError()]
+)
 def test_every_error_of_a_job_is_told(qtbot, error):
     jobs, told = Jobs(), Recorder()
     jobs.failed.connect(told)

@@ -16,11 +16,11 @@ CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
 def our_layer(hands, name):
     c = hands.controller
     return {
-        "points": c.points,
-        "boxes": c.boxes,
-        "preview": c.preview,
-        "results": c.results.layer,
-        "image": c.frame.layer,
+        "points": c.bench.points,
+        "boxes": c.bench.boxes,
+        "preview": c.bench.preview,
+        "results": c.bench.results.layer,
+        "image": c.bench.frame.layer,
     }[name]
 
 
@@ -28,7 +28,7 @@ def our_layer(hands, name):
 def test_click_preview_enter(hands, scene, active):
     truth = scene[1]
     hands.click_and_wait(*CENTRES[2])
-    shown = hands.controller.preview.data
+    shown = hands.controller.bench.preview.data
     assert ((shown > 0) == (truth == 2)).mean() > 0.99
     assert not hands.labels.any()
     hands.viewer.layers.selection.active = our_layer(hands, active)
@@ -37,8 +37,8 @@ def test_click_preview_enter(hands, scene, active):
     assert set(np.unique(written)) == {0, 1}
     assert (written > 0).sum() == (shown > 0).sum()
     assert ((written > 0) == (truth == 2)).mean() > 0.99
-    assert not hands.controller.preview.data.any()
-    assert len(hands.controller.points.data) == 0
+    assert not hands.controller.bench.preview.data.any()
+    assert len(hands.controller.bench.points.data) == 0
 
 
 def test_objects_get_the_next_labels_and_come_back(hands):
@@ -59,19 +59,19 @@ def test_objects_get_the_next_labels_and_come_back(hands):
 
 def test_box_makes_an_object(hands, scene):
     hands.press(Qt.Key.Key_W)
-    assert hands.viewer.layers.selection.active is hands.controller.boxes
+    assert hands.viewer.layers.selection.active is hands.controller.bench.boxes
     hands.drag((58, 28), (86, 82))
     hands.until(lambda: hands.controller._answers)
-    assert len(hands.controller.boxes.data) == 1
+    assert len(hands.controller.bench.boxes.data) == 1
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
-    assert len(hands.controller.boxes.data) == 0
+    assert len(hands.controller.bench.boxes.data) == 0
 
 
 def test_two_boxes_are_two_objects(hands):
     corners = [[[8, 10], [8, 46], [42, 46], [42, 10]], [[10, 68], [10, 112], [46, 112], [46, 68]]]
     for box in corners:
-        hands.controller.boxes.add(np.array(box), shape_type="rectangle")
+        hands.controller.bench.boxes.add(np.array(box), shape_type="rectangle")
     hands.until(lambda: len(hands.controller._answers) == 2)
     hands.press(Qt.Key.Key_Return)
     assert hands.labels[25, 28] == 1
@@ -85,13 +85,13 @@ def test_keys_cycle_clear_and_toggle(hands):
     hands.press(Qt.Key.Key_N)
     assert hands.dock.prompt.answer.text().startswith("answer 2/3")
     hands.press(Qt.Key.Key_Escape)
-    assert len(hands.controller.points.data) == 0
-    assert not hands.controller.preview.data.any()
+    assert len(hands.controller.bench.points.data) == 0
+    assert not hands.controller.bench.preview.data.any()
     assert hands.dock.prompt.answer.text() == "no object yet"
     hands.press(Qt.Key.Key_T)
     hands.click(80, 120)
     hands.rest()
-    assert list(hands.controller.points.features["label"]) == ["background"]
+    assert list(hands.controller.bench.points.features["label"]) == ["background"]
     assert "background points need an object" in hands.status
 
 
@@ -109,9 +109,9 @@ def test_a_correction_goes_on_from_the_answer(hands):
 
 
 def test_other_objects_keep_their_pixels(hands, scene):
-    layer = hands.controller.results.layer
+    layer = hands.controller.bench.results.layer
     layer.data[20:30, 80:90] = 7
-    hands.controller.results.next_label = 8
+    hands.controller.bench.results.next_label = 8
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
     assert (layer.data[20:30, 80:90] == 7).all()
@@ -127,16 +127,16 @@ def test_a_label_beyond_the_type_is_refused(open_dock, scene):
         ("add_labels", full, {"name": "small"}), ("add_image", scene[0], {"name": "scene"})
     )
     hands.controller.use_results(hands.viewer.layers["small"])
-    hands.until(lambda: hands.controller.results is not None)
+    hands.until(lambda: hands.controller.bench.results is not None)
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     assert "uint8" in hands.status
     assert (full > 0).sum() == 1
-    assert len(hands.controller.points.data) == 1  # nothing is lost: the prompt stays
+    assert len(hands.controller.bench.points.data) == 1  # nothing is lost: the prompt stays
 
 
 def test_strokes_of_the_user_count_and_undo_in_order(hands):
-    layer = hands.controller.results.layer
+    layer = hands.controller.bench.results.layer
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     layer.selected_label = 9
@@ -160,13 +160,13 @@ def test_planes_of_a_stack(open_dock, scene):
     hands.rest()
     row, column = CENTRES[2]
     hands.click_and_wait(row * 0.5 + 4, column * 0.5 + 2)
-    preview = hands.controller.preview
+    preview = hands.controller.bench.preview
     assert preview.data.shape == (1, 96, 128)
     assert np.allclose(preview.extent.world[0], (16, 4, 2))
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels[2] > 0) == (scene[1] == 2)).mean() > 0.99
     assert not hands.labels[[0, 1, 3, 4]].any()
-    assert np.allclose(hands.controller.results.layer.scale, (3, 0.5, 0.5))
+    assert np.allclose(hands.controller.bench.results.layer.scale, (3, 0.5, 0.5))
     assert np.allclose(hands.viewer.layers["stack"].scale, (3, 0.5, 0.5))
     assert np.allclose(hands.viewer.layers["stack"].translate, (10, 4, 2))
 
@@ -200,7 +200,7 @@ def test_transposed_axes(open_dock, scene):
     hands.viewer.reset_view()
     hands.rest()
     row, column = CENTRES[2]
-    hands.controller.points.add((row, hands.viewer.dims.current_step[1], column))
+    hands.controller.bench.points.add((row, hands.viewer.dims.current_step[1], column))
     hands.until(lambda: hands.controller._answers)
     hands.press(Qt.Key.Key_Return)
     plane = hands.labels[:, hands.viewer.dims.current_step[1], :]
@@ -223,19 +223,23 @@ def test_multiscale_image_is_worked_on_at_a_bounded_level(open_dock, scene, monk
     hands = open_dock(
         ("add_image", pyramid, {"multiscale": True, "scale": (0.5, 0.5), "name": "pyramid"})
     )
-    assert hands.controller.frame.level == 2
+    assert hands.controller.bench.frame.level == 2
     row, column = CENTRES[2]
     hands.click_and_wait(row * 2, column * 2)
     hands.press(Qt.Key.Key_Return)
     assert hands.labels.shape == (96, 128)
     assert ((hands.labels > 0) == (scene[1] == 2)).mean() > 0.99
-    world = hands.controller.results.layer.extent.world
+    world = hands.controller.bench.results.layer.extent.world
     assert np.allclose(world, hands.viewer.layers["pyramid"].extent.world, atol=1.1)
 
 
 def test_rotated_layer(open_dock, scene):
     hands = open_dock(
-        ("add_image", scene[0], {"rotate": 30, "affine": np.diag([2.0, 2.0, 1.0]), "name": "turned"})
+        (
+            "add_image",
+            scene[0],
+            {"rotate": 30, "affine": np.diag([2.0, 2.0, 1.0]), "name": "turned"},
+        )
     )
     layer = hands.viewer.layers["turned"]
     hands.click_and_wait(*layer.data_to_world(CENTRES[3]))
@@ -246,7 +250,7 @@ def test_rotated_layer(open_dock, scene):
 def test_three_dimensional_view_is_declined(open_dock, scene):
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
     hands.viewer.dims.ndisplay = 3
-    hands.controller.points.add((1, 25, 28))
+    hands.controller.bench.points.add((1, 25, 28))
     hands.rest()
     assert "2-D view" in hands.status
     assert not hands.controller._answers

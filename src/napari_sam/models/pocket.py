@@ -171,6 +171,7 @@ class PocketDecoder(nn.Module):
         labels: Tensor,
         boxes: Tensor,
         mask_input: Tensor,
+        origin: tuple[float, float] = (0.0, 0.0),
     ) -> tuple[Tensor, Tensor]:
         """Answer P prompts on B images.
 
@@ -185,19 +186,23 @@ class PocketDecoder(nn.Module):
         boxes : (P, 4) float, xyxy in pixels of the input; NaN where there is none
         mask_input : (P, h, w) float
             Earlier logits at stride 4; NaN where there are none.
+        origin : (x, y) float, pixels
+            Where the input lies in the frame of the position code; training moves it about, so
+            that a crop may come from anywhere.
 
         Returns
         -------
         logits : (P, masks, h, w) float at stride 4
         iou : (P, masks) float
         """
-        tokens = self._tokens(features, owner, coords, labels, boxes)
+        shift = coords.new_tensor(origin)
+        tokens = self._tokens(features, owner, coords, labels, boxes, shift)
         maps = prompt_maps(features.s4.shape[-2:], coords, labels, boxes, mask_input)
         maps4 = self.maps4(maps.contiguous(memory_format=torch.channels_last))  # (P, 32, H/4, W/4)
         maps8 = self.maps8(maps4)
         s16 = pick(features.s16, owner) + self.maps16(maps8)
         h, w = s16.shape[-2:]
-        hidden, keys = self.transformer(s16, self._grid_position(h, w), tokens)
+        hidden, keys = self.transformer(s16, self._grid_position(h, w, shift), tokens)
         x = self.up8(keys.transpose(1, 2).unflatten(2, (h, w)))
         x = self.mix8(double(x) + pick(features.s8, owner) + maps8)
         x = double(self.up4(x)) + pick(self.skip4(features.s4), owner) + maps4
@@ -210,14 +215,20 @@ class PocketDecoder(nn.Module):
         return logits.unflatten(2, x.shape[-2:]), iou
 
     def _tokens(
-        self, features: PocketFeatures, owner: Tensor, coords: Tensor, labels: Tensor, boxes: Tensor
+        self,
+        features: PocketFeatures,
+        owner: Tensor,
+        coords: Tensor,
+        labels: Tensor,
+        boxes: Tensor,
+        shift: Tensor,
     ) -> Tensor:
-        points = self.prompt_encoder.embed_points(coords, labels)
+        points = self.prompt_encoder.embed_points(coords + shift, labels)
         seen = sample_features(features, owner, coords)
         points = points + self.sample(seen) * (labels >= 0)[..., None]
         has_box = ~boxes[:, :1].isnan()
         clean = torch.where(has_box, boxes, torch.zeros_like(boxes))
-        corners = self.prompt_encoder.embed_boxes(clean)
+        corners = self.prompt_encoder.embed_boxes(clean + shift.repeat(2))
         middle = (clean[:, None, :2] + clean[:, None, 2:]) / 2
         corners = corners + self.sample(sample_features(features, owner, middle))
         none = self.prompt_encoder.not_a_point_embed.weight
@@ -225,9 +236,9 @@ class PocketDecoder(nn.Module):
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         return torch.cat([own.expand(len(coords), -1, -1), points, corners], dim=1)
 
-    def _grid_position(self, h: int, w: int) -> Tensor:
-        y = (torch.arange(h, device=self.iou_token.weight.device) + 0.5) * 16 / POSITION_SIZE
-        x = (torch.arange(w, device=y.device) + 0.5) * 16 / POSITION_SIZE
+    def _grid_position(self, h: int, w: int, shift: Tensor) -> Tensor:
+        y = ((torch.arange(h, device=shift.device) + 0.5) * 16 + shift[1]) / POSITION_SIZE
+        x = ((torch.arange(w, device=shift.device) + 0.5) * 16 + shift[0]) / POSITION_SIZE
         grid = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], dim=-1)
         return self.prompt_encoder.pe_layer.encode(grid).permute(2, 0, 1)[None]
 

@@ -14,11 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.pocket import STRIDE, Pocket, normalise
+from ..models.pocket import POSITION_SIZE, STRIDE, Pocket, normalise
 from .data import Crops, CropSampler
 from .losses import prompt_loss
 from .simulate import PromptBatch, corrected, first_prompts
 from .synthetic import draw_many
+
+REDRAW = 400
+"""Steps that the same drawn images are used for."""
+DRAWN = 150
+"""Drawn images in use at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class TrainParams:
     pixels: int = 20 * 128 * 128
     prompts: int = 60
     sizes: tuple[int, ...] = (128, 192, 256, 384)
-    size_odds: tuple[float, ...] = (0.62, 0.2, 0.13, 0.05)
+    size_odds: tuple[float, ...] = (0.5, 0.22, 0.2, 0.08)
     average: float = 0.999
     synthetic: float = 0.12
     seed: int = 0
@@ -125,8 +130,8 @@ class Trainer:
         """Yield after every step until `params.steps` are done."""
         while self.done < self.params.steps:
             start = time.perf_counter()
-            if self.params.synthetic and self.done % 400 == 0:
-                self.sampler.replace_source("synthetic", draw_many(self.sampler.rng, 150))
+            if self.done % REDRAW == 0:
+                self._redraw()
             loss, reached = self._step()
             self.done += 1
             yield Step(self.done, loss, reached, time.perf_counter() - start)
@@ -153,8 +158,13 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
         self.sampler.rng.bit_generator.state = state["rng"]
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Draw the synthetic images of this stretch of steps; the same ones after a resume."""
         if self.params.synthetic:
-            self.sampler.replace_source("synthetic", draw_many(self.sampler.rng, 150))
+            rng = np.random.default_rng((self.params.seed, self.done // REDRAW))
+            self.sampler.replace_source("synthetic", draw_many(rng, DRAWN))
 
     def _learning_rate(self) -> float:
         p = self.params
@@ -180,10 +190,13 @@ class Trainer:
         truth = F.avg_pool2d(batch.masks.float()[:, None], 2)[:, 0].to(self.device)
         features = self.model.encoder(images)
         prompts = first_prompts(batch.masks, STRIDE, self.sampler.rng)
+        room = max(0, POSITION_SIZE - batch.images.shape[-1])
+        x, y = self.sampler.rng.uniform(0, room, 2)
+        origin = (float(x), float(y))
         losses: list[Tensor] = []
         reached = []
         for turn in range(self.params.rounds):
-            logits, iou = self._decode(features, batch.owner, prompts)
+            logits, iou = self._decode(features, batch.owner, prompts, origin)
             fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
             loss, best, true = prompt_loss(fine, iou, truth)
             losses.append(loss)
@@ -201,7 +214,9 @@ class Trainer:
         self._average()
         return float(total.detach()), tuple(reached)
 
-    def _decode(self, features: Any, owner: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+    def _decode(
+        self, features: Any, owner: Tensor, prompts: PromptBatch, origin: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
         device = self.device
         answer: tuple[Tensor, Tensor] = self.model.decoder(
             features,
@@ -210,6 +225,7 @@ class Trainer:
             prompts.labels.to(device),
             prompts.boxes.to(device),
             prompts.mask_input.to(device),
+            origin,
         )
         return answer
 

@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 from napari.layers import Image, Labels
+from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..amg import AmgParams
+from ..conflict import conflict
 from ..models.registry import SPECS, recommended_params
 from .controller import Controller
 from .everything import Everything
@@ -34,6 +36,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         super().__init__()
         self.viewer = napari_viewer
         self.controller = Controller(napari_viewer)
+        self.bench = self.controller.bench
         self.everything = Everything(self.controller)
         self.source = SourcePanel([(spec.name, spec.note) for spec in SPECS], DEVICES)
         self.prompt = PromptPanel()
@@ -57,6 +60,9 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.controller.load(self._model, self._device)
         self.controller.use_image(self._best_image())
         self._refresh()
+        warning = conflict()
+        if warning:
+            show_warning(warning)
 
     def toggle_tool(self) -> None:
         """Swap points and boxes."""
@@ -64,8 +70,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def use_tool(self, tool: str) -> None:
         """Let clicks make points, or boxes."""
-        self.controller.ensure_layers()
-        self.controller.activate(tool)
+        self.bench.ensure_layers(self.controller.kind)
+        self.bench.activate(tool)
 
     def run_everything(self, all_planes: bool = False) -> None:
         """Run everything mode with what the form says."""
@@ -130,7 +136,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.everything.status_changed.connect(self.status.setText)
         controller.answer_changed.connect(self._on_answer_changed)
         controller.kind_changed.connect(prompt.set_kind)
-        controller.frame_changed.connect(self._refresh)
+        self.bench.changed.connect(self._refresh)
         controller.model_changed.connect(self._on_model_changed)
         prompt.kind_picked.connect(controller.set_kind)
         prompt.tool_picked.connect(self.use_tool)
@@ -164,12 +170,12 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _refresh(self) -> None:
         """Show what layers there are, and bind the keys to ours."""
-        controller, frame = self.controller, self.controller.frame
+        bench, frame = self.bench, self.bench.frame
         images = self._images()
         current = None if frame is None else frame.layer
         self.source.image.set_things([layer.name for layer in images], images, current)
         shape = None if frame is None else frame.shape
-        others = (controller.preview, self.everything.layer)
+        others = (bench.preview, self.everything.layer)
         fitting = [
             layer
             for layer in self.viewer.layers
@@ -178,27 +184,27 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             and layer.data.shape == shape
             and not any(layer is other for other in others)
         ]
-        results = None if controller.results is None else controller.results.layer
+        results = None if bench.results is None else bench.results.layer
         names = [*(layer.name for layer in fitting), NEW_LAYER]
         self.source.results.set_things(names, [*fitting, None], results)
-        ours = [controller.points, controller.boxes, controller.preview, results]
+        ours = [bench.points, bench.boxes, bench.preview, results]
         self._keys.keep_only([self.viewer, *(layer for layer in ours if layer is not None)])
 
     def _on_layers_changed(self, event: Any = None) -> None:
-        if self.controller.frame is None and self._images():
+        if self.bench.frame is None and self._images():
             QTimer.singleShot(0, self._adopt_image)  # napari is still busy with the new layer
         self._refresh()
 
     def _adopt_image(self) -> None:
         best = self._best_image()
-        if self._open and self.controller.frame is None and best is not None:
+        if self._open and self.bench.frame is None and best is not None:
             self.controller.use_image(best)
             self._refresh()
 
     def _on_active_changed(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
-        if active is not None and active in (self.controller.points, self.controller.boxes):
-            self._tool = "points" if active is self.controller.points else "boxes"
+        if active is not None and active in (self.bench.points, self.bench.boxes):
+            self._tool = "points" if active is self.bench.points else "boxes"
             self.prompt.set_tool(self._tool)
 
     def _on_model_picked(self, name: str) -> None:
@@ -227,11 +233,12 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _size(self, pixels: int) -> str:
         """Return an area with its unit."""
-        key, frame = self.controller.key(), self.controller.frame
-        if key is None or frame is None:
+        frame = self.bench.frame
+        if frame is None:
             return f"{pixels} px"
-        units = [frame.transform["units"][axis] for axis in key.displayed]
+        displayed = self.bench.key().displayed
+        units = [frame.transform["units"][axis] for axis in displayed]
         if str(units[0]) == "pixel" or units[0] != units[1]:
             return f"{pixels} px"
-        area = pixels * math.prod(float(frame.transform["scale"][axis]) for axis in key.displayed)
+        area = pixels * math.prod(float(frame.transform["scale"][axis]) for axis in displayed)
         return f"{area:.4g} {units[0]:~}²"

@@ -39,6 +39,7 @@ class Everything(QObject):  # type: ignore[misc]
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.controller = controller
+        self.bench = controller.bench
         self.jobs = Jobs()
         self.jobs.failed.connect(self._on_jobs_failed)
         self.jobs.busy_changed.connect(self.busy_changed)
@@ -48,18 +49,23 @@ class Everything(QObject):  # type: ignore[misc]
         self._planes: dict[SliceKey, NDArray[np.int32]] = {}
         self._touched = False
         self._bar: Any = None
-        controller.viewer.layers.events.removed.connect(self._on_layers_removed)
-        controller.frame_changed.connect(self._on_frame_changed)
+        self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
+        self.bench.changed.connect(self._on_bench_changed)
 
     def run(self, params: AmgParams, all_planes: bool) -> None:
         """Start a run on the plane that is shown, or on all of its axis of planes."""
-        session, frame, key = self.controller.session, self.controller.frame, self.controller.key()
-        if session is None or frame is None or key is None:
+        session, frame = self.controller.session, self.bench.frame
+        if session is None or frame is None:
             self.controller.say_ready()
+            return
+        try:
+            key = self.bench.key()
+        except ValueError as error:
+            self.status_changed.emit(str(error))
             return
         keys = _all_keys(key, frame) if all_planes else [key]
         self._prepare(frame)
-        predictor, limits, image = session.predictor, self.controller.contrast_limits(), frame.data
+        predictor, limits, image = session.predictor, self.bench.contrast_limits(), frame.data
         generator = AutomaticMaskGenerator(predictor, params)
         self._close_bar()
         self._bar = progress(total=100 * len(keys), desc="everything")
@@ -120,7 +126,7 @@ class Everything(QObject):  # type: ignore[misc]
         """Let go of viewer and layers."""
         self.jobs.cancel()
         self._close_bar()
-        self.controller.viewer.layers.events.removed.disconnect(self._on_layers_removed)
+        self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._forget()
 
     def _prepare(self, frame: layers.Frame) -> None:
@@ -130,7 +136,7 @@ class Everything(QObject):  # type: ignore[misc]
             self._frame = frame
             self.layer = layers.make_labels(frame, f"{frame.layer.name} everything")
             self.layer.events.paint.connect(self._on_layer_paint)
-            self.controller.add_below_prompts(self.layer)
+            self.bench.add_below_prompts(self.layer)
 
     def _forget(self) -> None:
         if self.layer is not None:
@@ -190,8 +196,8 @@ class Everything(QObject):  # type: ignore[misc]
     def _on_layer_paint(self, event: Any = None) -> None:
         self._touched = True
 
-    def _on_frame_changed(self) -> None:
-        if self._frame is not None and self.controller.frame is not self._frame:
+    def _on_bench_changed(self) -> None:
+        if self._frame is not None and self.bench.frame is not self._frame:
             self.cancel()
             self._forget()
 
@@ -227,5 +233,3 @@ def _shifted(
     fraction = step.done / max(step.total, 1)
     text = f"{layers.plane_text(key, frame)}, {step.text}"
     return Progress(int(100 * (number + fraction)), 100 * planes, text)
-
-

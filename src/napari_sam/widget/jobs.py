@@ -9,6 +9,8 @@ from typing import Any
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker, create_worker
 
+Worker = GeneratorWorker[Any, Any, Any]
+
 
 class JobError(Exception):
     """What went wrong in a worker, in one sentence."""
@@ -51,9 +53,9 @@ class Jobs(QObject):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._running: tuple[Job, GeneratorWorker] | None = None
+        self._running: tuple[Job, Worker] | None = None
         self._waiting: Job | None = None
-        self._abandoned: set[GeneratorWorker] = set()
+        self._abandoned: set[Worker] = set()
         self._pool = QThreadPool()
         self._pool.setMaxThreadCount(2)  # one that runs, one that is running out
 
@@ -83,29 +85,29 @@ class Jobs(QObject):  # type: ignore[misc]
         self._pool.waitForDone()
 
     def _start(self, job: Job) -> None:
-        worker: GeneratorWorker = create_worker(
+        worker: Worker = create_worker(
             _guarded, job.steps, _start_thread=False, _ignore_errors=True
         )  # errors are told below, not raised in the event loop
         self._running = (job, worker)
         worker.yielded.connect(lambda value: self._on_worker_yielded(worker, value))
         worker.errored.connect(lambda error: self._on_worker_errored(worker, error))
-        worker.finished.connect(lambda: self._on_worker_finished(worker))
+        worker.finished.connect(lambda *_: self._on_worker_finished(worker))
         self.busy_changed.emit(True)
         self._pool.start(worker)
 
-    def _abandon(self, worker: GeneratorWorker) -> None:
+    def _abandon(self, worker: Worker) -> None:
         """Let a worker run out; keep it alive until then."""
         self._abandoned.add(worker)
         worker.quit()
 
-    def _is_running(self, worker: GeneratorWorker) -> bool:
+    def _is_running(self, worker: Worker) -> bool:
         return self._running is not None and self._running[1] is worker
 
-    def _on_worker_yielded(self, worker: GeneratorWorker, value: Any) -> None:
+    def _on_worker_yielded(self, worker: Worker, value: Any) -> None:
         if self._running is not None and self._is_running(worker):
             self._running[0].on_step(value)
 
-    def _on_worker_errored(self, worker: GeneratorWorker, error: Exception) -> None:
+    def _on_worker_errored(self, worker: Worker, error: Exception) -> None:
         if self._running is None or not self._is_running(worker):
             return
         job, self._running = self._running[0], None
@@ -113,7 +115,7 @@ class Jobs(QObject):  # type: ignore[misc]
         self.failed.emit(f"{job.text} failed: {error}")
         self._next()
 
-    def _on_worker_finished(self, worker: GeneratorWorker) -> None:
+    def _on_worker_finished(self, worker: Worker) -> None:
         self._abandoned.discard(worker)
         if self._running is None or not self._is_running(worker):
             return
@@ -139,7 +141,9 @@ def _guarded(steps: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:
     try:
         yield from steps()
     except MemoryError as error:
-        raise JobError("there is not enough memory; close something or use a smaller model") from error
+        raise JobError(
+            "there is not enough memory; close something or use a smaller model"
+        ) from error
     except (RuntimeError, ValueError, OSError, ArithmeticError, LookupError, TypeError) as error:
         raise JobError(_sentence(error)) from error
 

@@ -153,9 +153,7 @@ def make_labels(frame: Frame, name: str, dtype: Any = np.int32) -> Labels:
 def make_preview(frame: Frame) -> Labels:
     """Return the layer that shows the answer; it holds one plane."""
     shape = (1,) * (len(frame.shape) - 2) + frame.shape[-2:]
-    layer = Labels(
-        np.zeros(shape, np.int32), name="SAM preview", opacity=0.6, **frame.transform
-    )
+    layer = Labels(np.zeros(shape, np.int32), name="SAM preview", opacity=0.6, **frame.transform)
     layer.editable = False
     return layer
 
@@ -202,7 +200,7 @@ def read_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[Prompts]:
 def show_preview(
     preview: Labels, frame: Frame, key: SliceKey, masks: Sequence[NDArray[np.bool_]], first: int
 ) -> None:
-    """Write masks (H, W) into the preview, with labels from `first` on, and move it to its plane."""
+    """Write masks (H, W) into the preview, labelled from `first` on, and move it to its plane."""
     plane = np.zeros(_plane_shape(frame, key), np.int32)
     for offset, mask in enumerate(masks):
         plane[mask & (plane == 0)] = first + offset

@@ -24,7 +24,6 @@ from qtpy.QtWidgets import (
 
 from ..amg import SELECT_FIELDS, AmgParams
 
-
 LABEL_WIDTH = 120
 """Of the form of everything mode, in pixels; longer names take two lines."""
 
@@ -106,7 +105,10 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         self._kinds, kinds = _choice(
-            {"object": "The next point lies on the object", "background": "The next point lies beside it"}
+            {
+                "object": "The next point lies on the object",
+                "background": "The next point lies beside it",
+            }
         )
         self._tools, tools = _choice(
             {"points": "Click on the image to add a point", "boxes": "Drag a box around an object"}
@@ -173,8 +175,11 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.plane_button = QPushButton("This plane")
         self.stack_button = QPushButton("All planes")
         self.cancel_button = QPushButton("Cancel")
-        tips = ("Find every object of the plane shown", "Find every object of every plane, and link them",
-                "Stop; what was found stays")
+        tips = (
+            "Find every object of the plane shown",
+            "Find every object of every plane, and link them",
+            "Stop; what was found stays",
+        )
         buttons = (self.plane_button, self.stack_button, self.cancel_button)
         for button, tip in zip(buttons, tips, strict=True):
             button.setToolTip(tip)
