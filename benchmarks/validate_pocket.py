@@ -27,6 +27,8 @@ from napari_sam.evaluate import (
 from napari_sam.training.data import load_source
 from napari_sam.training.split import UNSEEN
 
+BEGIN, END = "<!-- validation -->", "<!-- /validation -->"
+
 
 def main() -> None:
     """Parse the command line, score, print the table."""
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="*", help="only these")
     parser.add_argument("--session", action="store_true", help="let the session look closer")
     parser.add_argument("--csv", type=Path, help="one line per object")
+    parser.add_argument("--write", type=Path, help="markdown page to put the table into")
     args = parser.parse_args()
     predictor = SamPredictor(load_model(args.model))
     session = Session(predictor)
@@ -62,20 +65,13 @@ def main() -> None:
                     answer, item.labels, source, item.name, args.clicks, args.limit
                 )
                 print(f"{source} {item.name}", file=sys.stderr)
-    rows = summarise(scores)
-    print_table(rows)
-    seen = [r for r in rows if "(" not in r.source]
-    unseen = [r for r in rows if r.source.split(" ")[0] in UNSEEN]
-    for name, group in (("in-training sources", seen), ("unseen sources", unseen)):
-        if group:
-            click = np.mean([r.clicks[0] for r in group])
-            last = np.mean([r.clicks[-1] for r in group])
-            box, ellipse = (np.mean([getattr(r, k) for r in group]) for k in ("box", "ellipse"))
-            print(
-                f"mean over {len(group)} {name}: 1 click {click:.3f}, {args.clicks} clicks "
-                f"{last:.3f}, box {box:.3f}, ellipse {ellipse:.3f}"
-            )
+    text = report(summarise(scores), args.clicks)
+    print(text)
     print(f"{len(scores)} objects in {time.perf_counter() - start:.0f} s")
+    if args.write:
+        page = args.write.read_text()
+        before, rest = page.split(BEGIN)
+        args.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
     if args.csv:
         with open(args.csv, "w", newline="") as file:
             writer = csv.writer(file)
@@ -83,13 +79,27 @@ def main() -> None:
             writer.writerows(astuple(s) for s in scores)
 
 
-def print_table(rows: list[Summary]) -> None:
-    """Print the summaries as a markdown table."""
-    print("| source | objects | 1 click | best of 3 | last click | box | ellipse | |pred-true| |")
-    print("|---|---|---|---|---|---|---|---|")
+def report(rows: list[Summary], clicks: int) -> str:
+    """Return the summaries as a markdown table, and the means over sources."""
+    head = ("source", "objects", "1 click", "best of 3", f"{clicks} clicks", "box", "ellipse")
+    lines = ["| " + " | ".join((*head, "predicted - true")) + " |", "|---" * 8 + "|"]
     for r in rows:
-        values = (r.clicks[0], r.oracle, r.clicks[-1], r.box, r.ellipse, r.calibration)
-        print(f"| {r.source} | {r.objects} | " + " | ".join(f"{v:.3f}" for v in values) + " |")
+        cells = " | ".join(f"{v:.3f}" for v in figures(r))
+        lines.append(f"| {r.source} | {r.objects} | {cells} |")
+    seen = [r for r in rows if "(" not in r.source]
+    unseen = [r for r in rows if r.source.split(" ")[0] in UNSEEN]
+    for name, group in (("in-training sources", seen), ("unseen sources", unseen)):
+        if group:
+            means = np.mean([figures(r) for r in group], axis=0)
+            cells = " | ".join(f"**{v:.3f}**" for v in means)
+            total = sum(r.objects for r in group)
+            lines.append(f"| **mean over {len(group)} {name}** | {total} | {cells} |")
+    return "\n".join(lines)
+
+
+def figures(r: Summary) -> tuple[float, ...]:
+    """Return the columns of the table."""
+    return (r.clicks[0], r.oracle, r.clicks[-1], r.box, r.ellipse, r.calibration)
 
 
 if __name__ == "__main__":

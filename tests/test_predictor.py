@@ -27,7 +27,8 @@ def test_predict_is_the_published_pipeline(tiny_predictor, embedding):
     """The steps of the reference, written out with torch."""
     model = tiny_predictor.model
     sam = model.sam
-    answer = tiny_predictor.predict(embedding, Prompts([(70, 10), (5, 40)], [1, 0], [8, 4, 60, 30]))
+    prompts = Prompts([(70, 10), (5, 40)], [1, 0], [8, 4, 60, 30])
+    answer = tiny_predictor.predict(embedding, prompts, multimask_output=True)
     assert embedding.input_size == (38, 64)
     scale = torch.tensor([64 / 80, 38 / 48])
     with torch.inference_mode():
@@ -90,7 +91,9 @@ def test_no_prompts_no_answers(tiny_predictor, embedding):
 
 
 def test_every_part_of_a_prompt_counts(tiny_predictor, embedding):
-    predict = tiny_predictor.predict
+    def predict(embedding, prompts):
+        return tiny_predictor.predict(embedding, prompts, multimask_output=False)
+
     point, box = [(30, 20)], [10, 10, 50, 40]
     plain = predict(embedding, Prompts(point))
     for other in (
@@ -110,8 +113,23 @@ def test_the_order_of_points_does_not_matter(tiny_predictor, embedding):
     assert difference(one, other) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("prompts", "count"),
+    [
+        (Prompts([(30, 20)]), 3),
+        (Prompts([(30, 20), (50, 9)], [1, 0]), 1),
+        (Prompts([(30, 20)], [1], [10, 10, 50, 40]), 1),
+        (Prompts(box=[10, 10, 50, 40]), 1),
+        (Prompts([(30, 20)], [1], None, MASK), 1),
+    ],
+)
+def test_only_a_lone_point_has_several_answers(tiny_predictor, embedding, prompts, count):
+    assert tiny_predictor.predict(embedding, prompts).masks.shape == (count, 48, 80)
+    assert tiny_predictor.predict(embedding, prompts, True).masks.shape == (3, 48, 80)
+
+
 def test_an_answer_goes_back_in(tiny_predictor, embedding):
-    first = tiny_predictor.predict(embedding, Prompts([(30, 20)]))
+    first = tiny_predictor.predict(embedding, Prompts([(30, 20)]), multimask_output=False)
     logits = first.low_res_logits[first.best]
     second = tiny_predictor.predict(embedding, Prompts([(30, 20)], [1], None, logits))
     assert difference(first, second) > 1e-3

@@ -113,7 +113,7 @@ def test_prompts_at_the_very_edge_are_taken(session):
     for point in ((0, 0), (99, 79), (-0.5, -0.5), (99.5, 79.5)):
         assert session.predict(ask(STACK, prompts=Prompts([point]))).masks.shape == (3, 80, 100)
     box = Prompts(box=[-10, -10, 300, 300])
-    assert session.predict(ask(STACK, prompts=box)).masks.shape == (3, 80, 100)
+    assert session.predict(ask(STACK, prompts=box)).masks.shape == (1, 80, 100)
 
 
 # a plane that the model sees at half its size

@@ -121,7 +121,7 @@ class SamPredictor:
         return ImageEmbedding(features, (h, w), size, self.model.name)
 
     def predict(
-        self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool = True
+        self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool | None = None
     ) -> Prediction:
         """Answer the prompts of one object.
 
@@ -130,8 +130,9 @@ class SamPredictor:
         embedding : ImageEmbedding
             Made by this model.
         prompts : Prompts, in pixels of the plane
-        multimask_output : bool
-            Several masks with their scores, for an ambiguous prompt; or a single one.
+        multimask_output : bool, optional
+            Several masks with their scores, or a single one. By default several for a lone point,
+            which is ambiguous, and one for anything clearer, as the authors of SAM advise.
 
         Returns
         -------
@@ -148,7 +149,7 @@ class SamPredictor:
         self,
         embedding: ImageEmbedding,
         prompts: Sequence[Prompts],
-        multimask_output: bool = True,
+        multimask_output: bool | None = None,
     ) -> list[Prediction]:
         """Answer the prompts of several objects, in batches; see `predict`."""
         answers: list[Prediction | None] = [None] * len(prompts)
@@ -163,7 +164,7 @@ class SamPredictor:
         self,
         embedding: ImageEmbedding,
         prompts: Sequence[Prompts],
-        multimask_output: bool = True,
+        multimask_output: bool | None = None,
     ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
         """Yield (index of the prompt, low-resolution logits (C, h, w), scores (C,)).
 
@@ -188,7 +189,10 @@ class SamPredictor:
             for start in range(0, len(indices), BATCH):
                 batch = indices[start : start + BATCH]
                 arrays = self._arrays(embedding, [prompts[i] for i in batch])
-                logits, scores = self.model.decode(embedding.features, *arrays, multimask_output)
+                several = (
+                    prompts[batch[0]].ambiguous if multimask_output is None else multimask_output
+                )
+                logits, scores = self.model.decode(embedding.features, *arrays, several)
                 yield from zip(batch, logits, scores, strict=True)
 
     def upsampler(self, embedding: ImageEmbedding, low_res: Sequence[int]) -> Upsampler:

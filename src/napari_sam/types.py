@@ -118,6 +118,11 @@ class Prompts:
         """Whether nothing at all was said."""
         return not len(self.point_coords) and self.box is None and self.mask_input is None
 
+    @property
+    def ambiguous(self) -> bool:
+        """Whether several answers make sense: nothing but one point was given."""
+        return len(self.point_coords) == 1 and self.box is None and self.mask_input is None
+
     def moved(self, dx: float, dy: float) -> Prompts:
         """Return the same prompts in a frame whose origin lies at (-dx, -dy)."""
         shift = np.array([dx, dy])
@@ -167,14 +172,15 @@ class PredictRequest:
         The whole array, not yet read.
     contrast_limits : (low, high) float or None
     prompts : Prompts, in pixels of the plane (its window left aside)
-    multimask_output : bool
+    multimask_output : bool or None
+        See `SamPredictor.predict`.
     """
 
     key: SliceKey
     image: Any
     contrast_limits: tuple[float, float] | None
     prompts: Prompts
-    multimask_output: bool = True
+    multimask_output: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.models.pocket import Pocket, PocketModel, build, prompt_maps
+from napari_sam.models.pocket import PocketModel, build
+from napari_sam.models.pocket_net import Pocket, prompt_maps
 from napari_sam.predictor import SamPredictor
 from napari_sam.types import Prompts
 
@@ -24,9 +25,11 @@ def test_shapes_for_odd_sizes(random_pocket, size):
     assert h % 32 == w % 32 == 0
     assert 0 <= h - size[0] < 32
     assert 0 <= w - size[1] < 32
-    assert features.s4.shape == (1, 24, h // 4, w // 4)
-    assert features.s8.shape == (1, 48, h // 8, w // 8)
-    assert features.s16.shape == (1, 128, h // 16, w // 16)
+    assert features.full.s4.shape == (1, 24, h // 4, w // 4)
+    assert features.full.s8.shape == (1, 48, h // 8, w // 8)
+    assert features.full.s16.shape == (1, 128, h // 16, w // 16)
+    half = random_pocket.padded_size((-(-size[0] // 2), -(-size[1] // 2)))
+    assert features.half.s4.shape == (1, 24, half[0] // 4, half[1] // 4)
     coords, labels = np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.int64)
     for several, count in ((True, 3), (False, 1)):
         logits, iou = random_pocket.decode(features, coords, labels, None, None, several)
@@ -139,3 +142,30 @@ def test_weights_make_the_model(random_pocket):
         predictor = SamPredictor(model)
         answers.append(predictor.predict(predictor.encode(plane), Prompts([(9, 9)])))
     np.testing.assert_array_equal(answers[0].low_res_logits, answers[1].low_res_logits)
+
+
+def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monkeypatch):
+    rgb = np.random.default_rng(1).integers(0, 256, (96, 120, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    coords, labels = np.float32([[[41, 30]], [[90, 7]]]), np.ones((2, 1), np.int64)
+    box = np.float32([[30, 20, 60, 50], [80, 1, 100, 20]])
+    scores = {id(features.full): [0.9, 0.2], id(features.half): [0.5, 0.6]}
+    seen = {}
+    real = random_pocket._decode
+
+    def scored(used, points, kinds, box, mask, chosen):
+        logits, iou = real(used, points, kinds, box, mask, chosen)
+        seen[id(used)] = (points, logits)
+        return logits, torch.tensor(scores[id(used)])[:, None].expand(iou.shape)
+
+    monkeypatch.setattr(random_pocket, "_decode", scored)
+    logits, iou = random_pocket.decode(features, coords, labels, None, None, True)
+    np.testing.assert_allclose(iou, np.repeat([[0.9], [0.6]], 3, axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(logits[0], seen[id(features.full)][1][0])
+    points, half = seen[id(features.half)]
+    np.testing.assert_allclose(points[0, 0], [20.25, 14.75])  # centres of pixels, halved
+    doubled = torch.nn.functional.interpolate(half, scale_factor=2, mode="bilinear")
+    np.testing.assert_array_equal(logits[1], doubled[1, :, : logits.shape[2], : logits.shape[3]])
+    seen.clear()
+    random_pocket.decode(features, coords, labels, box, None, False)
+    assert set(seen) == {id(features.full)}  # a box says how large the object is

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.models.pocket import Pocket
+from napari_sam.models.pocket_net import Pocket
 from napari_sam.training.data import CropSampler
 from napari_sam.training.loop import Trainer, TrainParams
 from napari_sam.training.synthetic import draw

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.pocket import POSITION_SIZE, STRIDE, Pocket, normalise
+from ..models.pocket_net import POSITION_SIZE, STRIDE, Pocket, normalise
 from .data import Crops, CropSampler
 from .losses import prompt_loss
 from .simulate import PromptBatch, corrected, first_prompts
