@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
-from tiny import SceneModel, discs
+from tiny import SceneModel, SlowModel, discs
 
 from napari_sam import masks
 from napari_sam.predictor import SamPredictor
@@ -237,6 +238,19 @@ def test_threads_share_one_embedding(session):
     assert session.predictor.model.encoded == 2
     for z, answer in answers:
         assert masks.iou(answer.masks[answer.best], STACK[z] > 0) > 0.9
+
+
+def test_asking_whether_a_plane_is_ready_never_waits_for_the_encoder():
+    session = Session(SamPredictor(SlowModel()), closer_look=False)
+    thread = threading.Thread(target=session.predict, args=(ask(STACK),))
+    thread.start()
+    time.sleep(0.1)  # the encoder takes 0.4 s
+    start = time.perf_counter()
+    assert not session.ready(ask(STACK))
+    session.clear()
+    assert time.perf_counter() - start < 0.1
+    thread.join(timeout=10)
+    assert not session.ready(ask(STACK))  # what was encoded for the forgotten image is not kept
 
 
 def test_bytes_of_features():

@@ -54,13 +54,16 @@ class Session:
         self.closer_look = closer_look
         self._image: Any = None
         self._cache: OrderedDict[CacheKey, ImageEmbedding] = OrderedDict()
-        self._lock = threading.RLock()
+        self._cleared = 0
+        self._lock = threading.Lock()  # of the cache; never held for long
+        self._encoding = threading.Lock()
 
     def clear(self) -> None:
         """Forget every embedding: the image has changed."""
         with self._lock:
             self._cache.clear()
             self._image = None
+            self._cleared += 1
 
     def ready(self, request: PredictRequest) -> bool:
         """Tell whether the plane of a request is encoded already."""
@@ -76,22 +79,39 @@ class Session:
         ValueError
             If the plane cannot be encoded.
         """
+        key = (request.key, request.contrast_limits)
         with self._lock:
             if request.image is not self._image:
                 self._cache.clear()
                 self._image = request.image
-            key = (request.key, request.contrast_limits)
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
+            kept = self._kept(key)
+        if kept is not None:
+            return kept
+        with self._encoding:  # one plane at a time; nobody but workers waits here
+            with self._lock:
+                kept = self._kept(key)
+            if kept is not None:
+                return kept
+            cleared = self._cleared
             plane = request.key.read(request.image)
             embedding = self.predictor.encode(plane, request.contrast_limits)
-            self._cache[key] = embedding
-            total = sum(nbytes(kept.features) for kept in self._cache.values())
-            while total > self.max_bytes and len(self._cache) > 1:
-                _, oldest = self._cache.popitem(last=False)
-                total -= nbytes(oldest.features)
+            with self._lock:
+                if request.image is self._image and cleared == self._cleared:
+                    self._keep(key, embedding)
             return embedding
+
+    def _kept(self, key: CacheKey) -> ImageEmbedding | None:
+        if key not in self._cache:
+            return None
+        self._cache.move_to_end(key)
+        return self._cache[key]
+
+    def _keep(self, key: CacheKey, embedding: ImageEmbedding) -> None:
+        self._cache[key] = embedding
+        total = sum(nbytes(kept.features) for kept in self._cache.values())
+        while total > self.max_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            total -= nbytes(oldest.features)
 
     def predict(self, request: PredictRequest) -> Prediction:
         """Answer one request.

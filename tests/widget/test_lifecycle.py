@@ -254,3 +254,18 @@ def test_a_cancelled_job_says_nothing_more(qtbot):
 
 def test_dock_class_takes_the_viewer_by_napari_s_name():
     assert list(SegmentAnything.__init__.__annotations__) == ["napari_viewer", "return"]
+
+
+def test_clicks_during_a_slow_encode_return_at_once(open_dock, scene, slow):
+    slow.delay = 1.0
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    hands.viewer.dims.set_current_step(0, 2)
+    hands.rest(0.4)  # its encoding has begun
+    times = []
+    for place in ((25, 28), (72, 55), (28, 90)):
+        start = time.perf_counter()
+        hands.controller.bench.points.add((2, *place))
+        times.append(time.perf_counter() - start)
+    assert max(times) < 0.4
+    hands.until(lambda: hands.controller._answers)
+    assert len(hands.controller._answers[0].request.prompts.point_coords) == 3

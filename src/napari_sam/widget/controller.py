@@ -320,7 +320,10 @@ class Controller(QObject):  # type: ignore[misc]
     def _on_settle_timeout(self) -> None:
         """Encode the plane that is shown, so that the first click on it is quick."""
         session, frame, key = self.session, self.bench.frame, self._key()
-        if session is None or frame is None or key is None or self.jobs.busy or self._answers:
+        if session is None or frame is None or key is None or self._answers:
+            return
+        if self.jobs.busy:
+            self._settle.start(SETTLE_MS)
             return
         request = PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
         if session.ready(request):

@@ -48,6 +48,7 @@ class Everything(QObject):  # type: ignore[misc]
         self._found: dict[SliceKey, Candidates] = {}
         self._planes: dict[SliceKey, NDArray[np.int32]] = {}
         self._touched = False
+        self._selecting = False
         self._bar: Any = None
         self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
         self.bench.changed.connect(self._on_bench_changed)
@@ -86,6 +87,7 @@ class Everything(QObject):  # type: ignore[misc]
             self._say()
 
         self.status_changed.emit("everything: encoding ...")
+        self._selecting = False
         self.jobs.submit(Job(steps, self._on_step, done, text="everything"))
 
     def cancel(self) -> None:
@@ -97,8 +99,10 @@ class Everything(QObject):  # type: ignore[misc]
 
     def reselect(self, params: AmgParams) -> None:
         """Apply other thresholds to what the last run found."""
-        if not self._found or self.layer is None or self._frame is None or self.jobs.busy:
+        if not self._found or self.layer is None or self._frame is None:
             return
+        if self.jobs.busy and not self._selecting:
+            return  # a run reads the thresholds it was started with
         if self._touched:
             self.status_changed.emit("you have edited the result; run again for other thresholds")
             return
@@ -120,6 +124,7 @@ class Everything(QObject):  # type: ignore[misc]
                 self._link()
             self._say()
 
+        self._selecting = True
         self.jobs.submit(Job(steps, self._on_step, done, text="selecting"))
 
     def close(self) -> None:

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam.evaluate import (
+    ellipse_in,
+    plane_answer,
+    score_image,
+    session_answer,
+    summarise,
+)
+from napari_sam.masks import box_of, iou
+from napari_sam.session import Session
+from napari_sam.types import Prediction
+
+TRUTH = np.zeros((60, 80), np.int32)
+TRUTH[5:25, 5:30] = 4
+TRUTH[30:55, 40:70] = 7
+TRUTH[0, 79] = 9  # a speck
+IMAGE = np.where(TRUTH > 0, 220, 10).astype(np.uint8)
+
+
+def test_a_model_that_knows_the_answer_scores_high(scene_predictor):
+    scores = list(score_image(plane_answer(scene_predictor, IMAGE), TRUTH, "s", "n", clicks=3))
+    assert [(s.source, s.name, s.label, s.area) for s in scores] == [
+        ("s", "n", 4, 500),
+        ("s", "n", 7, 750),
+    ]
+    for score in scores:
+        assert len(score.clicks) == 3
+        assert min(score.clicks) > 0.9
+        assert score.box > 0.9
+        assert score.oracle >= score.clicks[0]
+        assert 0.6 < score.ellipse < 0.9
+
+
+def test_wrong_answers_score_low_and_get_clicks_on_the_error():
+    asked = []
+
+    def answer(prompts):
+        asked.append([p.point_coords.tolist() for p in prompts])
+        mask = np.zeros((1, 60, 80), bool)
+        mask[0, 0:10, 60:80] = True  # nowhere near an object
+        one = Prediction(mask, np.float32([0.9]), np.zeros((1, 15, 20), np.float32))
+        return [one for _ in prompts]
+
+    scores = list(score_image(answer, TRUTH, clicks=2))
+    assert all(s.clicks[0] < 0.05 and s.box < 0.05 for s in scores)
+    assert all(s.predicted == pytest.approx(0.9) for s in scores)
+    first, second = asked[1], asked[2]
+    assert [len(points) for points in first] == [1, 1]
+    assert [len(points) for points in second] == [2, 2]
+    assert TRUTH[int(second[0][1][1]), int(second[0][1][0])] == 4  # on what was missed
+    (summary,) = summarise(scores)
+    assert summary.calibration > 0.8
+
+
+def test_limit_spreads_over_the_labels(scene_predictor):
+    many = np.kron(np.arange(1, 26).reshape(5, 5), np.ones((6, 6), int))
+    many[::6] = 0
+    image = np.where(many > 0, 220, 10).astype(np.uint8)
+    chosen = [s.label for s in score_image(plane_answer(scene_predictor, image), many, limit=3)]
+    assert chosen == [1, 13, 25]
+
+
+def test_a_session_is_scored_like_a_predictor(scene_predictor):
+    scores = list(score_image(session_answer(Session(scene_predictor), IMAGE), TRUTH))
+    assert [s.label for s in scores] == [4, 7]
+    assert all(s.clicks[0] > 0.9 for s in scores)
+
+
+def test_no_objects_no_scores(scene_predictor):
+    empty = np.zeros_like(TRUTH)
+    assert list(score_image(plane_answer(scene_predictor, IMAGE), empty)) == []
+    assert summarise([]) == []
+
+
+def test_the_ellipse_fills_its_box():
+    box = np.array([10.0, 20.0, 29.0, 59.0])
+    ellipse = ellipse_in(box, (80, 50))
+    np.testing.assert_array_equal(box_of(ellipse), box)
+    filled = np.zeros((80, 50), bool)
+    filled[20:60, 10:30] = True
+    assert iou(ellipse, filled) == pytest.approx(np.pi / 4, abs=0.02)
+
+
+def test_summaries_are_means_per_source(scene_predictor):
+    scores = [
+        *score_image(plane_answer(scene_predictor, IMAGE), TRUTH, "a"),
+        *score_image(plane_answer(scene_predictor, IMAGE), TRUTH, "b"),
+    ]
+    rows = summarise(scores)
+    assert [(r.source, r.objects) for r in rows] == [("a", 2), ("b", 2)]
+    assert rows[0].box == pytest.approx(np.mean([s.box for s in scores[:2]]))
