@@ -183,9 +183,4 @@ def test_bilinear_matrix_is_torch_interpolate(source, target):
     expected = F.interpolate(values, (target, 1), mode="bilinear", align_corners=False)
     matrix = bilinear_matrix(source, target)
     np.testing.assert_allclose(matrix @ values[0, 0].numpy(), expected[0, 0].numpy(), atol=1e-5)
-    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-6)
-
-
-def test_bilinear_matrix_of_a_part_is_part_of_the_matrix():
-    whole = bilinear_matrix(10, 33)
-    np.testing.assert_array_equal(bilinear_matrix(10, 33, 5, 20), whole[5:20])
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)

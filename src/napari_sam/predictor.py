@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from .transforms import bilinear_matrix, resize, scale_box, scale_points, scaled_size, to_rgb8
 from .types import ImageEmbedding, Prediction, Prompts
@@ -30,12 +31,12 @@ class Upsampler:
 
     Attributes
     ----------
-    rows : (H, h) float32
-    columns : (W, w) float32
+    rows : (H, h) float32, sparse
+    columns : (W, w) float32, sparse
     """
 
-    rows: NDArray[np.float32]
-    columns: NDArray[np.float32]
+    rows: csr_array
+    columns: csr_array
 
     @classmethod
     def between(
@@ -47,14 +48,16 @@ class Upsampler:
     ) -> Upsampler:
         """Make the matrices from the sizes (rows, columns) of each stage."""
         matrices = [
-            bilinear_matrix(inner, full) @ bilinear_matrix(low, pad)[:inner]
+            csr_array(bilinear_matrix(inner, full) @ bilinear_matrix(low, pad)[:inner])
             for low, pad, inner, full in zip(low_res, padded, input_size, original, strict=True)
         ]
         return cls(*matrices)
 
     def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map (..., h, w) to (..., H, W)."""
-        return np.asarray(self.rows @ logits @ self.columns.T, np.float32)
+        planes = logits.reshape(-1, *logits.shape[-2:])
+        fine = np.stack([_resized(self.rows, plane, self.columns) for plane in planes])
+        return fine.reshape(*logits.shape[:-2], *fine.shape[-2:])
 
     def within(
         self, logits: NDArray[np.float32], threshold: float
@@ -74,12 +77,22 @@ class Upsampler:
         above = logits > threshold
         spans = []
         for axis, matrix in ((1, self.rows), (0, self.columns)):
-            reach = np.flatnonzero((matrix > 0) @ above.any(axis=axis).astype(np.float32))
+            reach = np.flatnonzero(matrix @ above.any(axis=axis).astype(np.float32))
             first, last = (int(reach[0]), int(reach[-1]) + 1) if len(reach) else (0, 0)
             spans.append(slice(first, last))
         rows, columns = spans
-        fine = self.rows[rows] @ logits @ self.columns[columns].T
-        return (rows, columns), np.asarray(fine, np.float32)
+        return (rows, columns), _resized(self.rows[rows], logits, self.columns[columns])
+
+
+def _resized(
+    rows: csr_array, plane: NDArray[np.float32], columns: csr_array
+) -> NDArray[np.float32]:
+    """Return `rows @ plane @ columns.T`.
+
+    Sparse, because a dense product would wake the threads of numpy's own library, which then
+    compete with torch's for the cores.
+    """
+    return np.asarray((columns @ np.ascontiguousarray((rows @ plane).T)).T, np.float32)
 
 
 class SamPredictor:

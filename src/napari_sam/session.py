@@ -116,9 +116,10 @@ class Session:
     def predict(self, request: PredictRequest) -> Prediction:
         """Answer one request.
 
-        Where the request names no window, the whole plane is looked at first; an object that
-        turns out small is looked at again, magnified. The answer's request names the window that
-        was used, so that a correction can go on in it with the logits as mask input.
+        Where the request names no window, the whole plane is looked at first; where the plane had
+        to be reduced for the model, an object that turns out small is looked at again, closer. The
+        answer's request names the window that was used, so that a correction can go on in it with
+        the logits as mask input.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class Session:
         h, w = embedding.original_size
         side = float(max(box[2] - box[0], box[3] - box[1])) + 1
         scale = embedding.input_size[1] / w
-        if side * scale >= SMALL_OBJECT:
+        if scale >= 1 or side * scale >= SMALL_OBJECT:
             return None
         reach = max(side * CONTEXT, LEAST_WINDOW) / 2
         points = prompts.point_coords

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
+from scipy.sparse import csr_array
 
 PERCENTILES = (0.1, 99.9)
 """Percentiles of a plane that become black and white where no contrast limits are given."""
@@ -151,30 +152,26 @@ def scale_box(
     return scale_points(edges, source, target, half_pixel).reshape(4) - grow
 
 
-def bilinear_matrix(
-    source: int, target: int, start: int = 0, stop: int | None = None
-) -> NDArray[np.float32]:
-    """Return the matrix that resizes one axis bilinearly (pixel centres, edges held).
+def bilinear_matrix(source: int, target: int) -> csr_array:
+    """Return the sparse matrix that resizes one axis bilinearly (pixel centres, edges held).
 
     Parameters
     ----------
     source, target : int
         Length of the axis before and after.
-    start, stop : int
-        Rows of the target to keep; all of them by default.
 
     Returns
     -------
-    (stop - start, source) float32
+    (target, source) float32
     """
-    stop = target if stop is None else stop
-    position = (np.arange(start, stop) + 0.5) * (source / target) - 0.5
+    position = (np.arange(target) + 0.5) * (source / target) - 0.5
     position = np.clip(position, 0, source - 1)
     lower = np.minimum(position.astype(int), max(source - 2, 0))
     upper = np.minimum(lower + 1, source - 1)
     fraction = (position - lower).astype(np.float32)
-    matrix = np.zeros((len(position), source), np.float32)
-    rows = np.arange(len(position))
-    matrix[rows, lower] = 1 - fraction
-    matrix[rows, upper] += fraction
+    rows = np.tile(np.arange(target), 2)
+    values = np.concatenate([1 - fraction, fraction])
+    columns = np.concatenate([lower, upper])
+    matrix = csr_array((values, (rows, columns)), shape=(target, source))
+    matrix.eliminate_zeros()
     return matrix

@@ -54,11 +54,15 @@ SPECS = (
         family="pocket",
         url="",
         hash="",
-        size=13_500_000,
+        size=13_460_578,
         licence="BSD-3-Clause",
         image_size=512,
         note="bundled; cells, nuclei, organelles, organs; quick without a GPU",
-        amg=(("pred_iou_thresh", 0.7), ("stability_score_thresh", 0.8)),
+        amg=(
+            ("pred_iou_thresh", 0.7),
+            ("stability_score_thresh", 0.85),
+            ("points_per_side", 20),
+        ),
     ),
 )
 

@@ -109,7 +109,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.status.setWordWrap(True)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
-        column = QWidget()
+        self.column = column = QWidget()
         inner = QVBoxLayout(column)
         inner.setContentsMargins(6, 6, 6, 6)
         inner.addWidget(self.source)

@@ -24,8 +24,14 @@ from qtpy.QtWidgets import (
 
 from ..amg import SELECT_FIELDS, AmgParams
 
-LABEL_WIDTH = 120
-"""Of the form of everything mode, in pixels; longer names take two lines."""
+SHORT = {
+    "min_mask_region_area": "min region area",
+    "stability_score_offset": "stability offset",
+    "crop_overlap_ratio": "crop overlap",
+    "crop_n_layers": "crop layers",
+    "crop_n_points_downscale_factor": "crop points ÷",
+}
+"""Labels that fit a narrow column; the tooltip has SAM's name."""
 
 
 class Chooser(QComboBox):  # type: ignore[misc]
@@ -39,11 +45,11 @@ class Chooser(QComboBox):  # type: ignore[misc]
 
     picked = Signal(object)
 
-    def __init__(self, tooltip: str) -> None:
+    def __init__(self, tooltip: str, letters: int = 6) -> None:
         super().__init__()
         self.setToolTip(tooltip)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumContentsLength(6)
+        self.setMinimumContentsLength(letters)
         adjust = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.setSizeAdjustPolicy(adjust)
         self.activated.connect(lambda index: self.picked.emit(self._things[index]))
@@ -66,8 +72,8 @@ class SourcePanel(QWidget):  # type: ignore[misc]
     def __init__(self, models: Sequence[tuple[str, str]], devices: Sequence[str]) -> None:
         super().__init__()
         self.image = Chooser("The image layer to segment; it is never changed")
-        self.model = Chooser("The model that answers your prompts")
-        self.device = Chooser("Where the model runs; auto takes the fastest there is")
+        self.model = Chooser("The model that answers your prompts", 4)
+        self.device = Chooser("Where the model runs; auto takes the fastest there is", 3)
         self.results = Chooser("The Labels layer that committed objects are written to")
         self.model.set_things([n for n, _ in models], [n for n, _ in models], models[0][0])
         for row, (_, note) in enumerate(models):
@@ -190,9 +196,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         layout.addLayout(row)
         form = QFormLayout()
         for name, widget in self.widgets.items():
-            label = QLabel(name.removesuffix("_thresh").replace("_", " "))
-            label.setWordWrap(True)
-            label.setMaximumWidth(LABEL_WIDTH)
+            label = QLabel(SHORT.get(name, name.removesuffix("_thresh").replace("_", " ")))
             label.setToolTip(widget.tooltip)
             form.addRow(label, widget.native)
         layout.addLayout(form)
