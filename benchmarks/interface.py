@@ -49,6 +49,7 @@ class Window:
             if time.monotonic() > end:
                 raise TimeoutError(self.dock.status.text())
             QApplication.processEvents()
+            time.sleep(0.0005)  # as an idle event loop does, leave the core to the worker
 
     def rest(self, seconds: float) -> None:
         """Run the event loop for a while."""
@@ -129,12 +130,15 @@ def main() -> None:
         encode, lambda: not controller.jobs.busy and not controller._settle.isActive()
     )
     window.dock.everything_panel.set_values({"points_per_side": 16})
-    running = window.gaps(window.dock.run_everything, lambda: not everything.jobs.busy)
+    done = lambda: not everything.jobs.busy  # noqa: E731
+    first = window.gaps(window.dock.run_everything, done)  # napari adds the result layer
+    running = window.gaps(window.dock.run_everything, done)
     result = {
         "clicks": len(times),
         "click_median_ms": round(1000 * float(np.median(times)), 1),
         "click_p95_ms": round(1000 * float(np.percentile(times, 95)), 1),
         "held_encode_ms": round(1000 * max(encoding), 1),
+        "held_first_everything_ms": round(1000 * max(first), 1),
         "held_everything_ms": round(1000 * max(running), 1),
         "dock_open_ms": round(1000 * window.opened, 1),
     }

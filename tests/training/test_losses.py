@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from napari_sam.training.losses import mask_loss, prompt_loss, true_iou
+from napari_sam.training.losses import IOU_WEIGHT, mask_loss, prompt_loss, true_iou
 
 TRUTH = torch.zeros(1, 4, 4)
 TRUTH[0, :2] = 1
@@ -46,5 +46,5 @@ def test_the_first_mask_always_learns_of_the_others_only_the_best():
     assert learns.tolist() == [True, False, True, False]
     assert best.tolist() == [1]
     assert reached[0].tolist() == pytest.approx([0, 0, 1, 0])
-    expected = 2 * 2 * (iou.detach() - reached) / 4
+    expected = IOU_WEIGHT * 2 * (iou.detach() - reached) / 4
     torch.testing.assert_close(iou.grad, expected)
