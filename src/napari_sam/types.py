@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -246,7 +245,3 @@ class Progress:
     done: int
     total: int
     text: str = ""
-
-
-SegmentationFormat = Literal["mask", "rle"]
-PointGrids = Sequence[NDArray[np.float64]]

@@ -151,7 +151,6 @@ class CropSampler:
             count = sum(len(o) for o in self._objects[source])
             raw.append(self.weights.get(source, max(count, 1) ** 0.25))
         self._probability = np.array(raw) / np.sum(raw)
-        self._tensors: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
     def replace_source(self, source: str, items: list[LabelledImage]) -> None:
         """Put other images in the place of a source's (freshly drawn synthetic ones)."""
