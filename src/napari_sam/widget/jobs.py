@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,6 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker, create_worker
 
 Worker = GeneratorWorker[Any, Any, Any]
-
-
-SWITCH_SECONDS = 0.0005
-"""How long a worker may hold the interpreter while the main thread waits for it. Painting takes and
-leaves it hundreds of times a frame; at Python's 5 ms a busy worker would hold the window still."""
 
 
 class JobError(Exception):
@@ -59,7 +53,6 @@ class Jobs(QObject):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         self._running: tuple[Job, Worker] | None = None
         self._waiting: Job | None = None
         self._abandoned: set[Worker] = set()
