@@ -9,18 +9,26 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+import torch
+from another_sam import SMALL, draw, published
 from PIL import Image
 from tiny import SceneModel
 
 import napari_sam
 from napari_sam import cli, commands, demo, io
 from napari_sam.amg import AmgParams
+from napari_sam.types import Progress
 
 
 @pytest.fixture
 def stub(monkeypatch):
     """Put a model that answers at once in the place of the bundled one."""
-    monkeypatch.setattr(commands, "load_model", lambda name, device: SceneModel())
+
+    def loading(name, device, offline):
+        yield Progress(0, 0, f"loading {name}")
+        return SceneModel()
+
+    monkeypatch.setattr(commands, "loading", loading)
 
 
 @pytest.fixture
@@ -66,10 +74,51 @@ def fail(capsys, *arguments, code=2):
 
 
 def test_models_is_a_table(capsys):
-    head, *rows = succeed(capsys, "models").splitlines()
-    assert head.split() == ["name", "size", "licence", "image", "here", "note"]
+    table, note = succeed(capsys, "models").split("\n\n")
+    head, *rows = table.splitlines()
+    assert head.split() == ["name", "architecture", "size", "licence", "state", "note"]
     assert rows[0].startswith("pocket")
     assert "BSD-3-Clause" in rows[0]
+    assert " here " in rows[0]
+    assert [row.split()[0] for row in rows[1:5]] == ["mobile_sam", "vit_b", "vit_l", "vit_h"]
+    assert "2,565 MB" in rows[4]
+    assert "--model PATH" in note
+
+
+@pytest.fixture
+def published_sam(tmp_path):
+    """The file of a small SAM of random weights."""
+    torch.save({"state_dict": published(draw(SMALL))}, tmp_path / "small_sam.pth")
+    return tmp_path / "small_sam.pth"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("segment", "--point", "20,20"), ("everything", "--points-per-side", "2")]
+)
+def test_a_file_of_weights_answers_in_every_command(
+    capsys, plane, tmp_path, published_sam, arguments
+):
+    command, *more = arguments
+    out = succeed(
+        capsys, command, plane, "-o", tmp_path / "a.tif", *more, "--model", published_sam,
+        "--device", "cpu",
+    )  # fmt: skip
+    assert json.loads(out)["model"] == "small_sam"
+
+
+def test_a_model_that_is_not_here_and_must_not_be_fetched(capsys, monkeypatch, plane, tmp_path):
+    monkeypatch.setenv("NAPARI_SAM_MODELS", str(tmp_path / "models"))
+    arguments = ("everything", plane, "-o", tmp_path / "a.tif", "--model", "mobile_sam")
+    assert "downloads are switched off" in fail(capsys, *arguments, "--offline")
+    monkeypatch.setenv("NAPARI_SAM_OFFLINE", "1")
+    assert "downloads are switched off" in fail(capsys, *arguments)
+    assert "downloads are switched off" in fail(capsys, "models", "--model", "vit_b", "--fetch")
+    assert not (tmp_path / "a.tif").exists()
+
+
+def test_fetch_wants_a_name(capsys):
+    assert "--model vit_b --fetch" in fail(capsys, "models", "--fetch")
+    assert "part of this package" in succeed(capsys, "models", "--model", "pocket", "--fetch")
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["--help"], ["everything", "--help"]])
@@ -159,7 +208,7 @@ def test_results_say_where_they_come_from(capsys, stub, plane, tmp_path):
 
 
 def napari_sam_spec():
-    from napari_sam.models.registry import SPECS
+    from napari_sam.models.specs import SPECS
 
     return SPECS[0]
 
@@ -333,7 +382,7 @@ def test_interruption(capsys, monkeypatch, plane, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "load_model", interrupt)
+    monkeypatch.setattr(commands, "loading", interrupt)
     line = fail(capsys, "everything", plane, "-o", tmp_path / "a.tif", code=130)
     assert line == "napari-sam: interrupted"
 
@@ -342,7 +391,7 @@ def test_full_memory_is_told(capsys, monkeypatch, plane, tmp_path):
     def full(*_):
         raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
 
-    monkeypatch.setattr(commands, "load_model", full)
+    monkeypatch.setattr(commands, "loading", full)
     assert "not enough memory" in fail(capsys, "everything", plane, "-o", tmp_path / "a.tif")
 
 
@@ -350,7 +399,7 @@ def test_other_errors_of_torch_are_not_hidden(monkeypatch, plane, tmp_path):
     def broken(*_):
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(commands, "load_model", broken)
+    monkeypatch.setattr(commands, "loading", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         cli.main(["everything", str(plane), "-o", str(tmp_path / "a.tif")])
 

@@ -47,3 +47,6 @@ fi
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt)
 "${pip[@]}" hatchling editables
 "${pip[@]}" --no-build-isolation -e ".[qt,dev]"
+# other writings of SAM and TinyViT that ours is compared with; what they need of torchvision is
+# stubbed in the tests (tests/stubs.py), so that they come without their dependencies
+"${pip[@]}" --no-deps segment-anything timm

@@ -169,7 +169,7 @@ class AutomaticMaskGenerator:
         grids = self.params.grids()
         crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
         total = sum(len(grids[layer]) for layer in layers)
-        floor = min(IOU_FLOOR, self.params.pred_iou_thresh)
+        floor = min(IOU_FLOOR, _least(self.params.pred_iou_thresh))
         found: list[Candidate] = []
         done = 0
         yield Progress(0, total, "encoding")
@@ -231,10 +231,11 @@ class AutomaticMaskGenerator:
         list of MaskRecord
         """
         params = params or self.params
+        least = _least(params.pred_iou_thresh)
         good = [
             c
             for c in candidates.items
-            if c.iou > params.pred_iou_thresh and c.stability >= params.stability_score_thresh
+            if c.iou > least and c.stability >= params.stability_score_thresh
         ]
         if not good:
             return []
@@ -338,6 +339,11 @@ def crop_boxes(
             boxes.append((x0, y0, min(x0 + w, width), min(y0 + h, height)))
             index.append(layer)
     return boxes, index
+
+
+def _least(threshold: float) -> float:
+    """Return what a predicted IoU must exceed; as in the published SAM, 0 lets all pass."""
+    return threshold if threshold > 0 else -np.inf
 
 
 def _record(candidate: Candidate, size: tuple[int, int]) -> MaskRecord:

@@ -16,7 +16,7 @@ from . import __version__, commands
 from .amg import AmgParams
 from .conflict import conflict
 from .demo import demo
-from .models.registry import BUNDLED
+from .models.specs import BUNDLED
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -128,11 +128,14 @@ def _parser() -> Parser:
         added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.add_argument("--model", default=model, help="a name, or the path of a checkpoint")
         added.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+        added.add_argument("--offline", action="store_true", help="never download a model")
         added.set_defaults(run=run)
         return added
 
     _add_demo(command("demo", demo, "Segment the built-in samples and draw an overview."))
-    command("models", commands.models, "Show the models that can be loaded.", model=None)
+    _add_models(
+        command("models", commands.models, "Show the models that can be loaded.", model=None)
+    )
     _add_segment(
         command("segment", commands.segment, "Segment the objects that points and boxes name.")
     )
@@ -151,6 +154,12 @@ def _add_demo(parser: Parser) -> None:
         help="folder of the results, made if need be (default demo-output)",
     )  # fmt: skip
     _add_overwrite(parser)
+
+
+def _add_models(parser: Parser) -> None:
+    parser.add_argument(
+        "--fetch", action="store_true", help="download the model named by --model for later"
+    )
 
 
 def _add_segment(parser: Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from .io import (
 )
 from .labelled import find_labelled, read_labelled
 from .masks import to_labels
-from .models.registry import SPECS, available, find_spec, load_model, recommended_params, spec_for
+from .models.registry import available, check_name, find_spec, loading, recommended_params
+from .models.specs import SPECS
 from .predictor import SamPredictor
 from .prompt_text import Planes, read_planes, read_prompts
 from .session import Session
@@ -39,25 +40,38 @@ Say = Callable[[str], None]
 
 def models(args: Namespace, say: Say) -> str:
     """Return a table of the models that can be loaded."""
+    from .models.fetch import fetch, models_folder  # requests and pooch take their time
+
+    if args.fetch:
+        if args.model is None:
+            raise ValueError("say which model to fetch, for example --model vit_b --fetch")
+        spec = find_spec(args.model)
+        if spec.bundled:
+            return f"{spec.name} is part of this package"
+        return f"{spec.name} is here: {drive(fetch(spec, None, args.offline or None), say)}"
     specs = SPECS if args.model is None else (find_spec(args.model),)
-    head = ("name", "size", "licence", "image", "here", "note")
+    head = ("name", "architecture", "size", "licence", "state", "note")
     rows = [
         (
             spec.name,
-            f"{spec.size / 1e6:.1f} MB",
+            spec.architecture,
+            spec.size_text,
             spec.licence,
-            f"{spec.image_size} px",
-            "here" if available(spec) else "not here",
+            "here" if available(spec) else "to download",
             spec.note,
         )
         for spec in specs
     ]
-    return table([head, *rows])
+    note = (
+        f"Downloaded models are kept in {models_folder()}. Any other file of these architectures "
+        "loads with --model PATH."
+    )
+    return f"{table([head, *rows])}\n\n{note}"
 
 
 def segment(args: Namespace, say: Say) -> str:
     """Segment the objects that points and boxes name; return a summary as JSON."""
-    spec_for(args.model)
+    check_name(args.model)
     image = read_image(args.image)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
     prompts = read_prompts(image, args.point, args.background, args.box)
@@ -99,7 +113,7 @@ def everything(args: Namespace, say: Say) -> str:
 
 def evaluate(args: Namespace, say: Say) -> str:
     """Score a model on labelled images; return a table or JSON."""
-    spec_for(args.model)
+    check_name(args.model)
     if args.limit is not None and args.limit < 1:
         raise ValueError(f"--limit is at least 1, but is {args.limit}")
     files = find_labelled(args.data)
@@ -118,8 +132,17 @@ def evaluate(args: Namespace, say: Say) -> str:
 
 def load(args: Namespace, say: Say) -> PromptableModel:
     """Load the model that the flags name."""
-    say(f"loading {args.model}")
-    return load_model(args.model, args.device)
+    model: PromptableModel = drive(loading(args.model, args.device, args.offline or None), say)
+    return model
+
+
+def drive(steps: Generator[Progress, None, Any], say: Say) -> Any:
+    """Run steps to their end, saying how far they are, and return what they return."""
+    while True:
+        try:
+            say(next(steps).text)
+        except StopIteration as end:
+            return end.value
 
 
 def chosen_params(args: Namespace) -> AmgParams:

@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
+from napari_sam.types import Progress
 from napari_sam.widget import controller as controller_module
 from napari_sam.widget.dock import SegmentAnything
 
@@ -88,13 +89,24 @@ def scene():
 
 @pytest.fixture
 def model(monkeypatch):
-    """The model that docks load: one that knows the answer; set `model.made` for another."""
+    """The model that docks load: one that knows the answer; set `model.made` for another.
+
+    Where it is None, what was picked is really loaded.
+    """
 
     class Holder:
         made = SceneModel()
 
     holder = Holder()
-    monkeypatch.setattr(controller_module, "load_model", lambda name, device: holder.made)
+
+    def loading(name, device):
+        if holder.made is None:
+            return (yield from really_loading(name, device))
+        yield Progress(0, 0, f"loading {name}")
+        return holder.made
+
+    really_loading = controller_module.loading
+    monkeypatch.setattr(controller_module, "loading", loading)
     return holder
 
 
@@ -123,6 +135,7 @@ def open_dock(make_napari_viewer, model):
         dock.close_dock()
         for jobs in (dock.controller.jobs, dock.controller.loading, dock.everything.jobs):
             jobs.wait()
+        dock.models._jobs.wait()
     QApplication.processEvents()
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checkpoint import Checkpoint
 from .pocket_net import PADDING, Pocket, PocketFeatures, normalise
 
 
@@ -132,8 +133,8 @@ def _fitted(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return padded.reshape(*maps.shape[:-2], h, w)
 
 
-def build(weights: dict[str, Tensor], name: str, device: str) -> PocketModel:
-    """Return a `pocket` with the given weights.
+def build(checkpoint: Checkpoint, name: str, device: str) -> PocketModel:
+    """Return the `pocket` that a checkpoint holds.
 
     Raises
     ------
@@ -141,8 +142,5 @@ def build(weights: dict[str, Tensor], name: str, device: str) -> PocketModel:
         If a tensor is missing, left over or of another shape.
     """
     pocket = Pocket()
-    try:
-        pocket.load_state_dict({key: value.float() for key, value in weights.items()})
-    except RuntimeError as error:
-        raise ValueError(f"these are not the weights of pocket: {error}") from error
+    checkpoint.load_into(pocket)
     return PocketModel(pocket, name, device)

@@ -1,70 +1,20 @@
-"""Which models can be loaded: names, places, licences. Loads torch only to load a model."""
+"""From a model's name, or a file's path, to a model. Loads torch only to load a model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..types import Progress
+from .specs import BUNDLED, SPECS, ModelSpec
+
 if TYPE_CHECKING:
     from .sam import PromptableModel
 
-BUNDLED = "pocket"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One checkpoint.
-
-    Attributes
-    ----------
-    name : str
-    family : str
-        Module of this package whose `build(weights, name, device)` makes the model.
-    url : str
-        Where the file comes from; empty for a file of this package.
-    hash : str
-        `algorithm:digest`; empty for a file of this package.
-    size : int
-        Bytes.
-    licence : str
-    image_size : int
-        Length of the longer side that the model sees, in pixels.
-    note : str
-        One line on what it is good for.
-    amg : tuple of (name, value)
-        Fields of `AmgParams` that suit this model better than the defaults.
-    """
-
-    name: str
-    family: str
-    url: str
-    hash: str
-    size: int
-    licence: str
-    image_size: int
-    note: str
-    amg: tuple[tuple[str, float], ...] = ()
-
-
-SPECS = (
-    ModelSpec(
-        name=BUNDLED,
-        family="pocket",
-        url="",
-        hash="",
-        size=13_460_578,
-        licence="BSD-3-Clause",
-        image_size=512,
-        note="bundled; cells, nuclei, organelles, organs; quick without a GPU",
-        amg=(
-            ("pred_iou_thresh", 0.7),
-            ("stability_score_thresh", 0.85),
-            ("points_per_side", 20),
-        ),
-    ),
-)
+WORKING_MEMORY = 600_000_000
+"""Bytes that encoding a plane takes beside the weights; ViT-H: 450 MB measured."""
 
 
 def find_spec(name: str) -> ModelSpec:
@@ -82,47 +32,83 @@ def find_spec(name: str) -> ModelSpec:
     raise ValueError(f"no model is called {name!r}; choose one of {known}, or give a file's path")
 
 
-def spec_for(name: str | Path) -> ModelSpec:
-    """Return the spec that a name or the path of a checkpoint is loaded with.
+def check_name(name: str | Path) -> None:
+    """Refuse what is neither a name nor the path of a file.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        Telling what there is.
     """
-    return SPECS[0] if _is_path(name) else find_spec(str(name))
+    if not is_path(name):
+        find_spec(str(name))
+    elif not Path(name).is_file():
+        raise ValueError(f"there is no file of weights at {name}")
 
 
 def recommended_params(name: str | Path = BUNDLED) -> dict[str, float]:
     """Return the fields of `AmgParams` that suit a model better than the defaults.
+
+    Of a file they are the defaults: what it holds is known only once it is read.
 
     Raises
     ------
     ValueError
         If the name is unknown.
     """
-    return dict(spec_for(name).amg)
-
-
-def bundled_path(spec: ModelSpec) -> Path:
-    """Return where the package keeps the weights of a bundled model."""
-    return Path(str(resources.files("napari_sam") / "weights" / f"{spec.name}.safetensors"))
+    return {} if is_path(name) else dict(find_spec(str(name)).amg)
 
 
 def available(spec: ModelSpec) -> bool:
     """Tell whether a model's weights are on this machine."""
-    return bundled_path(spec).is_file()
+    return spec.bundled or import_module("napari_sam.models.fetch").is_here(spec)
 
 
-def load_model(name: str | Path = BUNDLED, device: str = "auto") -> PromptableModel:
-    """Load a model by its name or from a file.
+def fetching(
+    spec: ModelSpec, device: str = "auto", offline: bool | None = None
+) -> Generator[Progress, None, Path]:
+    """Bring a published model to this machine, after a look at whether it could be run.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the device's memory is too small for it, or the download fails.
+    """
+    weights = import_module("napari_sam.models.weights")
+    chosen = weights.choose_device(device)
+    weights.check_memory(spec.size + WORKING_MEMORY, chosen, spec.name)
+    if spec.bundled:
+        return bundled_path(spec)
+    path: Path = yield from import_module("napari_sam.models.fetch").fetch(spec, None, offline)
+    return path
+
+
+def loading(
+    name: str | Path = BUNDLED, device: str = "auto", offline: bool | None = None
+) -> Generator[Progress, None, PromptableModel]:
+    """Load a model in steps that tell how far it is; a published one is downloaded if need be.
 
     Parameters
     ----------
     name : str or Path
-        A name of `SPECS`, or the path of a `.safetensors` file.
+        A name of `specs.SPECS`, or the path of a checkpoint.
     device : str
         "auto" takes the fastest there is; else "cpu", "cuda", "cuda:1", "mps".
+    offline : bool, optional
+        Never download; by default the environment variable `NAPARI_SAM_OFFLINE` decides.
+
+    Yields
+    ------
+    Progress
+        Of the download and of loading. To stop, close the generator: what was received is kept.
 
     Returns
     -------
@@ -131,23 +117,58 @@ def load_model(name: str | Path = BUNDLED, device: str = "auto") -> PromptableMo
     Raises
     ------
     ValueError
-        If the name is unknown, the file is missing or holds something else, or the device is not
-        there.
+        If the name is unknown, the file is missing, damaged or holds something else, the download
+        fails, the device is not there or its memory too small.
     """
+    check_name(name)
+    yield Progress(0, 0, f"loading {label(name)}")
     weights = import_module("napari_sam.models.weights")
-    spec = spec_for(name)
-    path, label = Path(name), Path(name).stem
-    if not _is_path(name):
-        path, label = bundled_path(spec), spec.name
     chosen = weights.choose_device(device)
-    tensors = weights.read(path)
-    model: PromptableModel = import_module(f"napari_sam.models.{spec.family}").build(
-        tensors, label, chosen
-    )
+    path = Path(name)
+    if not is_path(name):
+        path = yield from fetching(find_spec(str(name)), device, offline)
+        yield Progress(0, 0, f"loading {name}")
+    checkpoint = weights.read(path)
+    weights.check_memory(checkpoint.nbytes + WORKING_MEMORY, chosen, label(name))
+    family = import_module(f"napari_sam.models.{checkpoint.family}")
+    model: PromptableModel = family.build(checkpoint, label(name), chosen)
     return model
 
 
-def _is_path(name: str | Path) -> bool:
+def load_model(
+    name: str | Path = BUNDLED, device: str = "auto", offline: bool | None = None
+) -> PromptableModel:
+    """Load a model by its name or from a file; see `loading`.
+
+    Returns
+    -------
+    PromptableModel
+
+    Raises
+    ------
+    ValueError
+        As `loading`.
+    """
+    steps = loading(name, device, offline)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            model: PromptableModel = end.value
+            return model
+
+
+def bundled_path(spec: ModelSpec) -> Path:
+    """Return where the package keeps the weights of a bundled model."""
+    return Path(str(resources.files("napari_sam") / "weights" / f"{spec.name}.safetensors"))
+
+
+def label(name: str | Path) -> str:
+    """Return what a model is called: its name, or its file's without the suffix."""
+    return Path(name).stem if is_path(name) else str(name)
+
+
+def is_path(name: str | Path) -> bool:
     """Tell a checkpoint's path from a name; a known name wins over a file that is called so."""
     if any(spec.name == str(name) for spec in SPECS):
         return False

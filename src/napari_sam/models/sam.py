@@ -9,11 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .mask_decoder import MaskDecoder
+from .blocks import LayerNorm2d
+from .checkpoint import Checkpoint
+from .mask_decoder import MaskDecoder, TwoWayTransformer
 from .prompt_encoder import PromptEncoder
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+STRIDE = 16  # from the image to the embedding
+DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
 
 
 class PromptableModel(Protocol):
@@ -159,3 +163,63 @@ class SamModel:
         )
         chosen = slice(1, None) if multimask_output else slice(0, 1)
         return logits[:, chosen].float().cpu().numpy(), iou[:, chosen].float().cpu().numpy()
+
+
+def neck(dim: int, out_chans: int) -> nn.Sequential:
+    """Return what brings an encoder's tokens (B, dim, h, w) to the embedding's channels."""
+    return nn.Sequential(
+        nn.Conv2d(dim, out_chans, 1, bias=False),
+        LayerNorm2d(out_chans),
+        nn.Conv2d(out_chans, out_chans, 3, padding=1, bias=False),
+        LayerNorm2d(out_chans),
+    )
+
+
+def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) -> Sam:
+    """Put the light half, read from a checkpoint, behind an image encoder and load both.
+
+    Parameters
+    ----------
+    image_encoder : nn.Module
+        May lie on torch's meta device, where building costs neither time nor memory.
+    checkpoint : Checkpoint
+    image_size : int
+        Side of the square input, pixels.
+
+    Returns
+    -------
+    Sam
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing, left over or of another shape.
+    """
+    shape = checkpoint.shape
+    masks, dim = shape("mask_decoder.mask_tokens.weight")
+    layers = "mask_decoder.transformer.layers."
+    narrowed = shape(f"{layers}0.cross_attn_token_to_image.q_proj.weight")[0]
+    cells = image_size // STRIDE
+    with torch.device("meta"):
+        prompt_encoder = PromptEncoder(
+            dim,
+            (cells, cells),
+            (image_size, image_size),
+            mask_in_chans=shape("prompt_encoder.mask_downscaling.3.weight")[0],
+        )
+        mask_decoder = MaskDecoder(
+            dim,
+            TwoWayTransformer(
+                checkpoint.count(layers),
+                dim,
+                DECODER_HEADS,
+                shape(f"{layers}0.mlp.lin1.weight")[0],
+                dim // narrowed,
+            ),
+            masks - 1,
+            checkpoint.count("mask_decoder.iou_prediction_head.layers."),
+            shape("mask_decoder.iou_prediction_head.layers.0.weight")[0],
+        )
+    sam = Sam(image_encoder, prompt_encoder, mask_decoder)
+    checkpoint.load_into(sam)
+    return sam

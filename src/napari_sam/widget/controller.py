@@ -12,10 +12,10 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..models.registry import load_model
+from ..models.registry import label, loading
 from ..predictor import SamPredictor
 from ..session import Session, replace_mask
-from ..types import Prediction, PredictRequest, Prompts, SliceKey
+from ..types import Prediction, PredictRequest, Progress, Prompts, SliceKey
 from . import layers
 from .jobs import Job, Jobs
 from .results import largest_label
@@ -65,6 +65,7 @@ class Controller(QObject):  # type: ignore[misc]
         for jobs in (self.jobs, self.loading):
             jobs.failed.connect(self.status_changed)
         self.session: Session | None = None
+        self._former: Session | None = None
         self.kind = layers.OBJECT
         self._newest: Request | None = None
         self._answers: tuple[Prediction, ...] = ()
@@ -80,18 +81,31 @@ class Controller(QObject):  # type: ignore[misc]
     # -- model and image ----------------------------------------------------------------------
 
     def load(self, name: str, device: str) -> None:
-        """Load a model in the background."""
+        """Load a model in the background; prompts wait for it."""
         self.jobs.cancel()
+        if self.session is not None:
+            self._former = self.session
         self.session = None
         self.model_changed.emit("", "")
         self._forget_answer()
-        self.status_changed.emit(f"loading {name} ...")
+        self.status_changed.emit(f"loading {label(name)} ...")
 
         def steps() -> Iterator[Any]:
-            yield load_model(name, device)
+            yield (yield from loading(name, device))
 
         self.loading.cancel()
-        self.loading.submit(Job(steps, self._on_model_loaded, text=f"loading {name}"))
+        self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
+
+    def restore(self, text: str) -> None:
+        """Go back to the model before the last `load`, which failed, and say so."""
+        self.session, self._former = self._former, None
+        if self.session is None:
+            return  # there was none
+        model = self.session.predictor.model
+        self.model_changed.emit(model.name, model.device)
+        if self.bench.frame is not None:
+            self.ask()
+        self.status_changed.emit(text)
 
     def use_image(self, image: Image | None) -> None:
         """Work on another image layer; None lets go of the one there is."""
@@ -207,7 +221,7 @@ class Controller(QObject):  # type: ignore[misc]
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.disconnect(self._on_dims_changed)
         self.bench.close()
-        self.session = self._newest = None
+        self.session = self._former = self._newest = None
         self._answers = ()
 
     # -- the path of a click ------------------------------------------------------------------
@@ -306,8 +320,12 @@ class Controller(QObject):  # type: ignore[misc]
 
     # -- events -------------------------------------------------------------------------------
 
-    def _on_model_loaded(self, model: Any) -> None:
-        self.session = Session(SamPredictor(model))
+    def _on_loading_step(self, value: Any) -> None:
+        if isinstance(value, Progress):
+            self.status_changed.emit(f"{value.text} ...")
+            return
+        model = value
+        self.session, self._former = Session(SamPredictor(model)), None
         self.model_changed.emit(model.name, model.device)
         self.say_ready()
         if self.bench.frame is not None:

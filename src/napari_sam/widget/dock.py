@@ -9,15 +9,18 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..amg import AmgParams
 from ..conflict import conflict
-from ..models.registry import SPECS, recommended_params
+from ..models.registry import recommended_params
+from ..models.specs import ModelSpec
 from .controller import Controller
 from .everything import Everything
 from .keys import Keys
+from .model_panel import ModelChooser, OfferPanel
+from .models import OPEN_FILE, Models
 from .panels import EverythingPanel, PromptPanel, SourcePanel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -38,12 +41,14 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.controller = Controller(napari_viewer)
         self.bench = self.controller.bench
         self.everything = Everything(self.controller)
-        self.source = SourcePanel([(spec.name, spec.note) for spec in SPECS], DEVICES)
+        self.models = Models(self.controller)
+        self.model, self.offer = ModelChooser(), OfferPanel()
+        self.source = SourcePanel(self.model, self.offer, DEVICES)
         self.prompt = PromptPanel()
         self.everything_panel = EverythingPanel(AmgParams())
-        self.everything_panel.set_values(recommended_params(SPECS[0].name))
+        self.everything_panel.set_values(recommended_params(self.models.current))
         self.status = QLabel()
-        self._model, self._device, self._tool = SPECS[0].name, DEVICES[0], "points"
+        self._tool = "points"
         self._open, self._was_docked = True, False
         self._keys = Keys(
             {
@@ -57,7 +62,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         )
         self._lay_out()
         self._connect()
-        self.controller.load(self._model, self._device)
+        self._show_models()
+        self.models.pick(self.models.current)
         self.controller.use_image(self._best_image())
         self._refresh()
         warning = conflict()
@@ -88,6 +94,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             emitter.disconnect(self._on_layers_changed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active_changed)
         self.everything.close()
+        self.models.close()
         self.controller.close()
 
     def event(self, event: QEvent) -> bool:
@@ -145,8 +152,16 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         prompt.clear_asked.connect(controller.clear)
         prompt.undo_asked.connect(controller.undo)
         self.source.image.picked.connect(controller.use_image)
-        self.source.model.picked.connect(self._on_model_picked)
+        self.model.picked.connect(self._on_model_picked)
         self.source.device.picked.connect(self._on_device_picked)
+        models, offer = self.models, self.offer
+        models.status_changed.connect(self.status.setText)
+        models.listed.connect(self._show_models)
+        models.offered.connect(self._on_model_offered)
+        models.downloading.connect(offer.set_busy)
+        offer.download_asked.connect(models.download)
+        offer.cancel_asked.connect(models.cancel)
+        offer.file_asked.connect(self._ask_for_file)
         self.source.results.picked.connect(controller.use_results)
         panel = self.everything_panel
         panel.run_asked.connect(self.run_everything)
@@ -207,18 +222,43 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             self._tool = "points" if active is self.bench.points else "boxes"
             self.prompt.set_tool(self._tool)
 
+    def _show_models(self) -> None:
+        self.model.set_items(self.models.items(), self.models.current)
+        self.source.device.set_things(DEVICES, DEVICES, self.models.device)
+
     def _on_model_picked(self, name: str) -> None:
-        self._model = name
-        self.everything_panel.set_values(recommended_params(name))
+        if name == OPEN_FILE:
+            self._show_models()  # until a file has been chosen
+            self._ask_for_file()
+            return
         self.everything.cancel()
-        self.controller.load(self._model, self._device)
+        self.models.pick(name)
+
+    def _on_model_offered(self, spec: ModelSpec | None) -> None:
+        if spec is None:
+            self.offer.withdraw()
+            return
+        text = f"{spec.name} ({spec.architecture}): {spec.note}. Licence: {spec.licence}."
+        self.offer.offer(text, spec.size_text)
+
+    def _ask_for_file(self) -> None:
+        """Let the user choose a checkpoint, without holding up the window."""
+        dialog = QFileDialog(self, "A checkpoint", "", "Checkpoints (*.pt *.pth *.safetensors)")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._on_file_chosen)
+        dialog.open()
+
+    def _on_file_chosen(self, path: str) -> None:
+        self.everything.cancel()
+        self.models.open_file(path)
 
     def _on_device_picked(self, device: str) -> None:
-        self._device = device
         self.everything.cancel()
-        self.controller.load(self._model, self._device)
+        self.models.pick_device(device)
 
     def _on_model_changed(self, name: str, device: str) -> None:
+        if name:
+            self.everything_panel.set_values(recommended_params(self.models.current))
         text = f"runs on {device}" if name else "loading"
         self.source.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")
 

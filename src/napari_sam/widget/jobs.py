@@ -85,10 +85,12 @@ class Jobs(QObject):  # type: ignore[misc]
         self._pool.waitForDone()
 
     def _start(self, job: Job) -> None:
+        steps = _guarded(job.steps)
         worker: Worker = create_worker(
-            _guarded, job.steps, _start_thread=False, _ignore_errors=True
+            _driven, steps, _start_thread=False, _ignore_errors=True
         )  # errors are told below, not raised in the event loop
         self._running = (job, worker)
+        worker.finished.connect(lambda *_: steps.close())  # where it was stopped half-way
         worker.yielded.connect(lambda value: self._on_worker_yielded(worker, value))
         worker.errored.connect(lambda error: self._on_worker_errored(worker, error))
         worker.finished.connect(lambda *_: self._on_worker_finished(worker))
@@ -131,6 +133,11 @@ class Jobs(QObject):  # type: ignore[misc]
             self._start(job)
         else:
             self.busy_changed.emit(False)
+
+
+def _driven(steps: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Hand on what `steps` yields; superqt wants a function of its own to drive."""
+    yield from steps
 
 
 def _guarded(steps: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:

@@ -67,25 +67,29 @@ class Chooser(QComboBox):  # type: ignore[misc]
 
 
 class SourcePanel(QWidget):  # type: ignore[misc]
-    """Image, model, device and the Labels layer that objects go to."""
+    """Image, model, device and the Labels layer that objects go to.
 
-    def __init__(self, models: Sequence[tuple[str, str]], devices: Sequence[str]) -> None:
+    Parameters
+    ----------
+    model, offer : QWidget
+        The list of models, and what appears under it.
+    devices : sequence of str
+    """
+
+    def __init__(self, model: QWidget, offer: QWidget, devices: Sequence[str]) -> None:
         super().__init__()
         self.image = Chooser("The image layer to segment; it is never changed")
-        self.model = Chooser("The model that answers your prompts", 4)
         self.device = Chooser("Where the model runs; auto takes the fastest there is", 3)
         self.results = Chooser("The Labels layer that committed objects are written to")
-        self.model.set_things([n for n, _ in models], [n for n, _ in models], models[0][0])
-        for row, (_, note) in enumerate(models):
-            self.model.setItemData(row, note, Qt.ItemDataRole.ToolTipRole)
         self.device.set_things(devices, devices, devices[0])
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         both = QHBoxLayout()
-        both.addWidget(self.model, 3)
+        both.addWidget(model, 3)
         both.addWidget(self.device, 2)
         form.addRow("Image", self.image)
         form.addRow("Model", both)
+        form.addRow(offer)
         form.addRow("Into", self.results)
 
 

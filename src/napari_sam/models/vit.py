@@ -1,0 +1,219 @@
+"""SAM's own image encoder: a plain vision transformer with windows (Li et al., ECCV 2022).
+
+Names and shapes are those of the published ViT-B, ViT-L and ViT-H; `build` reads every size from
+the tensors, so fine-tuned and smaller models of the same structure load as well.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import MLPBlock
+from .checkpoint import Checkpoint
+from .sam import SamModel, assemble, neck
+
+EPS = 1e-6  # of the transformer's layer normalisations
+
+
+class PatchEmbed(nn.Module):
+    """Cut the image into patches, each a token.
+
+    Parameters
+    ----------
+    patch_size, in_chans, embed_dim : int
+        Pixels along a patch, channels of the image, width of a token.
+    """
+
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, patch_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, h, w, C)."""
+        patches: Tensor = self.proj(x)
+        return patches.permute(0, 2, 3, 1)
+
+
+class Attention(nn.Module):
+    """Self-attention over a grid with decomposed relative positions.
+
+    To the scaled product of a query at (y, x) and a key at (v, u) is added the product of the
+    unscaled query with `rel_pos_h[y - v]` and with `rel_pos_w[x - u]` (Li et al., CVPR 2022).
+
+    Parameters
+    ----------
+    dim, num_heads : int
+        Width of a token, heads.
+    size : (h, w) int
+        Of the grid.
+    """
+
+    def __init__(self, dim: int, num_heads: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * size[0] - 1, dim // num_heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * size[1] - 1, dim // num_heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape of `x` (B, h, w, C)."""
+        b, h, w, dim = x.shape
+        qkv = self.qkv(x).reshape(b, h * w, 3, self.num_heads, -1)  # (B, h*w, 3, heads, c)
+        q, k, v = qkv.permute(2, 3, 0, 1, 4)  # (heads, B, h*w, c)
+        table_h, table_w = relative(self.rel_pos_h, h), relative(self.rel_pos_w, w)  # (h, h, c)
+        out = torch.empty_like(q)
+        for head in range(self.num_heads):  # one head's bias at a time: it is h*w by h*w
+            grid = q[head].reshape(b, h, w, -1)
+            rows = torch.einsum("byxc,yvc->byxv", grid, table_h)
+            columns = torch.einsum("byxc,xuc->byxu", grid, table_w)
+            bias = rows[..., :, None] + columns[..., None, :]  # (B, h, w, h, w)
+            out[head] = F.scaled_dot_product_attention(
+                q[head], k[head], v[head], bias.reshape(b, h * w, h * w)
+            )
+        result: Tensor = self.proj(out.permute(1, 2, 0, 3).reshape(b, h, w, dim))
+        return result
+
+
+class Block(nn.Module):
+    """A transformer block; with a window, attention stays inside windows.
+
+    Parameters
+    ----------
+    dim, num_heads, mlp_dim : int
+        Width of a token, heads, inner width of the MLP.
+    size : (h, w) int
+        Of the grid.
+    window_size : int
+        Side of a window in tokens; 0 for attention over the whole grid.
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, mlp_dim: int, size: tuple[int, int], window_size: int
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(dim, eps=EPS)
+        self.attn = Attention(dim, num_heads, (window_size,) * 2 if window_size else size)
+        self.norm2 = nn.LayerNorm(dim, eps=EPS)
+        self.mlp = MLPBlock(dim, mlp_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape of `x` (B, h, w, C)."""
+        normed = self.norm1(x)
+        if self.window_size:
+            windows = split(normed, self.window_size)
+            x = x + join(self.attn(windows), self.window_size, x.shape)
+        else:
+            x = x + self.attn(normed)
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class ImageEncoderViT(nn.Module):
+    """Image to embedding, stride `patch_size`.
+
+    Parameters
+    ----------
+    img_size, patch_size, in_chans : int
+        Side of the square input and of a patch in pixels, channels.
+    embed_dim, depth, num_heads, mlp_dim : int
+        Width of a token, blocks, heads, inner width of the MLPs.
+    window_size : int
+        Side of a window in tokens.
+    global_attn_indexes : tuple of int
+        Blocks without windows.
+    out_chans : int
+        Channels of the embedding.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 1024,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_dim: int = 3072,
+        window_size: int = 14,
+        global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11),
+        out_chans: int = 256,
+    ) -> None:
+        super().__init__()
+        cells = img_size // patch_size
+        self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, cells, cells, embed_dim))
+        self.blocks = nn.ModuleList(
+            Block(
+                embed_dim,
+                num_heads,
+                mlp_dim,
+                (cells, cells),
+                0 if index in global_attn_indexes else window_size,
+            )
+            for index in range(depth)
+        )
+        self.neck = neck(embed_dim, out_chans)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""
+        x = self.patch_embed(x) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
+        return embedding
+
+
+def relative(table: Tensor, side: int) -> Tensor:
+    """Return the rows (side, side, c) of a table (2 * side - 1, c) by query minus key."""
+    place = torch.arange(side, device=table.device)
+    return table[place[:, None] - place[None, :] + side - 1]
+
+
+def split(x: Tensor, side: int) -> Tensor:
+    """Cut (B, h, w, C) into windows (B * n, side, side, C), zeros beyond the far edges."""
+    b, h, w, dim = x.shape
+    x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
+    tiles = x.reshape(b, x.shape[1] // side, side, x.shape[2] // side, side, dim)
+    return tiles.transpose(2, 3).reshape(-1, side, side, dim)
+
+
+def join(windows: Tensor, side: int, shape: torch.Size) -> Tensor:
+    """Undo `split`: windows (B * n, side, side, C) to `shape` (B, h, w, C)."""
+    b, h, w, dim = shape
+    rows, columns = -(-h // side), -(-w // side)
+    tiles = windows.reshape(b, rows, columns, side, side, dim).transpose(2, 3)
+    return tiles.reshape(b, rows * side, columns * side, dim)[:, :h, :w]
+
+
+def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
+    """Return the model that a checkpoint holds.
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing, left over or of another shape.
+    """
+    shape = checkpoint.shape
+    part = "image_encoder."
+    width, channels, patch, _ = shape(f"{part}patch_embed.proj.weight")
+    cells = shape(f"{part}pos_embed")[1]
+    depth = checkpoint.count(f"{part}blocks.")
+    sides = [(shape(f"{part}blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]
+    with torch.device("meta"):
+        encoder = ImageEncoderViT(
+            img_size=cells * patch,
+            patch_size=patch,
+            in_chans=channels,
+            embed_dim=width,
+            depth=depth,
+            num_heads=width // shape(f"{part}blocks.0.attn.rel_pos_h")[1],
+            mlp_dim=shape(f"{part}blocks.0.mlp.lin1.weight")[0],
+            window_size=next((side for side in sides if side != cells), 0),
+            global_attn_indexes=tuple(i for i, side in enumerate(sides) if side == cells),
+            out_chans=shape(f"{part}neck.0.weight")[0],
+        )
+    return SamModel(assemble(encoder, checkpoint, cells * patch), name, device)

@@ -1,0 +1,146 @@
+"""Which model is used: picks, offers to download, loads, goes back where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ..models.registry import available, fetching, find_spec, is_path, label
+from ..models.specs import BUNDLED, SPECS, ModelSpec
+from ..types import Progress
+from .controller import Controller
+from .jobs import Job, Jobs
+from .model_panel import ModelItem
+
+OPEN_FILE = ""
+"""The line of the list that asks for a file."""
+
+
+class Models(QObject):  # type: ignore[misc]
+    """Puts the model that the user picks behind the controller.
+
+    Parameters
+    ----------
+    controller : Controller
+
+    Signals
+    -------
+    status_changed : str
+    listed : no argument
+        The list of models, or the one in use, has changed.
+    offered : object
+        The `ModelSpec` that could be downloaded, or None.
+    downloading : bool
+    """
+
+    status_changed = Signal(str)
+    listed = Signal()
+    offered = Signal(object)
+    downloading = Signal(bool)
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self.controller = controller
+        self.current = BUNDLED
+        self.device = "auto"
+        self._former = (self.current, self.device)
+        self._files: list[str] = []
+        self._offer: ModelSpec | None = None
+        self._jobs = Jobs()
+        self._jobs.busy_changed.connect(self.downloading)
+        self._jobs.failed.connect(self.status_changed)
+        controller.loading.failed.connect(self._on_loading_failed)
+        controller.model_changed.connect(self._on_model_changed)
+
+    def items(self) -> list[ModelItem]:
+        """Return the lines of the list: known models, files that were opened, another file."""
+        known = [_item(spec) for spec in SPECS]
+        files = [ModelItem(path, Path(path).stem, Path(path).name, path) for path in self._files]
+        more = ModelItem(OPEN_FILE, "a file ...", "a file ...", "Load a checkpoint that you have")
+        return [*known, *files, more]
+
+    def pick(self, name: str) -> None:
+        """Use a model; one that is not on this machine is offered for download first."""
+        self._withdraw()
+        if is_path(name) or available(find_spec(name)):
+            self._use(name)
+            return
+        self._offer = find_spec(name)
+        self.status_changed.emit(f"{name} is not on this machine: download it, or use a file")
+        self.offered.emit(self._offer)
+
+    def pick_device(self, device: str) -> None:
+        """Run the model elsewhere."""
+        self._withdraw()
+        self.device = device
+        self._use(self.current)
+
+    def open_file(self, path: str) -> None:
+        """Use a checkpoint of the user's."""
+        self._withdraw()
+        if path not in self._files:
+            self._files.append(path)
+        self._use(path)
+
+    def download(self) -> None:
+        """Fetch the model that is offered, then use it."""
+        spec, device = self._offer, self.device
+        if spec is None or self._jobs.busy:
+            return
+
+        def steps() -> Iterator[Any]:
+            yield from fetching(spec, device)
+
+        self._jobs.submit(Job(steps, self._on_progress, self._on_downloaded, "the download"))
+
+    def cancel(self) -> None:
+        """Stop a download, or turn an offer down; the model in use stays."""
+        self._withdraw()
+        self.controller.say_ready()
+
+    def close(self) -> None:
+        """Stop whatever runs."""
+        self._jobs.cancel()
+
+    def _use(self, name: str) -> None:
+        self.current = name
+        self.listed.emit()
+        self.controller.load(name, self.device)
+
+    def _withdraw(self) -> None:
+        self._jobs.cancel()
+        self._offer = None
+        self.offered.emit(None)
+        self.listed.emit()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.status_changed.emit(progress.text)
+
+    def _on_downloaded(self) -> None:
+        spec = self._offer
+        if spec is not None:
+            self._withdraw()
+            self._use(spec.name)
+
+    def _on_model_changed(self, name: str, device: str) -> None:
+        if name:
+            self._former = (self.current, self.device)
+
+    def _on_loading_failed(self, text: str) -> None:
+        """Go on with the model that was there before."""
+        if self.controller.session is not None:
+            return  # it was something else that failed
+        if self.current in self._files and self.current != self._former[0]:
+            self._files.remove(self.current)
+        self.current, self.device = self._former
+        self.listed.emit()
+        self.controller.restore(f"{text}; going on with {label(self.current)}")
+
+
+def _item(spec: ModelSpec) -> ModelItem:
+    state = "here" if available(spec) else "to download"
+    full = f"{spec.name}   {spec.size_text}   {spec.licence}   {state}"
+    return ModelItem(spec.name, spec.name, full, f"{spec.architecture}; {spec.note}")

@@ -1,0 +1,121 @@
+"""Our SAM against another writing of it, on equal weights: the whole way from pixels to logits."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from another_sam import SMALL, answer, draw, largest_error, pixels, prompts, published
+
+from napari_sam.models import checkpoint, vit
+
+TOLERANCE = 1e-3  # in standard deviations of the reference's answer
+
+PLACES = (0.5, 0.9, 0.1, 0.7, 0.3, 0.99)  # of the weight that is changed, in its tensor
+
+
+def plane(side, seed=0):
+    """Return a plane that does not fill the model's square input, (h, w, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (side // 16, side // 8, 3)).astype(np.uint8)
+    return coarse.repeat(12, 0).repeat(8, 1)[: 3 * side // 4]
+
+
+def ours(weights):
+    return vit.build(checkpoint.recognise(weights), "ours", "cpu")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The other writing at a small size, and what it answers to every form of prompt."""
+    model = draw(SMALL)
+    with torch.inference_mode():
+        embedding = model.get_image_embeddings(pixels(plane(128), 128))
+    answers = {
+        (form, several): answer(model, embedding, prompt, several)
+        for form, prompt in prompts(128).items()
+        for several in (True, False)
+    }
+    return published(model), embedding.numpy(), answers
+
+
+def errors(model, answers, side=128):
+    """Yield the larger error of logits and scores for each form of prompt."""
+    embedding = model.encode(plane(side))
+    given = prompts(side)
+    for (form, several), (logits, scores) in answers.items():
+        own_logits, own_scores = model.decode(embedding, multimask_output=several, **given[form])
+        yield max(largest_error(logits, own_logits), float(np.abs(scores - own_scores).max()))
+
+
+def test_the_reference_answers_with_a_spread_that_an_error_can_be_measured_on(small):
+    assert min(logits.std() for logits, _ in small[2].values()) >= 1
+    assert np.concatenate([scores.ravel() for _, scores in small[2].values()]).std() > 0.1
+
+
+def test_the_embedding_is_the_references(small):
+    weights, embedding, _ = small
+    assert largest_error(embedding, ours(weights).encode(plane(128)).numpy()) <= TOLERANCE
+
+
+def test_every_form_of_prompt_is_answered_as_by_the_reference(small):
+    weights, _, answers = small
+    assert max(errors(ours(weights), answers)) <= TOLERANCE
+
+
+def test_a_single_wrong_weight_of_any_sub_module_is_noticed(small):
+    weights, _, answers = small
+    model = ours(weights)
+
+    def noticed(flat, place):
+        kept = flat[place].clone()
+        flat[place] += 1.0
+        found = any(error > TOLERANCE for error in errors(model, answers))
+        flat[place] = kept
+        return found
+
+    # a key's bias adds the same to all of a query's products: softmax does not see it;
+    # behind a ReLU that is silent a weight has no effect: of a tensor several are tried
+    unnoticed = [
+        name
+        for name, value in model.sam.state_dict().items()
+        if not name.endswith("k_proj.bias")
+        and not any(noticed(value.view(-1), int(share * value.numel())) for share in PLACES)
+    ]
+    assert not unnoticed
+    assert max(errors(model, answers)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("change", [{"window_size": 4}, {"global_attn_indexes": [0, 1, 2]}])
+def test_windows_that_fit_and_no_windows_at_all(change):
+    model = draw(SMALL | change)
+    with torch.inference_mode():
+        theirs = model.get_image_embeddings(pixels(plane(128), 128)).numpy()
+    assert largest_error(theirs, ours(published(model)).encode(plane(128)).numpy()) <= TOLERANCE
+
+
+@pytest.fixture
+def all_cores():
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_vit_b_at_full_size(all_cores):
+    model = draw()
+    assert model.config.vision_config.hidden_size == 768
+    with torch.inference_mode():
+        embedding = model.get_image_embeddings(pixels(plane(1024), 1024))
+    answers = {
+        (form, several): answer(model, embedding, prompt, several)
+        for form, prompt in prompts(1024).items()
+        for several in (True, False)
+    }
+    assert min(logits.std() for logits, _ in answers.values()) >= 1
+    own = ours(published(model))
+    assert own.image_size == 1024
+    assert max(errors(own, answers, 1024)) <= TOLERANCE

@@ -1,0 +1,217 @@
+"""Choosing, downloading and opening models in the dock."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from another_sam import SMALL, draw, published
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_sam.models import fetch, registry, weights
+from napari_sam.models.specs import SPECS, ModelSpec
+from napari_sam.widget import models as models_module
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """The file of a SAM of random weights."""
+    path = tmp_path_factory.mktemp("published") / "small.pt"
+    torch.save({"model_state": published(draw(SMALL))}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def server(content):
+    """A server of that file; `pause` is how long it waits after a quarter of it, s."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            quarter = len(content) // 4
+            self.wfile.write(content[:quarter])
+            self.wfile.flush()
+            end = time.monotonic() + running.pause
+            while time.monotonic() < end and not running.stopped:
+                time.sleep(0.01)
+            with contextlib.suppress(OSError):  # the other side may have gone
+                self.wfile.write(content[quarter:])
+
+        def log_message(self, *args):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.pause, running.stopped = 0.0, False
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    yield running
+    running.stopped = True
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def remote(server, content, tmp_path, monkeypatch):
+    """A published model that is not on this machine."""
+    monkeypatch.setenv("NAPARI_SAM_MODELS", str(tmp_path / "models"))
+    monkeypatch.delenv("NAPARI_SAM_OFFLINE", raising=False)
+    spec = ModelSpec(
+        "remote", "SAM", f"http://127.0.0.1:{server.server_address[1]}/remote.pt",
+        f"sha256:{hashlib.sha256(content).hexdigest()}", len(content), "CC-BY-4.0", 128, "small",
+    )  # fmt: skip
+    for module in (registry, models_module):
+        monkeypatch.setattr(module, "SPECS", (*SPECS, spec))
+    return spec
+
+
+def pick(hands, name):
+    chooser = hands.dock.model
+    chooser.setCurrentIndex(chooser._things.index(name))
+    chooser.activated.emit(chooser.currentIndex())
+    hands.rest()
+
+
+def press(button):
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def loaded(hands):
+    session = hands.controller.session
+    return None if session is None else session.predictor.model.name
+
+
+def test_the_open_list_tells_size_licence_and_state(remote, hands):
+    chooser = hands.dock.model
+    assert chooser.currentText() == "pocket"
+    chooser.showPopup()
+    hands.rest()
+    texts = [chooser.itemText(row) for row in range(chooser.count())]
+    assert any(t.startswith("pocket") and "BSD-3-Clause" in t and "here" in t for t in texts)
+    assert any(t.startswith("vit_h") and "2,565 MB" in t and "to download" in t for t in texts)
+    wide = chooser.view().fontMetrics().horizontalAdvance(max(texts, key=len))
+    assert chooser.view().width() >= wide
+    chooser.hidePopup()
+    assert chooser.currentText() == "pocket"
+    assert "ViT-H" in chooser.itemData(4, Qt.ItemDataRole.ToolTipRole)
+
+
+def test_nothing_is_downloaded_before_it_is_asked_for(remote, model, hands):
+    pick(hands, "remote")
+    offer = hands.dock.offer
+    assert offer.isVisible()
+    assert "CC-BY-4.0" in offer.text.text()
+    assert remote.size_text in offer.download.text()
+    hands.rest(0.2)
+    assert not fetch.is_here(remote)
+    assert hands.dock.model.currentText() == "pocket"
+    hands.click_and_wait(25, 28)  # the model in use goes on
+    press(offer.cancel)
+    assert not offer.isVisible()
+
+
+def test_download_then_click(remote, model, hands):
+    pick(hands, "remote")
+    model.made = None
+    press(hands.dock.offer.download)
+    hands.until(lambda: loaded(hands) == "remote")
+    assert fetch.is_here(remote)
+    assert not hands.dock.offer.isVisible()
+    assert hands.dock.model.currentText() == "remote"
+    hands.click_and_wait(25, 28)
+    assert hands.controller._answers[0].masks.shape == (3, 96, 128)
+
+
+def test_a_download_is_cancelled_and_can_be_taken_up_again(remote, server, model, hands):
+    server.pause = 30
+    pick(hands, "remote")
+    press(hands.dock.offer.download)
+    hands.until(lambda: "MB/s" in hands.status or "of" in hands.status)
+    assert hands.dock.offer.cancel.text() == "Cancel"
+    hands.click_and_wait(25, 28)  # nothing blocks meanwhile
+    press(hands.dock.offer.cancel)
+    assert not hands.dock.offer.isVisible()
+    assert not fetch.is_here(remote)
+    server.stopped = True  # lets go of the first download
+    hands.dock.models._jobs.wait()
+    hands.rest()
+    pick(hands, "remote")
+    model.made = None
+    press(hands.dock.offer.download)
+    hands.until(lambda: loaded(hands) == "remote")
+
+
+def test_a_failed_download_says_so_and_the_model_in_use_stays(remote, server, hands, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_OFFLINE", "1")
+    pick(hands, "remote")
+    press(hands.dock.offer.download)
+    hands.until(lambda: "switched off" in hands.status)
+    assert hands.dock.offer.isVisible()
+    hands.click_and_wait(25, 28)
+
+
+def test_a_model_that_is_too_large_says_so_before_it_is_fetched(remote, hands, monkeypatch):
+    class Little:
+        available = 500_000_000
+
+    monkeypatch.setattr(weights.psutil, "virtual_memory", lambda: Little)
+    pick(hands, "remote")
+    press(hands.dock.offer.download)
+    hands.until(lambda: "GB of memory" in hands.status)
+    assert not fetch.is_here(remote)
+
+
+def test_a_file_is_opened_from_the_list(content, model, hands, tmp_path):
+    path = tmp_path / "my_cells.pt"
+    path.write_bytes(content)
+    model.made = None
+    pick(hands, "")
+    dialogs = hands.dock.findChildren(QFileDialog)
+    assert len(dialogs) == 1
+    dialogs[0].fileSelected.emit(str(path))
+    dialogs[0].close()
+    hands.until(lambda: loaded(hands) == "my_cells")
+    assert hands.dock.model.currentText() == "my_cells"
+    hands.click_and_wait(25, 28)
+    pick(hands, "pocket")
+    hands.until(lambda: loaded(hands) == "pocket")
+    pick(hands, str(path))
+    hands.until(lambda: loaded(hands) == "my_cells")
+
+
+def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_path):
+    path = tmp_path / "broken.pt"
+    path.write_bytes(b"nothing")
+    hands.click_and_wait(25, 28)
+    hands.press(Qt.Key.Key_Return)
+    before = np.array(hands.labels)
+    former, model.made = hands.controller.session, None
+    hands.dock.models.open_file(str(path))
+    hands.until(lambda: "going on with pocket" in hands.status)
+    assert "broken.pt" in hands.status
+    assert hands.controller.session is former
+    assert hands.dock.model.currentText() == "pocket"
+    np.testing.assert_array_equal(hands.labels, before)
+    hands.click_and_wait(72, 55)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_leaves_the_model_where_it_was(model, hands):
+    model.made = None
+    chooser = hands.dock.source.device
+    chooser.setCurrentIndex(2)
+    chooser.activated.emit(2)
+    hands.until(lambda: "going on with pocket" in hands.status)
+    assert "no cuda" in hands.status
+    assert chooser.currentText() == "auto"
+    hands.click_and_wait(25, 28)
