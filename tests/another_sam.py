@@ -55,7 +55,7 @@ def draw(vision=None, seed=5):
             elif value.ndim < 2 or "embed" in name or "token" in name:
                 value.copy_(0.5 * drawn)
             else:  # rel_pos too, which are zero at the start of training
-                value.copy_(drawn * 1.2 / math.sqrt(value[0].numel()))
+                value.copy_(drawn / math.sqrt(value[0].numel()))
         position = torch.randn(
             model.shared_image_embedding.positional_embedding.shape, generator=generator
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from .panels import Chooser
 
@@ -77,26 +77,24 @@ class OfferPanel(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
         self.text = QLabel()
         self.text.setWordWrap(True)
-        column.addWidget(self.text)
-        row = QHBoxLayout()
+        grid.addWidget(self.text, 0, 0, 1, 2)
         self.download = QPushButton("Download")
         self.download.setToolTip("Fetch the file from its publisher; it is checked and kept")
         self.file = QPushButton("Use a file ...")
         self.file.setToolTip("Load a checkpoint that you have")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("What was received is kept; a later download goes on from there")
-        for button, signal in (
-            (self.download, self.download_asked),
-            (self.file, self.file_asked),
-            (self.cancel, self.cancel_asked),
+        for button, signal, place in (
+            (self.download, self.download_asked, (1, 0, 1, 2)),
+            (self.file, self.file_asked, (2, 0)),
+            (self.cancel, self.cancel_asked, (2, 1)),
         ):
             button.clicked.connect(signal)
-            row.addWidget(button)
-        column.addLayout(row)
+            grid.addWidget(button, *place)
         self.withdraw()
 
     def offer(self, text: str, size: str) -> None:
