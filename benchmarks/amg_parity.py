@@ -22,6 +22,7 @@ from skimage import data
 from napari_sam.amg import AmgParams, AutomaticMaskGenerator, finish
 from napari_sam.models.sam import Sam
 from napari_sam.predictor import SamPredictor
+from napari_sam.training.data import load_source
 from napari_sam.transforms import to_rgb8
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -32,6 +33,9 @@ with stubbed_torchvision():
     from segment_anything import modeling
 
 PICTURES = ("coins", "immunohistochemistry", "hubble_deep_field")
+"""Of scikit-image, where no labelled images are at hand."""
+VALIDATION = (("dsb2018", 20), ("dsb2018", 45), ("emps_particles", 0))
+"""Of a folder of labelled images, parts that the decoder was not trained on."""
 STEP = 0.02
 
 
@@ -96,9 +100,20 @@ def compare(predictor: SamPredictor, other: Any, rgb: np.ndarray, least: int, si
     }
 
 
+def pictures(folder: Path | None) -> list[tuple[str, np.ndarray]]:
+    """Return three real pictures by name."""
+    if folder is None:
+        return [(name, getattr(data, name)()) for name in PICTURES]
+    sources = {
+        source: load_source(folder / f"{source}.npz", ["validation"]) for source, _ in VALIDATION
+    }
+    return [(f"{source} {index}", sources[source][index].image) for source, index in VALIDATION]
+
+
 def main() -> None:
-    """Compare on three pictures of scikit-image and print a line for each."""
+    """Compare on three pictures and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of .npz sources; else scikit-image's")
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--least", type=int, default=30, help="masks wanted of each picture")
     parser.add_argument("--json", type=Path)
@@ -106,8 +121,8 @@ def main() -> None:
     model = load()
     other = official(model.sam)
     results = {}
-    for name in PICTURES:
-        rgb = to_rgb8(getattr(data, name)())
+    for name, picture in pictures(args.data):
+        rgb = to_rgb8(picture)
         with torch.inference_mode():
             results[name] = compare(
                 SamPredictor(model), other, rgb, args.least, args.points_per_side

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam.models.checkpoint import Checkpoint, recognise
 from napari_sam.models.pocket import PocketModel, build
 from napari_sam.models.pocket_net import Pocket, prompt_maps
 from napari_sam.predictor import SamPredictor
@@ -130,12 +131,12 @@ def test_a_background_point_pushes_the_mask_away(pocket):
 
 
 def test_other_weights_are_refused():
-    with pytest.raises(ValueError, match="not the weights of pocket"):
-        build({"strange": torch.zeros(3)}, "other", "cpu")
+    with pytest.raises(ValueError, match="no complete pocket model: it lacks"):
+        build(Checkpoint({"strange": torch.zeros(3)}, "pocket"), "other", "cpu")
 
 
 def test_weights_make_the_model(random_pocket):
-    copy = build(random_pocket.pocket.state_dict(), "copy", "cpu")
+    copy = build(recognise(random_pocket.pocket.state_dict()), "copy", "cpu")
     plane = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
     answers = []
     for model in (random_pocket, copy):
