@@ -56,7 +56,7 @@ def main() -> None:
     window = []
     saved = started = time.monotonic()
     for step in trainer.run():
-        window.append((step.loss, *step.iou, step.seconds))
+        window.append((step.loss, step.iou[0], step.iou[-1], step.seconds))
         if step.index % 20 == 0:
             row = [step.index, *np.mean(window, axis=0).round(4)]
             window.clear()

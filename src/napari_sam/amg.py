@@ -59,13 +59,20 @@ class AmgParams:
     min_mask_region_area: int = _option(
         0, 0, 100_000, 10, "fill holes and drop islands of fewer pixels"
     )
+    seeds: str = field(
+        default="grid",
+        metadata={"choices": ("grid", "auto"), "help": "a grid of points, or where objects are"},
+    )
     point_grids: tuple[NDArray[np.float64], ...] | None = None
     """Own grids (N, 2), (x, y) in 0..1, one for each layer, in place of `points_per_side`."""
 
     def __post_init__(self) -> None:
         for name, option in type(self).__dataclass_fields__.items():
             value, limits = getattr(self, name), option.metadata
-            if limits and not limits["min"] <= value <= limits["max"]:
+            if "choices" in limits:
+                if value not in limits["choices"]:
+                    raise ValueError(f"{name} is one of {limits['choices']}, but is {value!r}")
+            elif limits and not limits["min"] <= value <= limits["max"]:
                 raise ValueError(
                     f"{name} lies between {limits['min']} and {limits['max']}, but is {value}"
                 )
@@ -177,6 +184,10 @@ class AutomaticMaskGenerator:
             x0, y0, x1, y1 = crop
             embedding = self.predictor.encode(rgb[y0:y1, x0:x1])
             points = grids[layer] * (x1 - x0, y1 - y0)
+            seeds = self.predictor.seeds(embedding) if self.params.seeds == "auto" else None
+            if seeds is not None:
+                total += len(seeds) - len(points)
+                points = seeds
             for start in range(0, len(points), self.params.points_per_batch):
                 batch = points[start : start + self.params.points_per_batch]
                 prompts = [Prompts(point[None], [1]) for point in batch]

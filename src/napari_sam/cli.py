@@ -188,6 +188,12 @@ def _add_everything(parser: Parser) -> None:
         if not option.metadata:
             continue
         kind = type(option.default)
+        if "choices" in option.metadata:
+            group.add_argument(
+                f"--{option.name}", choices=option.metadata["choices"], default=None,
+                help=option.metadata["help"],
+            )  # fmt: skip
+            continue
         limits = f"{option.metadata['min']} to {option.metadata['max']}"
         group.add_argument(
             f"--{option.name.replace('_', '-')}", type=kind, default=None,
@@ -201,6 +207,20 @@ def _add_evaluate(parser: Parser) -> None:
         help="folder of pairs NAME.tif and NAME_labels.tif, or of .npz sources",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument(
+        "--clicks", type=int, default=3, metavar="N",
+        help="clicks for each object: the first, then on the largest error (default 3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--everything", action="store_true",
+        help="score everything mode as well, for planes whose objects are all labelled",
+    )  # fmt: skip
+    parser.add_argument(
+        "--whole-planes", action="store_true", help="do not look closer at small objects"
+    )
+    parser.add_argument(
+        "--pool", action="store_true", help="put sources of fewer than 30 objects into one row"
+    )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="score at most N objects of each plane"
     )

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from . import __version__, stack
 from .amg import AmgParams, AutomaticMaskGenerator, Candidates, as_annotations
-from .evaluate import ObjectScore, Summary, score_image, session_answer, summarise
+from .evaluate import (
+    THRESHOLDS,
+    ObjectScore,
+    Summary,
+    average_precision,
+    pool_small,
+    score_image,
+    session_answer,
+    summarise,
+)
 from .io import (
     StackImage,
     check_label_target,
@@ -114,20 +123,33 @@ def everything(args: Namespace, say: Say) -> str:
 def evaluate(args: Namespace, say: Say) -> str:
     """Score a model on labelled images; return a table or JSON."""
     check_name(args.model)
-    if args.limit is not None and args.limit < 1:
-        raise ValueError(f"--limit is at least 1, but is {args.limit}")
+    for name in ("limit", "clicks"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name} is at least 1, but is {getattr(args, name)}")
     files = find_labelled(args.data)
-    session = Session(SamPredictor(load(args, say)))
+    predictor = SamPredictor(load(args, say))
+    session = Session(predictor, closer_look=not args.whole_planes)
     scores: list[ObjectScore] = []
+    found: dict[str, list[NDArray[np.float64]]] = {}
     for path in files:
         for plane in read_labelled(path):
             say(f"{plane.source}: {plane.name}")
             answer = session_answer(session, plane.image)
-            scores += score_image(answer, plane.labels, plane.source, plane.name, limit=args.limit)
+            scores += score_image(
+                answer, plane.labels, plane.source, plane.name, args.clicks, args.limit
+            )
+            if args.everything:
+                params = AmgParams(**recommended_params(args.model))
+                records = find_records(predictor, plane.image, params, say)
+                labels = to_labels(records, (plane.labels.shape[0], plane.labels.shape[1]))
+                precision = average_precision(labels, plane.labels)
+                found.setdefault(plane.source, []).append(precision)
     if not scores:
         raise ValueError(f"{args.data} holds no labelled object that is large enough to score")
-    summaries = summarise(scores)
-    return _as_json(args.model, summaries) if args.json else _as_table(summaries)
+    summaries = summarise(pool_small(scores) if args.pool else scores)
+    if args.json:
+        return _as_json(args.model, summaries, found)
+    return "\n\n".join(text for text in (_as_table(summaries), _as_ap_table(found)) if text)
 
 
 def load(args: Namespace, say: Say) -> PromptableModel:
@@ -248,28 +270,58 @@ def _written(
     return json.dumps(summary)
 
 
-def _mean(summaries: list[Summary]) -> dict[str, Any]:
-    """Return the mean over the sources; the objects are summed."""
+def _mean(summaries: list[Summary]) -> dict[str, float]:
+    """Return the mean of each figure over the sources."""
     return {
-        "objects": sum(s.objects for s in summaries),
-        "click": float(np.mean([s.clicks[0] for s in summaries])),
-        "best": float(np.mean([s.oracle for s in summaries])),
-        "box": float(np.mean([s.box for s in summaries])),
-        "ellipse": float(np.mean([s.ellipse for s in summaries])),
+        name: float(np.mean([s.figures[name].mean for s in summaries]))
+        for name in summaries[0].figures
     }
 
 
-def _as_json(model: str, summaries: list[Summary]) -> str:
-    sources = [{"source": s.source, **_mean([s]), "calibration": s.calibration} for s in summaries]
-    return json.dumps({"model": model, "sources": sources, "mean": _mean(summaries)})
+def _precisions(planes: list[NDArray[np.float64]]) -> dict[str, float]:
+    """Return what is said of everything mode: the means over planes."""
+    means = np.nanmean(planes, axis=0)
+    at = dict(zip(THRESHOLDS, means.tolist(), strict=True))
+    return {"AP50": at[0.5], "AP75": at[0.75], "AP": float(means.mean())}
+
+
+def _as_json(
+    model: str, summaries: list[Summary], found: dict[str, list[NDArray[np.float64]]]
+) -> str:
+    sources = [
+        {
+            "source": s.source,
+            "objects": s.objects,
+            "images": s.images,
+            "figures": {name: figure._asdict() for name, figure in s.figures.items()},
+        }
+        for s in summaries
+    ]
+    everything = {source: _precisions(planes) for source, planes in found.items()}
+    mean = _mean(summaries)
+    return json.dumps({"model": model, "sources": sources, "mean": mean, "everything": everything})
 
 
 def _as_table(summaries: list[Summary]) -> str:
     """Return a table; the ellipse never looks at the image, so a box answer should beat it."""
-    rows = [(s.source, _mean([s])) for s in summaries] + [("mean", _mean(summaries))]
-    head = ("source", "objects", "1 click", "best of 3", "box", "ellipse in box")
-    body = [
-        (name, str(m["objects"]), *(f"{m[key]:.3f}" for key in ("click", "best", "box", "ellipse")))
-        for name, m in rows
+    names = tuple(summaries[0].figures)
+    rows = [
+        (
+            s.source,
+            str(s.objects),
+            *(f"{f.mean:.3f} ({f.low:.2f}-{f.high:.2f})" for f in s.figures.values()),
+        )
+        for s in summaries
     ]
-    return table([head, *body])
+    total = str(sum(s.objects for s in summaries))
+    rows.append(("mean", total, *(f"{value:.3f}" for value in _mean(summaries).values())))
+    return table([("source", "objects", *names), *rows])
+
+
+def _as_ap_table(found: dict[str, list[NDArray[np.float64]]]) -> str:
+    """Return a table of everything mode; empty if it was not asked for."""
+    rows = [
+        (source, str(len(planes)), *(f"{value:.3f}" for value in _precisions(planes).values()))
+        for source, planes in found.items()
+    ]
+    return table([("everything", "planes", "AP50", "AP75", "AP"), *rows]) if rows else ""

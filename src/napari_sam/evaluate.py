@@ -1,9 +1,11 @@
-"""How good the answers are: IoU against clicks and boxes, per source, on labelled images."""
+"""How good the answers are: IoU against clicks and boxes, AP of everything, on labelled images."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,19 @@ from .types import Prediction, PredictRequest, Prompts, SliceKey
 
 MIN_PIXELS = 12
 """Objects of fewer pixels are not scored."""
+JITTER = 0.1
+"""How far the sides of a sloppy box lie off, as a part of the box's side."""
+WANTED = 0.85
+"""IoU that NoC counts the clicks to."""
+LOSS = 0.05
+"""A further click that costs more IoU than this is counted as harm."""
+FEW = 30
+"""Sources with fewer objects are pooled."""
+POOLED = "sources of few objects"
+THRESHOLDS = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
+"""IoU at which an object of everything mode counts as found."""
+DRAWS = 1000
+"""Bootstrap samples."""
 
 Answer = Callable[[Sequence[Prompts]], list[Prediction]]
 """Answers the prompts of several objects of one plane."""
@@ -34,8 +49,8 @@ class ObjectScore:
         IoU after 1, 2, ... clicks, of the mask that the model itself ranks first.
     oracle : float
         IoU of the best of the masks after one click.
-    box : float
-        IoU from the tight box.
+    box, sloppy : float
+        IoU from the tight box, and from one whose sides lie off by up to a tenth.
     ellipse : float
         IoU of the ellipse inscribed in the box, which never looks at the image.
     predicted : float
@@ -49,8 +64,43 @@ class ObjectScore:
     clicks: tuple[float, ...]
     oracle: float
     box: float
+    sloppy: float
     ellipse: float
     predicted: float
+
+    @property
+    def noc(self) -> float:
+        """Clicks that it took to reach `WANTED`; one more than were given if it was not reached."""
+        reached = [k for k, value in enumerate(self.clicks, start=1) if value >= WANTED]
+        return float(reached[0] if reached else len(self.clicks) + 1)
+
+    @property
+    def harm(self) -> float:
+        """Share of the further clicks that cost more than `LOSS`."""
+        steps = np.diff(self.clicks)
+        return float((steps < -LOSS).mean()) if len(steps) else 0.0
+
+
+FIGURES: dict[str, Callable[[ObjectScore], float]] = {
+    "1 click": lambda s: s.clicks[0],
+    "best of 3": lambda s: s.oracle,
+    "all clicks": lambda s: s.clicks[-1],
+    "NoC@85": lambda s: s.noc,
+    "box": lambda s: s.box,
+    "sloppy box": lambda s: s.sloppy,
+    "ellipse": lambda s: s.ellipse,
+    "harm": lambda s: s.harm,
+    "predicted - true": lambda s: abs(s.predicted - s.clicks[0]),
+}
+"""What is averaged over objects, by the name it has in tables."""
+
+
+class Figure(NamedTuple):
+    """A mean and the 95 % interval of a bootstrap over images."""
+
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -60,22 +110,15 @@ class Summary:
     Attributes
     ----------
     source : str
-    objects : int
-    clicks : tuple of float
-        Mean IoU after 1, 2, ... clicks.
-    oracle, box, ellipse : float
-        Means, see `ObjectScore`.
-    calibration : float
-        Mean absolute difference of predicted and true IoU after one click.
+    objects, images : int
+    figures : dict of str to Figure
+        By the names of `FIGURES`.
     """
 
     source: str
     objects: int
-    clicks: tuple[float, ...]
-    oracle: float
-    box: float
-    ellipse: float
-    calibration: float
+    images: int
+    figures: dict[str, Figure]
 
 
 def plane_answer(predictor: SamPredictor, plane: NDArray[np.generic]) -> Answer:
@@ -132,7 +175,12 @@ def score_image(
         return
     truths = [labels == k for k in chosen]
     boxes = [box_of(truth) for truth in truths]
+    sloppy = [
+        _sloppy(box, labels.shape, zlib.crc32(f"{source} {name} {k}".encode()))
+        for box, k in zip(boxes, chosen, strict=True)
+    ]
     boxed = answer([Prompts(box=box) for box in boxes])
+    loose = answer([Prompts(box=box) for box in sloppy])
     first = [Prompts([middle_of(truth)], [1]) for truth in truths]
     history, answers = _clicked(answer, truths, first, clicks)
     for k, truth in enumerate(truths):
@@ -145,9 +193,18 @@ def score_image(
             clicks=tuple(history[k]),
             oracle=max(iou(mask, truth) for mask in reply.masks),
             box=iou(boxed[k].masks[boxed[k].best], truth),
+            sloppy=iou(loose[k].masks[loose[k].best], truth),
             ellipse=iou(ellipse_in(boxes[k], truth.shape), truth),
             predicted=float(reply.iou_predictions[reply.best]),
         )
+
+
+def _sloppy(box: NDArray[np.float64], shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Return a box whose sides lie off by up to `JITTER` of its own, inside the plane."""
+    sides = np.tile(box[2:] - box[:2] + 1, 2)
+    moved = box + np.random.default_rng(seed).uniform(-JITTER, JITTER, 4) * sides
+    moved = np.clip(moved, 0, np.tile([shape[1] - 1, shape[0] - 1], 2))
+    return np.asarray(moved if (moved[2:] > moved[:2]).all() else box)
 
 
 def _clicked(
@@ -185,20 +242,77 @@ def ellipse_in(box: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.b
     return np.asarray(((x - middle[0]) / half[0]) ** 2 + ((y - middle[1]) / half[1]) ** 2 <= 1)
 
 
-def summarise(scores: Iterable[ObjectScore]) -> list[Summary]:
-    """Return the mean over the objects of each source, in order of appearance."""
+def pool_small(scores: Sequence[ObjectScore]) -> list[ObjectScore]:
+    """Return the scores with the sources of fewer than `FEW` objects under one name."""
+    counts: dict[str, int] = {}
+    for score in scores:
+        counts[score.source] = counts.get(score.source, 0) + 1
+    return [s if counts[s.source] >= FEW else replace(s, source=POOLED) for s in scores]
+
+
+def summarise(scores: Iterable[ObjectScore], seed: int = 0) -> list[Summary]:
+    """Return the means over the objects of each source, in order of appearance.
+
+    The intervals are those of a bootstrap over images: objects of one image are alike.
+
+    Parameters
+    ----------
+    scores : iterable of ObjectScore
+    seed : int
+        Of the bootstrap.
+    """
     groups: dict[str, list[ObjectScore]] = {}
     for score in scores:
         groups.setdefault(score.source, []).append(score)
+    rng = np.random.default_rng(seed)
     return [
         Summary(
-            source=source,
-            objects=len(group),
-            clicks=tuple(np.mean([s.clicks for s in group], axis=0).tolist()),
-            oracle=float(np.mean([s.oracle for s in group])),
-            box=float(np.mean([s.box for s in group])),
-            ellipse=float(np.mean([s.ellipse for s in group])),
-            calibration=float(np.mean([abs(s.predicted - s.clicks[0]) for s in group])),
+            source,
+            len(group),
+            len({s.name for s in group}),
+            {name: _figure(group, read, rng) for name, read in FIGURES.items()},
         )
         for source, group in groups.items()
     ]
+
+
+def _figure(
+    group: Sequence[ObjectScore], read: Callable[[ObjectScore], float], rng: np.random.Generator
+) -> Figure:
+    names = {name: k for k, name in enumerate(dict.fromkeys(s.name for s in group))}
+    place = np.array([names[s.name] for s in group])
+    values = np.array([read(s) for s in group])
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    drawn = rng.integers(len(names), size=(DRAWS, len(names)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Figure(float(values.mean()), float(low), float(high))
+
+
+def average_precision(
+    labels: NDArray[np.integer], truth: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return TP / (TP + FP + FN) of a label image at each of `THRESHOLDS`.
+
+    The measure of the Data Science Bowl 2018 (Caicedo et al., Nat Methods 16:1247, 2019).
+
+    Parameters
+    ----------
+    labels, truth : (H, W) int
+        0 is background.
+
+    Returns
+    -------
+    (len(THRESHOLDS),) float64; nan where both are empty
+    """
+    found, own = np.unique(labels, return_inverse=True)
+    real, other = np.unique(truth, return_inverse=True)
+    table = np.zeros((len(found), len(real)))
+    np.add.at(table, (own.ravel(), other.ravel()), 1)
+    union = table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table
+    overlap = (table / union)[found > 0][:, real > 0]
+    total = sum(overlap.shape)
+    if not total:
+        return np.full(len(THRESHOLDS), np.nan)
+    hits = np.array([(overlap > threshold).sum() for threshold in THRESHOLDS])
+    return np.asarray(hits / (total - hits))

@@ -208,6 +208,20 @@ class SamPredictor:
                 logits, scores = self.model.decode(embedding.features, *arrays, several)
                 yield from zip(batch, logits, scores, strict=True)
 
+    def seeds(self, embedding: ImageEmbedding) -> NDArray[np.float64] | None:
+        """Return a point in each object that the model sees, (N, 2), (x, y) in pixels of the plane.
+
+        None if the model's family has no head for it.
+        """
+        found = self.model.seeds(embedding.features)
+        if found is None:
+            return None
+        height, width = embedding.original_size
+        back = (embedding.input_size, embedding.original_size, self.model.half_pixel)
+        points = scale_points(found, *back)
+        inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)
+        return points[inside]
+
     def upsampler(self, embedding: ImageEmbedding, low_res: Sequence[int]) -> Upsampler:
         """Return what maps logits of size `low_res` (h, w) to the plane of an embedding."""
         return Upsampler.between(

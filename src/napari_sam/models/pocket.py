@@ -1,4 +1,4 @@
-"""Runs `pocket` (`pocket_net`): looks at a plane at two scales, answers at the one that suits."""
+"""Runs `pocket` (`pocket_net`): a prompt is answered in a window about it, and at half the size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .checkpoint import Checkpoint
-from .pocket_net import PADDING, Pocket, PocketFeatures, normalise
+from .pocket_net import PADDING, STRIDE, Pocket, PocketFeatures, normalise
+
+WINDOW = 256
+"""Side of the window that a prompt is answered in, pixels of the input."""
+LARGEST = 176
+"""A box whose longer side exceeds this, in pixels of the input, is answered at half the size."""
+OUTSIDE = -10.0
+"""Logit of what lies outside the window."""
+SHALLOWEST = 0.35
+"""Depth, of the deepest there could be, below which a place is no seed."""
+COARSE = 16
+"""Stride of the coarsest features: windows begin at its multiples."""
 
 
 class TwoScales(NamedTuple):
@@ -27,12 +38,56 @@ class TwoScales(NamedTuple):
     half: PocketFeatures
 
 
+class Asked(NamedTuple):
+    """P prompts in the frame that they are answered in.
+
+    Attributes
+    ----------
+    points : (P, N, 2) float, (x, y) in pixels of the frame
+    kinds : (P, N) int
+    boxes : (P, 4) float; NaN where there is none
+    masks : (P, h, w) float at stride 4; NaN where there is none
+    """
+
+    points: Tensor
+    kinds: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+    def of(self, chosen: Tensor) -> Asked:
+        """Return some of the prompts, chosen by (P,) bool."""
+        return Asked(*(part[chosen] for part in self))
+
+    def moved(self, start: Tensor, size: Tensor) -> Asked:
+        """Return them in windows at `start` (P, 2); points beyond a window are left out."""
+        points = self.points - start[:, None]
+        seen = ((points >= -0.5) & (points <= size - 0.5)).all(dim=-1)
+        kinds = torch.where(seen, self.kinds, -1)
+        return Asked(points, kinds, self.boxes - start.repeat(1, 2), self.masks)
+
+
+class Question(NamedTuple):
+    """Prompts and what they are asked of.
+
+    Attributes
+    ----------
+    features : PocketFeatures of B images
+    owner : (P,) int
+        The image that each prompt is asked of.
+    asked : Asked, in that image
+    """
+
+    features: PocketFeatures
+    owner: Tensor
+    asked: Asked
+
+
 class PocketModel:
     """Runs a `Pocket` behind the contract of `models.sam.PromptableModel`.
 
-    A click does not say how large its object is. Points alone are therefore answered at the
-    input's size and at half of it, and the answer with the higher predicted IoU stays. A box says
-    it: it is answered at the input's size.
+    A click does not say how large its object is. Points alone are therefore answered in a window of
+    the input and in the whole input at half its size, and the answer with the higher predicted
+    IoU stays. A box says it: it is answered where it fits.
 
     Parameters
     ----------
@@ -64,6 +119,16 @@ class PocketModel:
         return TwoScales(self._features(pixels[None]), self._features(half))
 
     @torch.inference_mode()
+    def seeds(self, features: TwoScales) -> NDArray[np.float32]:
+        """Return the deepest places of objects at both scales; see `PromptableModel.seeds`."""
+        found = []
+        for scale, level in enumerate(features):
+            depth = self.pocket.depth_head(level.s4).sigmoid().cpu()
+            peaks = peaks_of(depth[0, 0])
+            found.append(((peaks + 0.5) * STRIDE * 2**scale - 0.5).numpy())
+        return np.concatenate(found).astype(np.float32)
+
+    @torch.inference_mode()
     def decode(
         self,
         features: TwoScales,
@@ -75,29 +140,51 @@ class PocketModel:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer P prompts; see `PromptableModel.decode`."""
         count = len(coords)
+        cells = features.full.s4.shape[-2:]
         points, kinds = torch.from_numpy(coords), torch.from_numpy(labels)
         if not points.shape[1]:  # as in training, a prompt has at least a padding point
             points, kinds = torch.zeros(count, 1, 2), torch.full((count, 1), -1)
-        size = features.full.s4.shape[-2:]
         box = torch.full((count, 4), torch.nan) if boxes is None else torch.from_numpy(boxes)
-        mask = torch.full((count, *size), torch.nan)
+        mask = torch.full((count, *cells), torch.nan)
         if mask_input is not None:
             mask = torch.from_numpy(mask_input)
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        logits, iou = self._decode(features.full, points, kinds, box, mask, chosen)
-        if boxes is None:
-            cells = features.half.s4.shape[-2:]
-            coarse = F.avg_pool2d(mask[:, None], 2, ceil_mode=True)[:, 0]
-            coarse = _fitted(coarse, (cells[0], cells[1]))
-            answer, score = self._decode(
-                features.half, (points + 0.5) / 2 - 0.5, kinds, box, coarse, chosen
+        asked = Asked(points, kinds, box, mask)
+        near, far = fitting(asked, max(cells) * STRIDE)
+        size, start = windows_of(asked, (cells[0] * STRIDE, cells[1] * STRIDE))
+        questions = [in_windows(features.full, asked, start, size)]
+        if far.any():
+            questions.append(at_half(features.half, asked.of(far)))
+        answers = self._answer(questions)
+        logits, scores = whole_frame(answers[0][0], start, (cells[0], cells[1])), answers[0][1]
+        scores[~near] = -1
+        if far.any():
+            magnified = F.interpolate(answers[1][0], scale_factor=2, mode="bilinear")
+            score = answers[1][1]
+            better = (score.amax(1) > scores[far].amax(1))[:, None]
+            logits[far] = torch.where(
+                better[..., None, None], fitted(magnified, (cells[0], cells[1])), logits[far]
             )
-            fine = F.interpolate(answer, scale_factor=2, mode="bilinear", align_corners=False)
-            better = score.amax(1) > iou.amax(1)
-            fine = _fitted(fine, (size[0], size[1]))
-            logits = torch.where(better[:, None, None, None], fine, logits)
-            iou = torch.where(better[:, None], score, iou)
-        return logits.float().cpu().numpy(), iou.float().cpu().numpy()
+            scores[far] = torch.where(better, score, scores[far])
+        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        return logits[:, chosen].numpy(), scores[:, chosen].numpy()
+
+    def _answer(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
+        """Return logits and scores of each question; those of one size are asked at once."""
+        if len({question.features.s4.shape[1:] for question in questions}) > 1:
+            return [pair for question in questions for pair in self._answer([question])]
+        counts = [len(question.owner) for question in questions]
+        images = [len(question.features.s4) for question in questions]
+        before = np.cumsum([0, *images])[:-1]
+        levels = zip(*(question.features for question in questions), strict=True)
+        features = PocketFeatures(*(torch.cat(level) for level in levels))
+        owner = torch.cat([q.owner + int(n) for q, n in zip(questions, before, strict=True)])
+        parts = zip(*(question.asked for question in questions), strict=True)
+        given = [owner, *(torch.cat(part) for part in parts)]
+        logits, scores = self.pocket.decoder(features, *(t.to(self.device) for t in given))
+        pairs = zip(
+            logits.float().cpu().split(counts), scores.float().cpu().split(counts), strict=True
+        )
+        return list(pairs)
 
     def _features(self, pixels: Tensor) -> PocketFeatures:
         h, w = pixels.shape[-2:]
@@ -106,22 +193,105 @@ class PocketModel:
         features: PocketFeatures = self.pocket.encoder(normalise(padded))
         return features
 
-    def _decode(
-        self,
-        features: PocketFeatures,
-        points: Tensor,
-        kinds: Tensor,
-        box: Tensor,
-        mask: Tensor,
-        chosen: slice,
-    ) -> tuple[Tensor, Tensor]:
-        owner = torch.zeros(len(points), dtype=torch.int64, device=self.device)
-        prompts = [tensor.to(self.device) for tensor in (points, kinds, box, mask)]
-        logits, iou = self.pocket.decoder(features, owner, *prompts)
-        return logits[:, chosen], iou[:, chosen]
+
+def windows_of(asked: Asked, frame: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the size (x, y) of windows in a frame (h, w), and where each prompt's begins (P, 2).
+
+    They begin at whole cells of every level of features.
+    """
+    h, w = frame
+    size = torch.tensor([min(WINDOW, w), min(WINDOW, h)])
+    low, high = extent(asked)
+    start = ((low + high - size) / 2 / COARSE).round() * COARSE
+    return size, start.clamp(min=0).minimum(torch.tensor([w, h]) - size).long()
 
 
-def _fitted(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def in_windows(features: PocketFeatures, asked: Asked, start: Tensor, size: Tensor) -> Question:
+    """Ask each prompt in a window about it."""
+    starts, owner = torch.unique(start, dim=0, return_inverse=True)
+    strides = (STRIDE, 2 * STRIDE, COARSE)
+    windows = PocketFeatures(
+        *(
+            torch.cat([cut(level, place, size, stride) for place in starts])
+            for level, stride in zip(features, strides, strict=True)
+        )
+    )
+    masks = [cut(m, place, size, STRIDE) for m, place in zip(asked.masks, start, strict=True)]
+    moved = asked.moved(start, size)
+    return Question(windows, owner, moved._replace(masks=torch.stack(masks)))
+
+
+def at_half(features: PocketFeatures, asked: Asked) -> Question:
+    """Ask each prompt in the whole plane at half its size."""
+    masks = F.avg_pool2d(asked.masks[:, None], 2, ceil_mode=True)[:, 0]
+    h, w = features.s4.shape[-2:]
+    halved = Asked(
+        (asked.points + 0.5) / 2 - 0.5,
+        asked.kinds,
+        (asked.boxes + 0.5) / 2 - 0.5,
+        fitted(masks, (h, w)),
+    )
+    return Question(features, torch.zeros(len(masks), dtype=torch.int64), halved)
+
+
+def whole_frame(answers: Tensor, start: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Put answers (P, C, h, w) to windows that begin at `start` into the frame of `cells`."""
+    h, w = answers.shape[-2:]
+    if (h, w) == cells:
+        return answers
+    logits = answers.new_full((*answers.shape[:2], *cells), OUTSIDE)
+    for (x, y), whole, part in zip((start // STRIDE).tolist(), logits, answers, strict=True):
+        whole[:, y : y + h, x : x + w] = part
+    return logits
+
+
+def extent(asked: Asked) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest (x, y) of each prompt's object points and box, (P, 2)."""
+    corners = asked.boxes.reshape(-1, 2, 2)
+    places = torch.cat([asked.points, corners], dim=1)
+    counts = torch.cat([asked.kinds == 1, ~corners[..., 0].isnan()], dim=1)
+    if not counts.any(dim=1).all():  # background points alone, or a mask alone
+        seen = counts.any(dim=1, keepdim=True)
+        counts = torch.where(seen, counts, torch.cat([asked.kinds >= 0, counts[:, -2:]], dim=1))
+    low = torch.where(counts[..., None], places, torch.inf).amin(dim=1)
+    high = torch.where(counts[..., None], places, -torch.inf).amax(dim=1)
+    none = low.isinf()
+    return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
+
+
+def fitting(asked: Asked, frame: int) -> tuple[Tensor, Tensor]:
+    """Tell which prompts (P,) are answered in a window, and which at half the size.
+
+    A frame that is no larger than a window shows everything in it.
+    """
+    low, high = extent(asked)
+    side = (high - low).amax(dim=1)
+    boxed = ~asked.boxes[:, 0].isnan()
+    near = (side <= LARGEST) | torch.tensor(frame <= WINDOW)
+    return near, ~near | ~boxed
+
+
+def cut(maps: Tensor, start: Tensor, size: Tensor, stride: int) -> Tensor:
+    """Return the window of maps (..., h, w) that `start` and `size`, (x, y) in pixels, name."""
+    x, y = (start // stride).tolist()
+    w, h = (size // stride).tolist()
+    return maps[..., y : y + h, x : x + w]
+
+
+def peaks_of(depth: Tensor) -> Tensor:
+    """Return the places (N, 2), (x, y) in cells, that are deepest among their neighbours.
+
+    Parameters
+    ----------
+    depth : (h, w) float, 0..1
+    """
+    smooth = F.avg_pool2d(depth[None, None], 3, 1, 1, count_include_pad=False)
+    highest = F.max_pool2d(smooth, 3, 1, 1)
+    rows, columns = torch.nonzero((smooth == highest)[0, 0] & (depth >= SHALLOWEST), as_tuple=True)
+    return torch.stack([columns, rows], dim=1)
+
+
+def fitted(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Cut or continue maps (..., h, w) at their far ends to `size`."""
     h, w = size
     maps = maps[..., :h, :w]

@@ -257,18 +257,22 @@ class PocketDecoder(nn.Module):
 
 
 class Pocket(nn.Module):
-    """Encoder and decoder together.
+    """Encoder, prompt decoder and instance head together.
 
     Attributes
     ----------
     encoder : PocketEncoder
     decoder : PocketDecoder
+    depth_head : nn.Sequential
+        Features of stride 4 to the logit of how deep in its object each cell lies: 0 at the
+        edge and beside objects, 1 at the deepest place of each object.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = PocketEncoder()
         self.decoder = PocketDecoder()
+        self.depth_head = nn.Sequential(ConvNorm(24, 32), nn.Conv2d(32, 1, 1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -50,6 +50,12 @@ class PromptableModel(Protocol):
     def encode(self, rgb: NDArray[np.uint8]) -> Any:
         """Return the features of a resized plane (h, w, 3)."""
 
+    def seeds(self, features: Any) -> NDArray[np.float32] | None:
+        """Return a point in each object, (N, 2) float32, (x, y) in pixels of the input.
+
+        None where the family has no head for it.
+        """
+
     def decode(
         self,
         features: Any,
@@ -139,6 +145,9 @@ class SamModel:
         padded = nn.functional.pad(pixels, (0, size - w, 0, size - h))
         embedding: Tensor = self.sam.image_encoder(padded[None])
         return embedding
+
+    def seeds(self, features: Tensor) -> None:
+        """Return None: the published SAM has only its grid."""
 
     @torch.inference_mode()
     def decode(

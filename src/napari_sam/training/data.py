@@ -44,6 +44,9 @@ class LabelledImage:
 
 EXHAUSTIVE = ("dsb2018", "bbbc039", "axon_sem", "hippocampus_mri", "isbi2012_em")
 
+OUTLINED = ("hc18_fetal_head_us",)
+"""Sources whose labels are outlines of the objects."""
+
 
 def load_source(path: Path, parts: Iterable[Part]) -> list[LabelledImage]:
     """Read the images of one source file that belong to `parts`.
@@ -80,8 +83,20 @@ def load_source(path: Path, parts: Iterable[Part]) -> list[LabelledImage]:
             raw = archive[f"image_{k:03d}"]
             image = raw if raw.ndim == 3 else to_rgb8(raw)[..., 0]
             labels = archive[f"labels_{k:03d}"].astype(np.int32)
+            if source in OUTLINED:
+                labels = filled(labels)
             images.append(LabelledImage(source, name, image, labels, source in EXHAUSTIVE))
     return images
+
+
+def filled(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return labels (H, W) whose objects, drawn as outlines, have no holes."""
+    from scipy import ndimage
+
+    whole = labels.copy()
+    for label in np.unique(labels[labels > 0]):
+        whole[ndimage.binary_fill_holes(labels == label)] = label
+    return whole
 
 
 def load_sources(
@@ -112,11 +127,17 @@ class Crops:
     owner : (P,) int64
         The crop of each object.
     masks : (P, S, S) bool
+    labels : (B, S, S) int32
+        Of all objects, whether prompted or not.
+    exhaustive : (B,) bool
+        Whether every object is labelled.
     """
 
     images: Tensor
     owner: Tensor
     masks: Tensor
+    labels: Tensor
+    exhaustive: Tensor
 
 
 @dataclass
@@ -162,16 +183,24 @@ class CropSampler:
         images: list[Tensor] = []
         masks: list[Tensor] = []
         owner: list[int] = []
+        maps: list[Tensor] = []
+        exhaustive: list[bool] = []
         while len(images) < crops:
-            image, labels, anchor = self._crop(size)
+            image, labels, anchor, complete = self._crop(size)
             chosen = self._choose(labels, anchor, objects)
             if not chosen:
                 continue
             owner += [len(images)] * len(chosen)
             masks += [labels == k for k in chosen]
             images.append(photometric(image, self.rng))
+            maps.append(labels)
+            exhaustive.append(complete)
         return Crops(
-            torch.stack(images), torch.tensor(owner, dtype=torch.int64), torch.stack(masks)
+            torch.stack(images),
+            torch.tensor(owner, dtype=torch.int64),
+            torch.stack(masks),
+            torch.stack(maps),
+            torch.tensor(exhaustive),
         )
 
     def _choose(self, labels: Tensor, anchor: int, objects: int) -> list[int]:
@@ -183,13 +212,14 @@ class CropSampler:
         self.rng.shuffle(others)
         return [anchor, *others[: objects - 1]]
 
-    def _crop(self, size: int) -> tuple[Tensor, Tensor, int]:
+    def _crop(self, size: int) -> tuple[Tensor, Tensor, int, bool]:
         source = self._names[self.rng.choice(len(self._names), p=self._probability)]
         items = self.sources[source]
         index = int(self.rng.integers(len(items)))
         item, table = items[index], self._objects[source][index]
         if not len(table):
-            return torch.zeros(3, size, size), torch.zeros(size, size, dtype=torch.int32), -1
+            nothing = torch.zeros(size, size, dtype=torch.int32)
+            return torch.zeros(3, size, size), nothing, -1, item.exhaustive
         anchor, cx, cy, diameter = table[self.rng.integers(len(table))]
         policy = min(self.longest / max(item.labels.shape), self.largest_scale)
         scale = policy * float(np.exp(self.rng.uniform(np.log(0.5), np.log(1.7))))
@@ -197,7 +227,7 @@ class CropSampler:
         scale = min(scale, float(self.rng.uniform(0.45, 0.95)) * size / diameter)
         scale = max(scale, min(6.0, float(self.rng.uniform(8, 14)) / diameter))
         image, labels = _affine(item, (cx, cy), scale, size, self.rng)
-        return image, labels, int(anchor)
+        return image, labels, int(anchor), item.exhaustive
 
 
 def _objects(labels: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..models.pocket_net import POSITION_SIZE, STRIDE, Pocket, normalise
 from .data import Crops, CropSampler
-from .losses import prompt_loss
+from .losses import depth_loss, prompt_loss
 from .simulate import PromptBatch, corrected, first_prompts
 from .synthetic import draw_many
 
@@ -39,8 +39,9 @@ class TrainParams:
     weight_decay : float
     warmup : int
         Steps until the learning rate is reached.
-    rounds : int
-        Prompts per object and step: the first and the corrections that follow it.
+    rounds, round_odds : tuple
+        How many times an object is prompted in a step, the first and the corrections that follow
+        it, and how often each is drawn. Of many rounds the first, the last and one between learn.
     pixels : int
         Image area of one step, in pixels.
     prompts : int
@@ -58,11 +59,12 @@ class TrainParams:
     learning_rate: float = field(default=1e-3, metadata={"min": 0.0, "help": "after the warm-up"})
     weight_decay: float = 0.02
     warmup: int = 150
-    rounds: int = 2
+    rounds: tuple[int, ...] = (1, 2, 3, 5, 8)
+    round_odds: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.08)
     pixels: int = 20 * 128 * 128
     prompts: int = 60
-    sizes: tuple[int, ...] = (128, 192, 256, 384)
-    size_odds: tuple[float, ...] = (0.5, 0.22, 0.2, 0.08)
+    sizes: tuple[int, ...] = (128, 192, 256)
+    size_odds: tuple[float, ...] = (0.4, 0.2, 0.4)
     average: float = 0.999
     synthetic: float = 0.12
     seed: int = 0
@@ -122,9 +124,9 @@ class Trainer:
         self.done = 0
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Start from given weights instead of random ones."""
-        self.model.load_state_dict(weights)
-        self.averaged.load_state_dict(weights)
+        """Start from given weights instead of random ones; what they lack stays random."""
+        for model in (self.model, self.averaged):
+            model.load_state_dict(model.state_dict() | weights)
 
     def run(self) -> Iterator[Step]:
         """Yield after every step until `params.steps` are done."""
@@ -180,7 +182,7 @@ class Trainer:
         batch = self.sampler.batch(crops, size, objects=max(1, -(-2 * prompts // crops)))
         if len(batch.owner) > prompts:  # keep the first objects of every crop
             keep = torch.from_numpy(np.sort(rng.permutation(len(batch.owner))[:prompts]))
-            batch = Crops(batch.images, batch.owner[keep], batch.masks[keep])
+            batch = replace(batch, owner=batch.owner[keep], masks=batch.masks[keep])
         return batch
 
     def _step(self) -> tuple[float, tuple[float, ...]]:
@@ -195,16 +197,20 @@ class Trainer:
         origin = (float(x), float(y))
         losses: list[Tensor] = []
         reached = []
-        for turn in range(self.params.rounds):
-            logits, iou = self._decode(features, batch.owner, prompts, origin)
-            fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-            loss, best, true = prompt_loss(fine, iou, truth)
-            losses.append(loss)
+        rounds, learning = self._rounds()
+        for turn in range(rounds):
+            with torch.set_grad_enabled(turn in learning):
+                logits, iou = self._decode(features, batch.owner, prompts, origin)
+                fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
+                loss, best, true = prompt_loss(fine, iou, truth)
+            if turn in learning:
+                losses.append(loss)
             reached.append(float(true.gather(1, best[:, None]).mean()))
-            if turn + 1 < self.params.rounds:
+            if turn + 1 < rounds:
                 chosen = logits.detach()[torch.arange(len(best), device=best.device), best]
                 prompts = corrected(prompts, batch.masks, chosen.float().cpu(), self.sampler.rng)
-        total = torch.stack(losses).mean()
+        depth = self.model.depth_head(features.s4)[:, 0]
+        total = torch.stack(losses).mean() + depth_loss(depth, batch.labels, batch.exhaustive)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -213,6 +219,12 @@ class Trainer:
         self.optimiser.step()
         self._average()
         return float(total.detach()), tuple(reached)
+
+    def _rounds(self) -> tuple[int, set[int]]:
+        """Draw how many rounds there are, and those that learn."""
+        p, rng = self.params, self.sampler.rng
+        rounds = int(rng.choice(p.rounds, p=np.array(p.round_odds) / sum(p.round_odds)))
+        return rounds, {0, int(rng.integers(rounds)), rounds - 1}
 
     def _decode(
         self, features: Any, owner: Tensor, prompts: PromptBatch, origin: tuple[float, float]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +44,55 @@ def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
     answer, target = logits > 0, (truth > 0.5)[:, None]
     union = (answer | target).sum(dim=(-2, -1))
     return (answer & target).sum(dim=(-2, -1)) / union.clamp(min=1)
+
+
+def depth_of(labels: Tensor, stride: int) -> Tensor:
+    """Return how deep in its object each cell lies, as a part of the object's own depth.
+
+    Parameters
+    ----------
+    labels : (B, S, S) int
+    stride : int
+        Pixels along a cell.
+
+    Returns
+    -------
+    (B, S/stride, S/stride) float, 0 at edges and beside objects, at most 1
+    """
+    depths = []
+    for plane in labels.cpu().numpy():
+        edge = np.zeros(plane.shape, bool)
+        for axis in (0, 1):
+            change = np.diff(plane, axis=axis) != 0
+            edge[tuple(slice(1, None) if k == axis else slice(None) for k in (0, 1))] |= change
+            edge[tuple(slice(None, -1) if k == axis else slice(None) for k in (0, 1))] |= change
+        distance = ndimage.distance_transform_edt(~edge) if edge.any() else np.ones(plane.shape)
+        distance = np.where(plane > 0, distance + 1, 0)
+        deepest = np.zeros(int(plane.max()) + 1)
+        np.maximum.at(deepest, plane.ravel(), distance.ravel())
+        depths.append(distance / np.maximum(deepest[plane], 1))
+    fine = torch.from_numpy(np.stack(depths)).float()
+    return F.avg_pool2d(fine[:, None], stride)[:, 0]
+
+
+def depth_loss(logits: Tensor, labels: Tensor, exhaustive: Tensor) -> Tensor:
+    """Cross-entropy of the predicted depth; what is not labelled counts only where all is.
+
+    Parameters
+    ----------
+    logits : (B, h, w) float
+    labels : (B, S, S) int
+    exhaustive : (B,) bool
+
+    Returns
+    -------
+    () float
+    """
+    stride = labels.shape[-1] // logits.shape[-1]
+    target = depth_of(labels, stride).to(logits.device)
+    known = (target > 0) | exhaustive.to(logits.device)[:, None, None]
+    raw = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (raw * known).sum() / known.sum().clamp(min=1)
 
 
 def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:

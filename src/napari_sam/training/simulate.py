@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..masks import box_of, middle_of, worst_click
+
+STROKE = 4
+"""Points of a stroke drawn across an object."""
 
 
 @dataclass
@@ -32,7 +36,7 @@ class PromptBatch:
 
 
 def first_prompts(masks: Tensor, stride: int, rng: np.random.Generator) -> PromptBatch:
-    """Draw the first prompt of each object: a click, a box or both.
+    """Draw the first prompt of each object: a click, a box or both, a stroke, a rough mask.
 
     Parameters
     ----------
@@ -43,26 +47,59 @@ def first_prompts(masks: Tensor, stride: int, rng: np.random.Generator) -> Promp
 
     Returns
     -------
-    PromptBatch with one point slot
+    PromptBatch with one point slot, or `STROKE` of them
     """
     count, size = masks.shape[0], masks.shape[-1]
-    coords = np.zeros((count, 1, 2), np.float32)
-    labels = np.full((count, 1), -1, np.int64)
+    slots = STROKE if rng.random() < 0.1 else 1
+    coords = np.zeros((count, slots, 2), np.float32)
+    labels = np.full((count, slots), -1, np.int64)
     boxes = np.full((count, 4), np.nan, np.float32)
-    for k, mask in enumerate(masks.numpy()):
-        kind = rng.random()
-        if kind < 0.6:
-            coords[k, 0] = _click(mask, rng)
-            labels[k, 0] = 1
-        if kind > 0.5:
-            boxes[k] = _box(mask, rng)
     cells = size // stride
+    rough = torch.full((count, cells, cells), torch.nan)
+    for k, mask in enumerate(masks.numpy()):
+        kind, given = rng.random(), rng.random() < 0.1
+        if given:  # a neighbouring plane's mask, or a polygon drawn in haste
+            rough[k] = disturbed(masks[k], stride, rng)
+        if kind < (0.3 if given else 0.6):
+            for slot in range(slots):
+                coords[k, slot] = _click(mask, rng, 0.6 if slots == 1 else 0.0)
+                labels[k, slot] = 1
+        if kind > (0.8 if given else 0.5):
+            boxes[k] = _box(mask, rng)
     return PromptBatch(
-        torch.from_numpy(coords),
-        torch.from_numpy(labels),
-        torch.from_numpy(boxes),
-        torch.full((count, cells, cells), torch.nan),
+        torch.from_numpy(coords), torch.from_numpy(labels), torch.from_numpy(boxes), rough
     )
+
+
+def disturbed(mask: Tensor, stride: int, rng: np.random.Generator) -> Tensor:
+    """Return logits of a mask that was moved, turned, scaled, bent and swollen a little.
+
+    Parameters
+    ----------
+    mask : (S, S) bool
+    stride : int
+        Of the low-resolution logits.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (S/stride, S/stride) float
+    """
+    soft = F.avg_pool2d(mask[None, None].float(), stride)
+    rows, columns = np.nonzero(mask.numpy())
+    side = mask.shape[-1]
+    middle = (np.array([columns.mean(), rows.mean()]) + 0.5) / side * 2 - 1
+    reach = np.sqrt(len(rows)) / side * 2
+    angle, scale = rng.normal(0, 0.15), np.exp(rng.normal(0, 0.12))
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = middle - turn @ middle + rng.normal(0, 0.12, 2) * reach
+    theta = torch.from_numpy(np.column_stack([turn, shift]).astype(np.float32))
+    grid = F.affine_grid(theta[None], list(soft.shape), align_corners=False)
+    bend = torch.from_numpy(rng.normal(0, 0.07 * reach, (1, 2, 5, 5)).astype(np.float32))
+    bend = F.interpolate(bend, soft.shape[-2:], mode="bicubic", align_corners=True)
+    moved = F.grid_sample(soft, grid + bend.permute(0, 2, 3, 1), align_corners=False)
+    swell = float(rng.uniform(0.25, 0.75))
+    return (moved[0, 0] - swell) * float(rng.uniform(6, 16))
 
 
 def corrected(
@@ -100,9 +137,10 @@ def corrected(
     )
 
 
-def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+def _click(mask: NDArray[np.bool_], rng: np.random.Generator, middle: float) -> tuple[float, float]:
+    """Return a click in the middle of an object, with odds `middle`, or anywhere on it."""
     half = mask[::2, ::2]
-    if rng.random() < 0.6 and half.any():
+    if rng.random() < middle and half.any():
         x, y = middle_of(half)
         return 2 * x + float(rng.uniform(-0.5, 1.5)), 2 * y + float(rng.uniform(-0.5, 1.5))
     inside = np.flatnonzero(mask)

@@ -230,18 +230,14 @@ def params_widgets(defaults: AmgParams) -> dict[str, Any]:
     options.sort(key=lambda option: option.name not in SELECT_FIELDS)
     widgets = {}
     for option in options:
-        limits = option.metadata
+        limits = {k: v for k, v in option.metadata.items() if k != "help"}
         value = getattr(defaults, option.name)
+        kinds = {int: "SpinBox", float: "FloatSlider", str: "ComboBox"}
         widgets[option.name] = create_widget(
             value=value,
             name=option.name,
-            widget_type="SpinBox" if isinstance(value, int) else "FloatSlider",
-            options={
-                "min": limits["min"],
-                "max": limits["max"],
-                "step": limits["step"],
-                "tooltip": f"{option.name}: {limits['help']}",
-            },
+            widget_type=kinds[type(value)],
+            options={**limits, "tooltip": f"{option.name}: {option.metadata['help']}"},
         )
     return widgets
 
