@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,26 +70,43 @@ def load(path: Path = WEIGHTS, device: str = "cpu") -> SamModel:
     return SamModel(sam, "reference", device)
 
 
+@dataclass
 class Embedded:
-    """One image's embedding and its labels at the resolution of the logits."""
+    """One image's embedding and its labels at the resolution of the logits.
 
-    def __init__(self, model: SamModel, item: LabelledImage) -> None:
-        rgb = to_rgb8(item.image)
-        size = scaled_size(rgb.shape[:2], 1024, math.inf)
-        self.embedding = model.encode(resize(rgb, size))[0].half()
-        at = [
-            ((np.arange(s // 4) + 0.5) * n / (s // 4)).astype(int)
-            for s, n in zip(size, rgb.shape, strict=False)
-        ]
-        self.labels = np.zeros((256, 256), np.int32)
-        self.labels[: size[0] // 4, : size[1] // 4] = item.labels[np.ix_(*at)]
-        self.cells = [min(64, -(-s // STRIDE)) for s in size]
-        self.exhaustive = item.exhaustive
+    Attributes
+    ----------
+    embedding : (C, 64, 64) half
+    labels : (256, 256) int32
+    cells : [int, int]
+        Rows and columns of the embedding that show the image.
+    exhaustive : bool
+    """
+
+    embedding: Tensor
+    labels: Tensor
+    cells: list[int]
+    exhaustive: bool
+
+
+def embedded(model: SamModel, item: LabelledImage) -> Embedded:
+    """Encode an image."""
+    rgb = to_rgb8(item.image)
+    size = scaled_size(rgb.shape[:2], 1024, math.inf)
+    at = [
+        ((np.arange(s // 4) + 0.5) * n / (s // 4)).astype(int)
+        for s, n in zip(size, rgb.shape, strict=False)
+    ]
+    labels = torch.zeros(256, 256, dtype=torch.int32)
+    labels[: size[0] // 4, : size[1] // 4] = torch.from_numpy(item.labels[np.ix_(*at)])
+    cells = [min(64, -(-s // STRIDE)) for s in size]
+    return Embedded(model.encode(resize(rgb, size))[0].half(), labels, cells, item.exhaustive)
 
 
 def window(item: Embedded, objects: int, rng: np.random.Generator) -> tuple[Tensor, ...] | None:
     """Return (embedding (C, n, n), masks (P, 4n, 4n) bool, origin (x, y)) about some objects."""
-    rows, columns = np.nonzero(item.labels)
+    whole = item.labels.numpy()
+    rows, columns = np.nonzero(whole)
     if not len(rows):
         return None
     k = rng.integers(len(rows))
@@ -97,7 +115,7 @@ def window(item: Embedded, objects: int, rng: np.random.Generator) -> tuple[Tens
         low, high = max(0, place - CELLS + 1), min(place, max(0, cells - CELLS))
         corner.append(int(rng.integers(min(low, high), high + 1)))
     y, x = corner
-    labels = item.labels[4 * y : 4 * (y + CELLS), 4 * x : 4 * (x + CELLS)]
+    labels = whole[4 * y : 4 * (y + CELLS), 4 * x : 4 * (x + CELLS)]
     numbers, counts = np.unique(labels[labels > 0], return_counts=True)
     numbers = numbers[counts >= 12]
     if not len(numbers):
@@ -171,15 +189,15 @@ def main() -> None:
     model = SamModel(sam, "reference")
     cache = args.run / "embedded.pt"
     if cache.exists():
-        items = torch.load(cache, weights_only=False)
+        items = [Embedded(**kept) for kept in torch.load(cache)]
     else:
         items = []
         for source, images in load_sources(args.data, ["train"]).items():
             count = min(IMAGES.get(source, OTHERS), len(images))
             picked = rng.choice(len(images), count, replace=False)
-            items += [Embedded(model, images[k]) for k in picked]
+            items += [embedded(model, images[k]) for k in picked]
             print(source, count, flush=True)
-        torch.save(items, cache)
+        torch.save([vars(item) for item in items], cache)
     sam.image_encoder.requires_grad_(False)
     sam.train()
     light = [p for p in sam.parameters() if p.requires_grad]

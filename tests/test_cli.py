@@ -92,6 +92,20 @@ def published_sam(tmp_path):
     return tmp_path / "small_sam.pth"
 
 
+def test_models_of_a_file_says_whether_it_loads(capsys, published_sam):
+    assert "loads: it is a model that sees 128 px" in succeed(
+        capsys, "models", "--model", published_sam, "--device", "cpu"
+    )
+    assert "is a file already" in fail(capsys, "models", "--model", published_sam, "--fetch")
+
+
+def test_evaluate_and_demo_take_a_file_of_weights(capsys, labelled, published_sam, tmp_path):
+    model = ("--model", published_sam, "--device", "cpu")
+    table = succeed(capsys, "evaluate", labelled, "--limit", "1", *model)
+    assert "one" in table
+    assert json.loads(succeed(capsys, "evaluate", labelled, "--limit", "1", "--json", *model))
+
+
 @pytest.mark.parametrize(
     "arguments", [("segment", "--point", "20,20"), ("everything", "--points-per-side", "2")]
 )

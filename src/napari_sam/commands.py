@@ -6,6 +6,7 @@ import json
 from argparse import Namespace
 from collections.abc import Callable, Generator
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,14 @@ from .io import (
 )
 from .labelled import find_labelled, read_labelled
 from .masks import to_labels
-from .models.registry import available, check_name, find_spec, loading, recommended_params
+from .models.registry import (
+    available,
+    check_name,
+    find_spec,
+    is_path,
+    loading,
+    recommended_params,
+)
 from .models.specs import SPECS
 from .predictor import SamPredictor
 from .prompt_text import Planes, read_planes, read_prompts
@@ -51,6 +59,10 @@ def models(args: Namespace, say: Say) -> str:
     """Return a table of the models that can be loaded."""
     from .models.fetch import fetch, models_folder  # requests and pooch take their time
 
+    if args.model is not None and is_path(args.model):
+        if args.fetch:
+            raise ValueError(f"{args.model} is a file already; --fetch wants the name of a model")
+        return f"{args.model} loads: it is a model that sees {load(args, say).image_size} px"
     if args.fetch:
         if args.model is None:
             raise ValueError("say which model to fetch, for example --model vit_b --fetch")
@@ -206,6 +218,7 @@ def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str
         "version": __version__,
         "command": args.command,
         "model": model.name,
+        "weights": str(Path(args.model).resolve()) if is_path(args.model) else args.model,
         **more,
     }
 

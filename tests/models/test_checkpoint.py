@@ -26,6 +26,7 @@ WRAPPED = {
     "model_state": lambda w: {"model_state": w, "decoder_state": {"x": torch.zeros(2)}},
     "state_dict": lambda w: {"state_dict": prefixed(w, "module."), "epoch": 3},
     "model": lambda w: {"model": prefixed(w, "sam."), "optimizer": {"lr": 0.1}},
+    "an empty wrapper": lambda w: {"state_dict": {}, "model": w},
     "twice": lambda w: {"model": {"state_dict": prefixed(w, "module.sam.")}},
     "torch_em": lambda w: {
         "model_state": prefixed(w, "sam."), "iteration": 7, "optimizer_state": {"state": {}},
@@ -105,6 +106,13 @@ def test_what_does_not_fit_is_named(small, change, text):
         vit.build(recognise(weights), "mine", "cpu")
 
 
+def test_a_model_of_volumes_is_refused(small):
+    weights = dict(small)
+    weights["image_encoder.patch_embed.proj.weight"] = torch.zeros(24, 1, 16, 16, 16)
+    with pytest.raises(ValueError, match="only 2-D models"):
+        vit.build(recognise(weights), "mine", "cpu")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -115,6 +123,8 @@ def test_what_does_not_fit_is_named(small, change, text):
         ({"image_encoder.trunk.pos_embed": torch.zeros(2)}, "SAM 2"),
         ({"mask_decoder.hf_token.weight": torch.zeros(2)}, "SAM-HQ"),
         ({"vision_encoder.pos_embed": torch.zeros(2)}, "transformers"),
+        ({"image_encoder.blocks.0.attn.qkv.qkv_proj.weight": torch.zeros(2)}, "LoRA"),
+        ({"sam.x": torch.zeros(2), "x": torch.zeros(2)}, "several models"),
     ],
 )
 def test_other_content_is_refused_in_words(content, text):

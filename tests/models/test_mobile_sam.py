@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from stubs import stubbed_torchvision
@@ -127,6 +128,9 @@ def test_a_checkpoint_is_recognised_and_built(published):
     assert found.nbytes < 40_728_226
     model = mobile_sam.build(found, "mine", "cpu")
     assert model.image_size == 1024
+    assert all(b.device.type == "cpu" for b in model.sam.buffers())  # those not in the file too
+    features = model.encode(np.zeros((20, 30, 3), np.uint8))
+    assert torch.isfinite(features).all()
     for name, value in model.sam.state_dict().items():
         torch.testing.assert_close(value, published[name], rtol=0, atol=0)
 

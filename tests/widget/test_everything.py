@@ -8,9 +8,8 @@ from napari_sam.amg import SELECT_FIELDS, AmgParams
 
 
 def run(hands, all_planes=False, **values):
-    hands.dock.everything_panel.set_values(
-        {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5} | values
-    )
+    usual = {"points_per_side": 8, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+    hands.dock.everything_panel.set_params(AmgParams(**usual | values))
     hands.dock.run_everything(all_planes)
     hands.until(lambda: not hands.dock.everything.jobs.busy)
 

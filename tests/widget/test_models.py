@@ -16,9 +16,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_sam.amg import AmgParams
 from napari_sam.models import fetch, registry, weights
 from napari_sam.models.specs import SPECS, ModelSpec
 from napari_sam.widget import models as models_module
+from napari_sam.widget.dock import SegmentAnything
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +184,13 @@ def test_a_file_is_opened_from_the_list(content, model, hands, tmp_path):
     dialogs[0].close()
     hands.until(lambda: loaded(hands) == "my_cells")
     assert hands.dock.model.currentText() == "my_cells"
+    shown = hands.dock.everything_panel.params()
+    usual = (AmgParams.points_per_side, AmgParams.pred_iou_thresh)
+    assert (shown.points_per_side, shown.pred_iou_thresh) == usual  # not those that suit pocket
     hands.click_and_wait(25, 28)
     pick(hands, "pocket")
     hands.until(lambda: loaded(hands) == "pocket")
+    assert hands.dock.everything_panel.params().points_per_side == 20
     pick(hands, str(path))
     hands.until(lambda: loaded(hands) == "my_cells")
 
@@ -215,3 +221,43 @@ def test_a_device_that_is_not_there_leaves_the_model_where_it_was(model, hands):
     assert "no cuda" in hands.status
     assert chooser.currentText() == "auto"
     hands.click_and_wait(25, 28)
+
+
+def test_the_reason_of_a_failure_is_not_hidden_by_an_answer(model, hands, tmp_path):
+    path = tmp_path / "broken.pt"
+    path.write_bytes(b"nothing")
+    hands.click_and_wait(25, 28)
+    model.made = None
+    hands.dock.models.open_file(str(path))
+    hands.until(lambda: hands.controller._answers)
+    hands.rest(0.1)
+    assert "broken.pt" in hands.status
+    assert "going on with pocket" in hands.status
+
+
+def test_pixels_that_change_while_a_load_fails_are_seen(model, hands, scene, tmp_path):
+    hands.click_and_wait(25, 28)
+    layer = hands.controller.bench.frame.layer
+    model.made = None
+    hands.dock.models.open_file(str(tmp_path / "missing.pt"))
+    layer.data[:] = np.fliplr(scene[0]).copy()  # in place
+    layer.events.data()
+    hands.until(lambda: "going on with pocket" in hands.status)
+    hands.press(Qt.Key.Key_Escape)
+    hands.click_and_wait(25, 100)
+    shown = hands.controller.bench.preview.data > 0
+    assert (shown == (np.fliplr(scene[1]) == 1)).mean() > 0.99
+
+
+def test_a_failed_pick_during_the_first_load_goes_back(make_napari_viewer, qtbot, model, tmp_path):
+    model.made = None
+    viewer = make_napari_viewer(show=True)
+    dock = SegmentAnything(viewer)
+    try:
+        dock.models.open_file(str(tmp_path / "missing.pt"))
+        qtbot.waitUntil(lambda: dock.controller.session is not None, timeout=20_000)
+        assert dock.controller.session.predictor.model.name == "pocket"
+        assert dock.model.currentText() == "pocket"
+    finally:
+        dock.close_dock()
+        dock.controller.loading.wait()

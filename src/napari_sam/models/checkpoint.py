@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-WRAPPERS = ("model_state", "state_dict", "model")
+WRAPPERS = ("model_state", "state_dict", "model", "model_state_dict")
 """Keys that a state dict is found under in files of training programs."""
 PREFIXES = ("module.", "sam.")
 """What training programs put in front of every name."""
@@ -23,8 +23,9 @@ OTHERS = {
     "image_encoder.trunk.": "a SAM 2 model",
     "mask_decoder.hf_token.": "a SAM-HQ model",
     "vision_encoder.": "a model in the naming of the transformers library",
+    ".qkv.qkv_proj.": "a model with adapters (LoRA) that are not merged",
 }
-"""What the names of models that cannot be loaded begin with."""
+"""Parts of the names of models that cannot be loaded."""
 KINDS = "known are SAM (ViT-B, ViT-L, ViT-H), MobileSAM and pocket"
 MOST_NAMES = 3  # of an error message
 
@@ -116,10 +117,13 @@ def recognise(content: Any) -> Checkpoint:
     ValueError
         If there is no model in it that can be loaded.
     """
-    tensors = {bare(name): value for name, value in state_dict(content).items()}
+    found = state_dict(content)
+    tensors = {bare(name): value for name, value in found.items()}
+    if len(tensors) < len(found):
+        raise ValueError("the file holds several models; save the one that is meant")
     family = next((family for sign, family in SIGNS.items() if sign in tensors), None)
-    for start, what in OTHERS.items():
-        if any(name.startswith(start) for name in tensors):
+    for part, what in OTHERS.items():
+        if any(part in name for name in tensors):
             raise ValueError(f"the file holds {what}, which cannot be loaded; {KINDS}")
     if family is None:
         raise ValueError(f"the file's tensors are not those of a known model; {KINDS}")
@@ -141,6 +145,7 @@ def state_dict(content: Any) -> dict[str, Tensor]:
             break
         tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
         inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+        inner = [mapping for mapping in inner if mapping]
         if not inner:
             if tensors:
                 return tensors

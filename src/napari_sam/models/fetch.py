@@ -8,7 +8,6 @@ import re
 import shutil
 import time
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -25,7 +24,7 @@ FOLDER_VARIABLE = "NAPARI_SAM_MODELS"
 OFFLINE_VARIABLE = "NAPARI_SAM_OFFLINE"
 SUFFIXES = (".pth", ".pt", ".safetensors")
 Timeouts = tuple[float, float]
-TIMEOUTS: Timeouts = (10.0, 30.0)
+TIMEOUTS: Timeouts = (10.0, 15.0)
 """Longest wait for a connection, and for the next bytes, s."""
 LOCK_WAIT = 0.5
 """Longest wait for another fetch of the same file, s."""
@@ -59,31 +58,7 @@ def cached_path(spec: ModelSpec, folder: Path | None = None) -> Path:
 
 def is_here(spec: ModelSpec, folder: Path | None = None) -> bool:
     """Tell whether a checkpoint was fetched; its content is not looked at."""
-    return cached_path(spec, folder).is_file()
-
-
-def verified(spec: ModelSpec, folder: Path | None = None) -> Path:
-    """Return the path of a fetched file after comparing its hash with the published one.
-
-    Raises
-    ------
-    ValueError
-        If it is missing, unreadable, or another file than the published one.
-    """
-    _check_published(spec)
-    path = cached_path(spec, folder)
-    if not path.is_file():
-        raise ValueError(f"{spec.name} is not on this machine; fetch it, {_OR_BY_PATH}")
-    try:
-        good = _is_published(path, spec)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not good:
-        raise ValueError(
-            f"{path} is damaged or changed: it is not what was published as {spec.name}; "
-            "delete it or fetch it again"
-        )
-    return path
+    return os.path.isfile(cached_path(spec, folder))  # noqa: PTH113 - false without permission
 
 
 def fetch(
@@ -135,14 +110,13 @@ def fetch(
             )
         final.parent.mkdir(parents=True, exist_ok=True)
         # Not local to a thread: a generator may be closed by another one than drove it.
-        with filelock.FileLock(f"{final}.lock", LOCK_WAIT, thread_local=False) as lock:
+        with filelock.FileLock(f"{final}.lock", LOCK_WAIT, thread_local=False):
             if not (final.is_file() and _is_published(final, spec)):  # others may have been quicker
                 yield from _replace(spec, final, timeouts)
-            with suppress(OSError):  # Windows removes it when it is released
-                Path(lock.lock_file).unlink()
     except filelock.Timeout as error:
         raise ValueError(
-            f"{spec.name} is being fetched by another window or program; wait for that, or stop it"
+            f"{spec.name} is being fetched already, or an earlier download is still ending; "
+            "try again in a little while"
         ) from error
     except OSError as error:
         raise ValueError(_disk_trouble(spec, final.parent, error)) from error

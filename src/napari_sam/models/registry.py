@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..types import Progress
 from .specs import BUNDLED, SPECS, ModelSpec
@@ -13,8 +13,8 @@ from .specs import BUNDLED, SPECS, ModelSpec
 if TYPE_CHECKING:
     from .sam import PromptableModel
 
-WORKING_MEMORY = 600_000_000
-"""Bytes that encoding a plane takes beside the weights; ViT-H: 450 MB measured."""
+WORKING_MEMORY = 1_000_000_000
+"""Bytes that everything mode takes beside the weights; `benchmarks/memory.py` measured 810 MB."""
 
 
 def find_spec(name: str) -> ModelSpec:
@@ -46,7 +46,7 @@ def check_name(name: str | Path) -> None:
         raise ValueError(f"there is no file of weights at {name}")
 
 
-def recommended_params(name: str | Path = BUNDLED) -> dict[str, float]:
+def recommended_params(name: str | Path = BUNDLED) -> dict[str, Any]:
     """Return the fields of `AmgParams` that suit a model better than the defaults.
 
     Of a file they are the defaults: what it holds is known only once it is read.
@@ -84,7 +84,7 @@ def fetching(
     """
     weights = import_module("napari_sam.models.weights")
     chosen = weights.choose_device(device)
-    weights.check_memory(spec.size + WORKING_MEMORY, chosen, spec.name)
+    weights.check_memory(spec.size, WORKING_MEMORY, chosen, spec.name)
     if spec.bundled:
         return bundled_path(spec)
     path: Path = yield from import_module("napari_sam.models.fetch").fetch(spec, None, offline)
@@ -127,11 +127,14 @@ def loading(
     path = Path(name)
     if not is_path(name):
         path = yield from fetching(find_spec(str(name)), device, offline)
-        yield Progress(0, 0, f"loading {name}")
     checkpoint = weights.read(path)
-    weights.check_memory(checkpoint.nbytes + WORKING_MEMORY, chosen, label(name))
+    yield Progress(0, 0, f"loading {label(name)}")  # here it can be stopped
+    weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, chosen, label(name))
     family = import_module(f"napari_sam.models.{checkpoint.family}")
-    model: PromptableModel = family.build(checkpoint, label(name), chosen)
+    try:
+        model: PromptableModel = family.build(checkpoint, label(name), chosen)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return model
 
 
@@ -164,8 +167,11 @@ def bundled_path(spec: ModelSpec) -> Path:
 
 
 def label(name: str | Path) -> str:
-    """Return what a model is called: its name, or its file's without the suffix."""
-    return Path(name).stem if is_path(name) else str(name)
+    """Return what a model is called: its name; its file's, if need be with the suffix."""
+    if not is_path(name):
+        return str(name)
+    path = Path(name)
+    return path.name if any(spec.name == path.stem for spec in SPECS) else path.stem
 
 
 def is_path(name: str | Path) -> bool:

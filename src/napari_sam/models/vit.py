@@ -199,7 +199,10 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
     """
     shape = checkpoint.shape
     part = "image_encoder."
-    width, channels, patch, _ = shape(f"{part}patch_embed.proj.weight")
+    patches = shape(f"{part}patch_embed.proj.weight")
+    if len(patches) != 4:
+        raise ValueError(f"its patches have {len(patches) - 2} axes: only 2-D models can be used")
+    width, channels, patch, _ = patches
     cells = shape(f"{part}pos_embed")[1]
     depth = checkpoint.count(f"{part}blocks.")
     sides = [(shape(f"{part}blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]

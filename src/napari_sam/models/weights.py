@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from .checkpoint import Checkpoint, recognise
 
 REFUSED = re.compile(r"GLOBAL (\S+)")
 """Where torch's refusal of a file names the class."""
+DAMAGE = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
+    TypeError, ValueError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What reading flipped or missing bytes was seen to raise."""
 
 
 def read(path: Path) -> Checkpoint:
@@ -43,7 +49,8 @@ def read(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise ValueError(f"there is no file of weights at {path}")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    named = path.suffix == ".safetensors"
+    content = _safetensors(path) if named or _is_safetensors(path) else _torch(path)
     try:
         return recognise(content)
     except ValueError as error:
@@ -57,35 +64,62 @@ def _safetensors(path: Path) -> Any:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Tell by the content: the length of a header in JSON, then the header."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
+
+
 def _torch(path: Path) -> Any:
-    mapped = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
-    if mapped and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
-        raise ValueError(f"{path} is a TorchScript program; save the bare weights of its model")
+    mapped = _is_archive(path)  # the format before torch 1.6 cannot be mapped
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        found = REFUSED.search(str(error))
-        names = sorted(get_unsafe_globals_in_checkpoint(path)) if mapped else []
-        if not names and found is None:
-            raise ValueError(f"{path} is not a file of weights that torch can read") from error
-        what = ", ".join(names) or (found.group(1) if found else "")
+        what = _refused(path, str(error), mapped)
+        if not what:
+            raise ValueError(f"{path} is damaged or no file of weights") from error
         raise ValueError(
             f"{path} holds more than tensors ({what}) and is refused, since reading it would run "
             "code; where you trust it, load it in its own program and save the bare weights with "
             "torch.save(model.state_dict(), path)"
         ) from error
-    except (RuntimeError, EOFError, OSError, LookupError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is damaged or no file of weights") from error
 
 
-def check_memory(needed: int, device: str, name: str) -> None:
-    """Refuse a model that the device cannot hold, before anything is tried.
+def _is_archive(path: Path) -> bool:
+    """Tell the archives that torch writes from its older format; refuse programs."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        names = zipfile.ZipFile(path).namelist()
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged or no file of weights") from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise ValueError(f"{path} is a TorchScript program; save the bare weights of its model")
+    return True
+
+
+def _refused(path: Path, text: str, mapped: bool) -> str:
+    """Return the names of what a file holds beside tensors; empty if none is found."""
+    found = REFUSED.search(text)
+    try:
+        names = sorted(get_unsafe_globals_in_checkpoint(path)) if mapped else []
+    except (pickle.UnpicklingError, *DAMAGE):
+        names = []
+    return ", ".join(names) or (found.group(1) if found else "")
+
+
+def check_memory(weights: int, working: int, device: str, name: str) -> None:
+    """Refuse a model that the machine cannot hold, before anything is tried.
 
     Parameters
     ----------
-    needed : int
-        Bytes of the weights and of encoding a plane.
+    weights, working : int
+        Bytes of the weights, and of working with them.
     device : str
+        The weights go through the main memory also where they end elsewhere.
     name : str
 
     Raises
@@ -93,15 +127,20 @@ def check_memory(needed: int, device: str, name: str) -> None:
     ValueError
         Telling what is needed and what is free.
     """
+    asked = [("cpu", weights, psutil.virtual_memory().available)]
     if device.startswith("cuda"):
-        free = torch.cuda.mem_get_info(torch.device(device))[0]
+        place = torch.device(device)
+        kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+        free = torch.cuda.mem_get_info(place)[0] + kept
+        asked.append((device, weights + working, free))
     else:
-        free = psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"{name} needs about {needed / 1e9:.1f} GB of memory on {device}, but "
-            f"{free / 1e9:.1f} GB are free; close something or choose a smaller model"
-        )
+        asked[0] = ("cpu", weights + working, asked[0][2])
+    for where, needed, free in asked:
+        if needed > free:
+            raise ValueError(
+                f"{name} needs about {needed / 1e9:.1f} GB of memory on {where}, but "
+                f"{free / 1e9:.1f} GB are free; close something or choose a smaller model"
+            )
 
 
 def choose_device(name: str) -> str:

@@ -66,6 +66,7 @@ class Controller(QObject):  # type: ignore[misc]
             jobs.failed.connect(self.status_changed)
         self.session: Session | None = None
         self._former: Session | None = None
+        self._notice = ""
         self.kind = layers.OBJECT
         self._newest: Request | None = None
         self._answers: tuple[Prediction, ...] = ()
@@ -96,23 +97,30 @@ class Controller(QObject):  # type: ignore[misc]
         self.loading.cancel()
         self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
 
-    def restore(self, text: str) -> None:
-        """Go back to the model before the last `load`, which failed, and say so."""
+    def restore(self, text: str) -> bool:
+        """Go back to the model before the last `load`, which failed, and say so.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+        """
         self.session, self._former = self._former, None
         if self.session is None:
-            return  # there was none
+            return False
         model = self.session.predictor.model
         self.model_changed.emit(model.name, model.device)
-        if self.bench.frame is not None:
-            self.ask()
         self.status_changed.emit(text)
+        if self.bench.frame is not None:
+            self._notice = text  # the answer would hide it
+            self.ask()
+        return True
 
     def use_image(self, image: Image | None) -> None:
         """Work on another image layer; None lets go of the one there is."""
         self.jobs.cancel()
         self._forget_answer()
-        if self.session is not None:
-            self.session.clear()
+        self._clear_sessions()
         self.bench.use_image(image, self.kind)
         self.say_ready()
 
@@ -205,7 +213,8 @@ class Controller(QObject):  # type: ignore[misc]
         if frame is None or key is None:
             return
         if self.session is None:
-            self.status_changed.emit("loading the model ...")
+            if self.loading.busy:
+                self.status_changed.emit("loading the model ...")
             return
         self.status_changed.emit(f"{layers.plane_text(key, frame)}: {READY}")
         self._settle.start(SETTLE_MS)
@@ -290,7 +299,10 @@ class Controller(QObject):  # type: ignore[misc]
         score = float(answer.iou_predictions[_ranked(answer, self._rank)])
         area = int(sum(np.count_nonzero(mask) for mask in masks))
         self.answer_changed.emit(self._rank + 1, len(answer.masks), score, area)
-        self.status_changed.emit("Enter keeps it, N shows another answer, Esc clears")
+        self.status_changed.emit(
+            self._notice or "Enter keeps it, N shows another answer, Esc clears"
+        )
+        self._notice = ""
 
     def _shown_masks(self) -> list[NDArray[np.bool_]]:
         return [a.masks[_ranked(a, self._rank)] for a in self._answers]
@@ -362,9 +374,14 @@ class Controller(QObject):  # type: ignore[misc]
             self.use_image(frame.layer)
             return
         self._forget_answer()
-        if self.session is not None:
-            self.session.clear()
+        self._clear_sessions()
         self.say_ready()
+
+    def _clear_sessions(self) -> None:
+        """Forget embeddings, those too that a failed load would bring back."""
+        for session in (self.session, self._former):
+            if session is not None:
+                session.clear()
 
 
 def _ranked(answer: Prediction, rank: int) -> int:

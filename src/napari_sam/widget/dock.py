@@ -24,6 +24,7 @@ from .models import OPEN_FILE, Models
 from .panels import EverythingPanel, PromptPanel, SourcePanel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+FILES = "Checkpoints (*.pt *.pth *.ckpt *.bin *.safetensors);;All files (*)"
 NEW_LAYER = "a new layer"
 
 
@@ -46,7 +47,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.source = SourcePanel(self.model, self.offer, DEVICES)
         self.prompt = PromptPanel()
         self.everything_panel = EverythingPanel(AmgParams())
-        self.everything_panel.set_values(recommended_params(self.models.current))
+        self._params_of = ""
+        self._show_params()
         self.status = QLabel()
         self._tool = "points"
         self._open, self._was_docked = True, False
@@ -222,6 +224,13 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             self._tool = "points" if active is self.bench.points else "boxes"
             self.prompt.set_tool(self._tool)
 
+    def _show_params(self) -> None:
+        """Show what suits the model in use, unless the user has been choosing for it."""
+        name = self.models.current
+        if name != self._params_of:
+            self._params_of = name
+            self.everything_panel.set_params(AmgParams(**recommended_params(name)))
+
     def _show_models(self) -> None:
         self.model.set_items(self.models.items(), self.models.current)
         self.source.device.set_things(DEVICES, DEVICES, self.models.device)
@@ -243,7 +252,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _ask_for_file(self) -> None:
         """Let the user choose a checkpoint, without holding up the window."""
-        dialog = QFileDialog(self, "A checkpoint", "", "Checkpoints (*.pt *.pth *.safetensors)")
+        dialog = QFileDialog(self, "A checkpoint", "", FILES)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self._on_file_chosen)
         dialog.open()
@@ -258,7 +267,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _on_model_changed(self, name: str, device: str) -> None:
         if name:
-            self.everything_panel.set_values(recommended_params(self.models.current))
+            self._show_params()
         text = f"runs on {device}" if name else "loading"
         self.source.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")
 

@@ -58,7 +58,10 @@ class Models(QObject):  # type: ignore[misc]
     def items(self) -> list[ModelItem]:
         """Return the lines of the list: known models, files that were opened, another file."""
         known = [_item(spec) for spec in SPECS]
-        files = [ModelItem(path, Path(path).stem, Path(path).name, path) for path in self._files]
+        files = [
+            ModelItem(path, label(path), "/".join(Path(path).parts[-2:]), path)
+            for path in self._files
+        ]
         more = ModelItem(OPEN_FILE, "a file ...", "a file ...", "Load a checkpoint that you have")
         return [*known, *files, more]
 
@@ -135,9 +138,14 @@ class Models(QObject):  # type: ignore[misc]
             return  # it was something else that failed
         if self.current in self._files and self.current != self._former[0]:
             self._files.remove(self.current)
+        failed = (self.current, self.device)
         self.current, self.device = self._former
         self.listed.emit()
-        self.controller.restore(f"{text}; going on with {label(self.current)}")
+        if self.controller.restore(f"{text}; going on with {label(self.current)}"):
+            return
+        if failed != self._former:  # it was picked while the first one loaded
+            self._use(self.current)
+            self.status_changed.emit(f"{text}; loading {label(self.current)} instead ...")
 
 
 def _item(spec: ModelSpec) -> ModelItem:

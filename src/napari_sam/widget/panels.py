@@ -212,12 +212,11 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.stack_button.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
 
-    def set_values(self, values: dict[str, float]) -> None:
-        """Set some parameters, without a signal."""
-        for name, value in values.items():
-            widget = self.widgets[name]
+    def set_params(self, params: AmgParams) -> None:
+        """Show other parameters, without a signal."""
+        for name, widget in self.widgets.items():
             with widget.changed.blocked():
-                widget.value = value
+                widget.value = getattr(params, name)
 
     def params(self) -> AmgParams:
         """Return what the form says."""
