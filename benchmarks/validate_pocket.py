@@ -1,4 +1,4 @@
-"""The validation table of a model: every source, as a markdown table and a CSV file.
+"""The validation tables of a model: every source, as markdown and as a CSV file.
 
 The split is that of `napari_sam.training.split`; the data are `.npz` sources as described in
 docs/models.md.
@@ -14,16 +14,20 @@ from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_sam import SamPredictor, Session, load_model
+from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
 from napari_sam.evaluate import (
     ObjectScore,
-    Summary,
+    average_precision,
     plane_answer,
+    pool_small,
     score_image,
     session_answer,
     summarise,
 )
+from napari_sam.models.registry import recommended_params
+from napari_sam.report import as_markdown, object_rows, plane_rows
 from napari_sam.training.data import load_source
 from napari_sam.training.split import UNSEEN
 
@@ -31,21 +35,26 @@ BEGIN, END = "<!-- validation -->", "<!-- /validation -->"
 
 
 def main() -> None:
-    """Parse the command line, score, print the table."""
+    """Parse the command line, score, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="pocket")
-    parser.add_argument("--clicks", type=int, default=1)
+    parser.add_argument("--clicks", type=int, default=8)
     parser.add_argument("--limit", type=int, help="objects per image at most")
     parser.add_argument("--images", type=int, help="images per source at most")
     parser.add_argument("--sources", nargs="*", help="only these")
+    parser.add_argument("--everything", action="store_true", help="AP where all is labelled")
+    parser.add_argument("--seeds", default="auto", help="of everything mode: grid or auto")
     parser.add_argument("--session", action="store_true", help="let the session look closer")
     parser.add_argument("--csv", type=Path, help="one line per object")
-    parser.add_argument("--write", type=Path, help="markdown page to put the table into")
+    parser.add_argument("--write", type=Path, help="markdown page to put the tables into")
     args = parser.parse_args()
     predictor = SamPredictor(load_model(args.model))
     session = Session(predictor)
+    params = AmgParams(**recommended_params(args.model) | {"seeds": args.seeds})
+    generator = AutomaticMaskGenerator(predictor, params)
     scores: list[ObjectScore] = []
+    found: dict[str, list[NDArray[np.float64]]] = {}
     start = time.perf_counter()
     for path in sorted(args.data.glob("*.npz")):
         if args.sources and path.stem not in args.sources:
@@ -64,8 +73,14 @@ def main() -> None:
                 scores += score_image(
                     answer, item.labels, source, item.name, args.clicks, args.limit
                 )
+                if args.everything and item.exhaustive:
+                    size = (item.labels.shape[0], item.labels.shape[1])
+                    labels = masks.to_labels(generator.generate(item.image), size)
+                    found.setdefault(source, []).append(average_precision(labels, item.labels))
                 print(f"{source} {item.name}", file=sys.stderr)
-    text = report(summarise(scores), args.clicks)
+    text = report(scores)
+    if found:
+        text += "\n\n" + as_markdown(plane_rows(found))
     print(text)
     print(f"{len(scores)} objects in {time.perf_counter() - start:.0f} s")
     if args.write:
@@ -79,27 +94,22 @@ def main() -> None:
             writer.writerows(astuple(s) for s in scores)
 
 
-def report(rows: list[Summary], clicks: int) -> str:
-    """Return the summaries as a markdown table, and the means over sources."""
-    head = ("source", "objects", "1 click", "best of 3", f"{clicks} clicks", "box", "ellipse")
-    lines = ["| " + " | ".join((*head, "predicted - true")) + " |", "|---" * 8 + "|"]
-    for r in rows:
-        cells = " | ".join(f"{v:.3f}" for v in figures(r))
-        lines.append(f"| {r.source} | {r.objects} | {cells} |")
-    seen = [r for r in rows if "(" not in r.source]
-    unseen = [r for r in rows if r.source.split(" ")[0] in UNSEEN]
-    for name, group in (("in-training sources", seen), ("unseen sources", unseen)):
+def report(scores: list[ObjectScore]) -> str:
+    """Return a table of the sources in training, those with few objects pooled, and of the others.
+
+    The last row of each table is the mean over its rows.
+    """
+    groups = {
+        "in training": [s for s in scores if "(" not in s.source],
+        "unseen": [s for s in scores if s.source.split(" ")[0] in UNSEEN],
+        "apart": [s for s in scores if s.source.endswith("(apart)")],
+    }
+    parts = []
+    for name, group in groups.items():
         if group:
-            means = np.mean([figures(r) for r in group], axis=0)
-            cells = " | ".join(f"**{v:.3f}**" for v in means)
-            total = sum(r.objects for r in group)
-            lines.append(f"| **mean over {len(group)} {name}** | {total} | {cells} |")
-    return "\n".join(lines)
-
-
-def figures(r: Summary) -> tuple[float, ...]:
-    """Return the columns of the table."""
-    return (r.clicks[0], r.oracle, r.clicks[-1], r.box, r.ellipse, r.calibration)
+            rows = object_rows(summarise(pool_small(group) if name == "in training" else group))
+            parts.append(f"**{name}**\n\n{as_markdown(rows)}")
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -230,9 +230,46 @@ def test_every_parameter_says_what_it_does():
     for name, option in AmgParams.__dataclass_fields__.items():
         if name == "point_grids":
             continue
+        assert option.metadata["help"], name
+        if "choices" in option.metadata:
+            assert option.default in option.metadata["choices"], name
+            continue
         assert set(option.metadata) == {"min", "max", "step", "help"}, name
         assert option.metadata["min"] <= option.default <= option.metadata["max"], name
-        assert option.metadata["help"], name
+
+
+def test_seeds_ask_once_for_each_object():
+    model = SceneModel()
+    params = AmgParams(seeds="auto", pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    steps = list(AutomaticMaskGenerator(SamPredictor(model), params).propose(SCENE))
+    records = AutomaticMaskGenerator(SamPredictor(model), params).select(steps[-1])
+    assert model.decoded == len(records) == len(CENTRES)
+    assert steps[-2].done == steps[-2].total == len(CENTRES)
+    for x, y in CENTRES:
+        truth = discs(SCENE.shape, [(x, y)], 14) > 0
+        assert max(masks.iou(truth, r.segmentation) for r in records) > 0.9
+
+
+def test_seeds_of_a_plane_with_nothing_in_it():
+    params = AmgParams(seeds="auto")
+    assert AutomaticMaskGenerator(SamPredictor(SceneModel()), params).generate(0 * SCENE) == []
+
+
+def test_a_model_without_seeds_takes_the_grid(tiny_predictor):
+    params = AmgParams(seeds="auto", points_per_side=3)
+    steps = list(AutomaticMaskGenerator(tiny_predictor, params).propose(SCENE))
+    assert steps[-2].total == 9
+
+
+def test_zero_lets_every_predicted_iou_pass():
+    found = scene(points_per_side=4, pred_iou_thresh=0.0)
+    items = [
+        amg.Candidate((0, 0, 7, 0), np.packbits(np.ones(8, bool)), iou, 1.0, (0, 0), (0, 0, 9, 9))
+        for iou in (-0.2, 0.4)
+    ]
+    low = amg.Candidates((9, 9), tuple(items[:1]), -np.inf)
+    assert len(found.select(low)) == 1
+    assert not found.select(low, AmgParams(pred_iou_thresh=0.01))
 
 
 def test_annotations_are_json_and_keep_the_masks():

@@ -438,32 +438,35 @@ def labelled(tmp_path, plane):
 
 def test_evaluate_is_a_table(capsys, stub, labelled):
     head, *rows = succeed(capsys, "evaluate", labelled).splitlines()
-    assert head.split() == [
-        "source",
-        "objects",
-        "1",
-        "click",
-        "best",
-        "of",
-        "3",
-        "box",
-        "ellipse",
-        "in",
-        "box",
-    ]
+    for name in ("source", "objects", "1 click", "NoC@85", "sloppy box", "ellipse"):
+        assert name in head
     assert [row.split()[:2] for row in rows] == [
         ["one", "2"], ["source", "2"], ["stack", "8"], ["mean", "12"],
     ]  # fmt: skip
 
 
+def test_evaluate_scores_everything_mode(capsys, stub, labelled):
+    _, table = succeed(capsys, "evaluate", labelled, "--everything", "--clicks", "1").split("\n\n")
+    head, *rows = table.splitlines()
+    assert head.split() == ["everything", "planes", "AP50", "AP75", "AP"]
+    assert len(rows) == 3
+    assert all(float(value) >= 0.5 for row in rows for value in row.split()[2:3])
+
+
 def test_evaluate_as_json_with_the_bundled_model(capsys, labelled):
-    out = succeed(capsys, "evaluate", labelled / "one_labels.tif", "--json", "--limit", "1")
+    out = succeed(
+        capsys, "evaluate", labelled / "one_labels.tif", "--json", "--limit", "1", "--clicks", "2",
+        "--whole-planes", "--pool",
+    )  # fmt: skip
     result = json.loads(out)
     assert result["model"] == "pocket"
-    assert result["mean"]["objects"] == 1
     [source] = result["sources"]
-    assert all(0 <= source[key] <= 1 for key in ("click", "best", "box", "ellipse"))
-    assert source["best"] >= source["click"]
+    assert source["objects"] == 1
+    figures = source["figures"]
+    assert all(0 <= figures[key]["mean"] <= 1 for key in ("1 click", "best of 3", "box"))
+    assert figures["best of 3"]["mean"] >= figures["1 click"]["mean"]
+    assert figures["box"]["low"] <= figures["box"]["mean"] <= figures["box"]["high"]
+    assert result["mean"]["box"] == figures["box"]["mean"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from napari_sam.evaluate import (
+    POOLED,
+    THRESHOLDS,
+    ObjectScore,
+    average_precision,
     ellipse_in,
     plane_answer,
+    pool_small,
     score_image,
     session_answer,
     summarise,
@@ -48,12 +53,13 @@ def test_wrong_answers_score_low_and_get_clicks_on_the_error():
     scores = list(score_image(answer, TRUTH, clicks=2))
     assert all(s.clicks[0] < 0.05 and s.box < 0.05 for s in scores)
     assert all(s.predicted == pytest.approx(0.9) for s in scores)
-    first, second = asked[1], asked[2]
+    first, second = asked[2], asked[3]
     assert [len(points) for points in first] == [1, 1]
     assert [len(points) for points in second] == [2, 2]
     assert TRUTH[int(second[0][1][1]), int(second[0][1][0])] == 4  # on what was missed
     (summary,) = summarise(scores)
-    assert summary.calibration > 0.8
+    assert summary.figures["predicted - true"].mean > 0.8
+    assert summary.figures["NoC@85"].mean == 3
 
 
 def test_limit_spreads_over_the_labels(scene_predictor):
@@ -92,4 +98,71 @@ def test_summaries_are_means_per_source(scene_predictor):
     ]
     rows = summarise(scores)
     assert [(r.source, r.objects) for r in rows] == [("a", 2), ("b", 2)]
-    assert rows[0].box == pytest.approx(np.mean([s.box for s in scores[:2]]))
+    assert rows[0].figures["box"].mean == pytest.approx(np.mean([s.box for s in scores[:2]]))
+
+
+def made(source, name, clicks, predicted=0.5):
+    return ObjectScore(source, name, 1, 50, clicks, clicks[0], 0.5, 0.5, 0.5, predicted)
+
+
+def test_clicks_are_counted_until_the_object_is_right():
+    assert made("s", "n", (0.5, 0.86, 0.9)).noc == 2
+    assert made("s", "n", (0.9, 0.7)).noc == 1
+    assert made("s", "n", (0.5, 0.6)).noc == 3
+
+
+def test_clicks_that_do_harm_are_counted():
+    assert made("s", "n", (0.5, 0.44, 0.9, 0.86)).harm == pytest.approx(1 / 3)
+    assert made("s", "n", (0.5,)).harm == 0
+
+
+def test_intervals_come_from_images_not_from_objects():
+    same = [made("s", "one", (0.2 + 0.1 * (k % 7),)) for k in range(70)]
+    (alone,) = summarise(same)
+    assert alone.images == 1
+    assert alone.figures["1 click"].low == alone.figures["1 click"].high
+    spread = [made("s", f"{k}", (0.2 + 0.1 * (k % 7),)) for k in range(70)]
+    figure = summarise(spread)[0].figures["1 click"]
+    assert figure.low < figure.mean < figure.high
+    expected = 1.96 * np.std([s.clicks[0] for s in spread]) / np.sqrt(70)
+    assert (figure.high - figure.low) / 2 == pytest.approx(expected, rel=0.2)
+    assert summarise(spread)[0].figures == summarise(spread)[0].figures
+
+
+def test_sources_of_few_objects_are_pooled():
+    scores = [made("many", f"{k}", (0.5,)) for k in range(30)]
+    scores += [made(name, "n", (0.5,)) for name in ("few", "fewer")]
+    assert [(s.source, s.objects) for s in summarise(pool_small(scores))] == [
+        ("many", 30),
+        (POOLED, 2),
+    ]
+
+
+def test_a_sloppy_box_is_near_the_tight_one_and_always_the_same(scene_predictor):
+    asked = []
+
+    def answer(prompts):
+        asked.append([p.box for p in prompts])
+        return plane_answer(scene_predictor, IMAGE)(prompts)
+
+    for _ in range(2):
+        list(score_image(answer, TRUTH, "s", "n"))
+    tight, sloppy = np.array(asked[0]), np.array(asked[1])
+    assert not np.array_equal(tight, sloppy)
+    sides = np.tile(tight[:, 2:] - tight[:, :2] + 1, 2)
+    assert (np.abs(sloppy - tight) <= 0.1 * sides + 1e-9).all()
+    np.testing.assert_array_equal(sloppy, np.array(asked[4]))
+
+
+def test_average_precision():
+    perfect = average_precision(TRUTH * 3, TRUTH)
+    np.testing.assert_array_equal(perfect, 1)
+    half = np.where(TRUTH == 4, 4, 0)  # one of three is found
+    np.testing.assert_allclose(average_precision(half, TRUTH), 1 / 3)
+    moved = np.roll(np.where(TRUTH == 9, 0, TRUTH), 4, axis=1)  # IoU 21/29 and 26/34
+    at = dict(zip(THRESHOLDS, average_precision(moved, TRUTH), strict=True))
+    assert at[0.5] == at[0.7] == pytest.approx(2 / 3)
+    assert at[0.75] == pytest.approx(1 / 4)
+    assert at[0.8] == 0
+    assert np.isnan(average_precision(0 * TRUTH, 0 * TRUTH)).all()
+    np.testing.assert_array_equal(average_precision(TRUTH, 0 * TRUTH), 0)

@@ -58,6 +58,9 @@ class Stub:
         h, w = (-(-side // 4) * 4 for side in input_size)
         return h, w
 
+    def seeds(self, features):
+        return None
+
 
 class DiscModel(Stub):
     """Answers each first point with three discs about it, whatever the image."""
@@ -97,6 +100,12 @@ class SceneModel(Stub):
         bright = np.zeros((h, w), bool)
         bright[: rgb.shape[0], : rgb.shape[1]] = rgb[..., 0] > 127
         return ndimage.label(bright)[0].astype(np.int32)
+
+    def seeds(self, features):
+        """Return the middle of every object."""
+        ids = np.unique(features[features > 0])
+        rows_columns = ndimage.center_of_mass(features > 0, features, ids)
+        return np.array(rows_columns, np.float32).reshape(-1, 2)[:, ::-1]
 
     def decode(self, features, coords, labels, boxes, mask_input, multimask_output):
         self.decoded += len(coords)

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, stack
+from . import __version__, report, stack
 from .amg import AmgParams, AutomaticMaskGenerator, Candidates, as_annotations
 from .evaluate import (
-    THRESHOLDS,
     ObjectScore,
-    Summary,
     average_precision,
     pool_small,
     score_image,
@@ -87,7 +85,7 @@ def models(args: Namespace, say: Say) -> str:
         f"Downloaded models are kept in {models_folder()}. Any other file of these architectures "
         "loads with --model PATH."
     )
-    return f"{table([head, *rows])}\n\n{note}"
+    return f"{report.table([head, *rows])}\n\n{note}"
 
 
 def segment(args: Namespace, say: Say) -> str:
@@ -160,8 +158,8 @@ def evaluate(args: Namespace, say: Say) -> str:
         raise ValueError(f"{args.data} holds no labelled object that is large enough to score")
     summaries = summarise(pool_small(scores) if args.pool else scores)
     if args.json:
-        return _as_json(args.model, summaries, found)
-    return "\n\n".join(text for text in (_as_table(summaries), _as_ap_table(found)) if text)
+        return report.as_json(args.model, summaries, found)
+    return report.as_text(summaries, found)
 
 
 def load(args: Namespace, say: Say) -> PromptableModel:
@@ -233,13 +231,6 @@ def count_objects(labels: NDArray[np.integer]) -> int:
     return int(np.count_nonzero(np.unique(labels)))
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Return rows of text as columns, the first row being the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def _key(plane: int | None) -> SliceKey:
     return SliceKey((0, 1)) if plane is None else SliceKey((1, 2), ((0, plane),))
 
@@ -281,60 +272,3 @@ def _written(
         **more,
     }
     return json.dumps(summary)
-
-
-def _mean(summaries: list[Summary]) -> dict[str, float]:
-    """Return the mean of each figure over the sources."""
-    return {
-        name: float(np.mean([s.figures[name].mean for s in summaries]))
-        for name in summaries[0].figures
-    }
-
-
-def _precisions(planes: list[NDArray[np.float64]]) -> dict[str, float]:
-    """Return what is said of everything mode: the means over planes."""
-    means = np.nanmean(planes, axis=0)
-    at = dict(zip(THRESHOLDS, means.tolist(), strict=True))
-    return {"AP50": at[0.5], "AP75": at[0.75], "AP": float(means.mean())}
-
-
-def _as_json(
-    model: str, summaries: list[Summary], found: dict[str, list[NDArray[np.float64]]]
-) -> str:
-    sources = [
-        {
-            "source": s.source,
-            "objects": s.objects,
-            "images": s.images,
-            "figures": {name: figure._asdict() for name, figure in s.figures.items()},
-        }
-        for s in summaries
-    ]
-    everything = {source: _precisions(planes) for source, planes in found.items()}
-    mean = _mean(summaries)
-    return json.dumps({"model": model, "sources": sources, "mean": mean, "everything": everything})
-
-
-def _as_table(summaries: list[Summary]) -> str:
-    """Return a table; the ellipse never looks at the image, so a box answer should beat it."""
-    names = tuple(summaries[0].figures)
-    rows = [
-        (
-            s.source,
-            str(s.objects),
-            *(f"{f.mean:.3f} ({f.low:.2f}-{f.high:.2f})" for f in s.figures.values()),
-        )
-        for s in summaries
-    ]
-    total = str(sum(s.objects for s in summaries))
-    rows.append(("mean", total, *(f"{value:.3f}" for value in _mean(summaries).values())))
-    return table([("source", "objects", *names), *rows])
-
-
-def _as_ap_table(found: dict[str, list[NDArray[np.float64]]]) -> str:
-    """Return a table of everything mode; empty if it was not asked for."""
-    rows = [
-        (source, str(len(planes)), *(f"{value:.3f}" for value in _precisions(planes).values()))
-        for source, planes in found.items()
-    ]
-    return table([("everything", "planes", "AP50", "AP75", "AP"), *rows]) if rows else ""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_sam.models.checkpoint import Checkpoint, recognise
-from napari_sam.models.pocket import PocketModel, build
+from napari_sam.models.pocket import OUTSIDE, PocketModel, build, peaks_of
 from napari_sam.models.pocket_net import Pocket, prompt_maps
 from napari_sam.predictor import SamPredictor
 from napari_sam.types import Prompts
@@ -145,28 +145,117 @@ def test_weights_make_the_model(random_pocket):
     np.testing.assert_array_equal(answers[0].low_res_logits, answers[1].low_res_logits)
 
 
+def spy(model, monkeypatch, scores):
+    """Let the first and the second question score as told; returns what was asked and answered."""
+    seen = []
+    real = model._answer
+
+    def answer(questions):
+        pairs = real(questions)
+        told = []
+        for question, (logits, iou), score in zip(questions, pairs, scores, strict=False):
+            told.append((logits, torch.tensor(score)[:, None].expand(iou.shape).clone()))
+            seen.append((question, logits))
+        return told
+
+    monkeypatch.setattr(model, "_answer", answer)
+    return seen
+
+
 def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monkeypatch):
     rgb = np.random.default_rng(1).integers(0, 256, (96, 120, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
     coords, labels = np.float32([[[41, 30]], [[90, 7]]]), np.ones((2, 1), np.int64)
     box = np.float32([[30, 20, 60, 50], [80, 1, 100, 20]])
-    scores = {id(features.full): [0.9, 0.2], id(features.half): [0.5, 0.6]}
-    seen = {}
-    real = random_pocket._decode
-
-    def scored(used, points, kinds, box, mask, chosen):
-        logits, iou = real(used, points, kinds, box, mask, chosen)
-        seen[id(used)] = (points, logits)
-        return logits, torch.tensor(scores[id(used)])[:, None].expand(iou.shape)
-
-    monkeypatch.setattr(random_pocket, "_decode", scored)
+    seen = spy(random_pocket, monkeypatch, [[0.9, 0.2], [0.5, 0.6]])
     logits, iou = random_pocket.decode(features, coords, labels, None, None, True)
     np.testing.assert_allclose(iou, np.repeat([[0.9], [0.6]], 3, axis=1), rtol=1e-6)
-    np.testing.assert_array_equal(logits[0], seen[id(features.full)][1][0])
-    points, half = seen[id(features.half)]
-    np.testing.assert_allclose(points[0, 0], [20.25, 14.75])  # centres of pixels, halved
+    (_, full), (question, half) = seen
+    np.testing.assert_array_equal(logits[0], full[0, 1:])
+    np.testing.assert_allclose(question.asked.points[0, 0], [20.25, 14.75])  # centres, halved
     doubled = torch.nn.functional.interpolate(half, scale_factor=2, mode="bilinear")
-    np.testing.assert_array_equal(logits[1], doubled[1, :, : logits.shape[2], : logits.shape[3]])
+    np.testing.assert_array_equal(logits[1], doubled[1, 1:, : logits.shape[2], : logits.shape[3]])
     seen.clear()
     random_pocket.decode(features, coords, labels, box, None, False)
-    assert set(seen) == {id(features.full)}  # a box says how large the object is
+    assert len(seen) == 1  # a box says how large the object is
+
+
+@pytest.mark.parametrize("place", [(30.0, 40.0), (300.0, 200.0), (500.0, 505.0)])
+def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, place):
+    rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    seen = spy(random_pocket, monkeypatch, [[0.9], [0.1]])
+    mask_input = np.random.default_rng(3).normal(size=(1, 128, 128)).astype(np.float32)
+    coords = np.float32([[place, (place[0] - 20, place[1] - 20), (5.0, 250.0)]])
+    labels = np.int64([[1, 0, 0]])
+    logits, _ = random_pocket.decode(features, coords, labels, None, mask_input, True)
+    question, answer = seen[0]
+    assert question.features.s4.shape[-2:] == (64, 64)
+    x, y = (place - question.asked.points[0, 0].numpy()).astype(int)  # where the window begins
+    assert x % 16 == y % 16 == 0
+    assert 0 <= x <= 256
+    assert 0 <= y <= 256
+    assert question.asked.points[0, 0].min() >= 0
+    assert question.asked.points[0, 0].max() <= 255
+    assert question.asked.kinds[0, 1] == 0
+    far = not (x <= 5 < x + 256 and y <= 250 < y + 256)
+    assert question.asked.kinds[0, 2] == (-1 if far else 0)  # not seen in the window
+    window = np.s_[y // 4 : y // 4 + 64, x // 4 : x // 4 + 64]
+    np.testing.assert_array_equal(question.asked.masks[0], mask_input[0][window])
+    np.testing.assert_array_equal(logits[0][:, *window], answer[0, 1:])
+    outside = np.ones((128, 128), bool)
+    outside[window] = False
+    assert (logits[0][:, outside] == OUTSIDE).all()
+    strides = zip(features.full, question.features, (4, 8, 16), strict=True)
+    for level, part, stride in strides:
+        cells = level[..., y // stride : (y + 256) // stride, x // stride : (x + 256) // stride]
+        torch.testing.assert_close(part, cells, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("side", "grid"), [(150, 64), (300, 64)])
+def test_a_large_box_is_answered_at_half_the_size(random_pocket, monkeypatch, side, grid):
+    rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    seen = spy(random_pocket, monkeypatch, [[0.5], [0.4]])
+    box = np.float32([[100, 100, 100 + side, 100 + side]])
+    none = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int64)
+    _, scores = random_pocket.decode(features, *none, box, None, False)
+    halved = side > 176
+    assert len(seen) == 1 + halved
+    assert scores[0, 0] == pytest.approx(0.4 if halved else 0.5)
+    if halved:
+        question = seen[1][0]
+        np.testing.assert_allclose(question.asked.boxes[0], (box[0] + 0.5) / 2 - 0.5)
+
+
+def test_prompts_together_are_answered_as_alone(random_pocket):
+    rgb = np.random.default_rng(4).integers(0, 256, (512, 400, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    coords = np.float32([[[30, 40]], [[370, 490]], [[200, 260]]])
+    labels = np.ones((3, 1), np.int64)
+    together = random_pocket.decode(features, coords, labels, None, None, True)
+    for k in range(3):
+        one = np.s_[k : k + 1]
+        alone = random_pocket.decode(features, coords[one], labels[one], None, None, True)
+        np.testing.assert_allclose(alone[0][0], together[0][k], atol=2e-3)
+        np.testing.assert_allclose(alone[1][0], together[1][k], atol=1e-3)
+
+
+def test_seeds_are_the_deepest_places():
+    depth = torch.zeros(20, 30)
+    for row, column in ((5, 6), (12, 20)):
+        y, x = torch.meshgrid(torch.arange(20), torch.arange(30), indexing="ij")
+        depth += (1 - torch.hypot(y - float(row), x - float(column)) / 5).clamp(min=0)
+    depth[18, 2] = 0.2  # too shallow
+    assert peaks_of(depth).tolist() == [[6, 5], [20, 12]]
+
+
+def test_seeds_lie_in_the_plane(random_pocket):
+    predictor = SamPredictor(random_pocket)
+    plane = np.random.default_rng(0).integers(0, 256, (100, 70)).astype(np.uint8)
+    with torch.no_grad():
+        random_pocket.pocket.depth_head[1].bias.fill_(3.0)  # everything is deep
+    points = predictor.seeds(predictor.encode(plane))
+    assert len(points) > 3
+    assert (points >= -0.5).all()
+    assert (points <= (69.5, 99.5)).all()

@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from napari_sam.training.losses import IOU_WEIGHT, mask_loss, prompt_loss, true_iou
+from napari_sam.training.losses import (
+    IOU_WEIGHT,
+    depth_loss,
+    depth_of,
+    mask_loss,
+    prompt_loss,
+    true_iou,
+)
 
 TRUTH = torch.zeros(1, 4, 4)
 TRUTH[0, :2] = 1
@@ -48,3 +55,30 @@ def test_the_first_mask_always_learns_of_the_others_only_the_best():
     assert reached[0].tolist() == pytest.approx([0, 0, 1, 0])
     expected = IOU_WEIGHT * 2 * (iou.detach() - reached) / 4
     torch.testing.assert_close(iou.grad, expected)
+
+
+def test_depth_is_deepest_in_the_middle_of_each_object():
+    labels = torch.zeros(1, 64, 64, dtype=torch.int32)
+    labels[0, 8:24, 8:24] = 1
+    labels[0, 8:24, 24:56] = 2  # touches the first
+    depth = depth_of(labels, 4)[0]
+    assert depth.shape == (16, 16)
+    assert depth[0, 0] == depth[12, 5] == 0
+    assert depth[3:5, 3:5].min() > 0.7
+    assert depth[3:5, 8:12].min() > 0.7
+    assert depth[4, 5] < 0.5 > depth[4, 6]  # on both sides of where they touch
+    assert depth.max() <= 1
+
+
+def test_unlabelled_ground_counts_only_where_everything_is_labelled():
+    labels = torch.zeros(2, 32, 32, dtype=torch.int32)
+    labels[:, 8:24, 8:24] = 3
+    logits = torch.zeros(2, 8, 8)
+    logits[:, 0, 0] = 8.0  # claims an object where nothing is labelled
+    both = [depth_loss(logits, labels, torch.tensor([known, known])) for known in (True, False)]
+    calm = [
+        depth_loss(torch.zeros(2, 8, 8), labels, torch.tensor([known, known]))
+        for known in (True, False)
+    ]
+    assert both[0] > calm[0]
+    assert both[1] == calm[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.training.simulate import corrected, first_prompts
+from napari_sam.training.simulate import STROKE, corrected, disturbed, first_prompts
 
 
 def masks(count=200, size=64):
@@ -23,17 +23,38 @@ def drawn():
     return objects, first_prompts(objects, 4, np.random.default_rng(1))
 
 
-def test_every_object_gets_a_click_a_box_or_both(drawn):
+def test_every_object_gets_a_click_a_box_or_a_rough_mask(drawn):
     _, prompts = drawn
     clicked = prompts.labels[:, 0] == 1
     boxed = ~prompts.boxes.isnan().any(1)
-    assert (clicked | boxed).all()
+    rough = ~prompts.mask_input.isnan().any((1, 2))
+    assert (clicked | boxed | rough).all()
+    assert 0.03 < rough.float().mean() < 0.2
+    assert (rough & ~clicked & ~boxed).any()
     assert 0.5 < clicked.float().mean() < 0.7
     assert 0.4 < boxed.float().mean() < 0.6
     assert (clicked & boxed).any()
     assert set(prompts.labels.unique().tolist()) == {-1, 1}
-    assert prompts.mask_input.isnan().all()
     assert prompts.mask_input.shape == (200, 16, 16)
+
+
+def test_rough_masks_are_like_their_objects_but_not_equal():
+    objects = masks()[:60]
+    rng = np.random.default_rng(4)
+    overlaps = []
+    for mask in objects:
+        rough = disturbed(mask, 4, rng) > 0
+        truth = torch.nn.functional.avg_pool2d(mask[None].float(), 4)[0] > 0.5
+        overlaps.append(float((rough & truth).sum() / (rough | truth).sum().clamp(min=1)))
+    assert 0.4 < np.mean(overlaps) < 0.9
+    assert np.std(overlaps) > 0.05
+
+
+def test_some_strokes_are_several_points():
+    slots = {
+        first_prompts(masks()[:5], 4, np.random.default_rng(k)).coords.shape[1] for k in range(40)
+    }
+    assert slots == {1, STROKE}
 
 
 def test_clicks_lie_on_their_objects(drawn):

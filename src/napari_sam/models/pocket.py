@@ -171,7 +171,11 @@ class PocketModel:
     def _answer(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
         """Return logits and scores of each question; those of one size are asked at once."""
         if len({question.features.s4.shape[1:] for question in questions}) > 1:
-            return [pair for question in questions for pair in self._answer([question])]
+            return [pair for question in questions for pair in self._together([question])]
+        return self._together(questions)
+
+    def _together(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
+        """Answer questions of one size in one call of the decoder."""
         counts = [len(question.owner) for question in questions]
         images = [len(question.features.s4) for question in questions]
         before = np.cumsum([0, *images])[:-1]
