@@ -8,7 +8,14 @@ import torch
 
 from napari_sam.training import data
 from napari_sam.training.augment import blur, photometric
-from napari_sam.training.data import CropSampler, LabelledImage, load_source, load_sources
+from napari_sam.training.data import (
+    CropSampler,
+    LabelledImage,
+    filled,
+    load_source,
+    load_sources,
+)
+from napari_sam.training.scenes import SCENES
 from napari_sam.training.split import part_of
 from napari_sam.training.synthetic import draw, draw_many
 
@@ -139,3 +146,30 @@ def test_blur_keeps_a_constant_and_spreads_a_point():
     steps = torch.arange(31.0) - 15
     assert float(spread.sum()) == pytest.approx(1, abs=1e-4)
     assert float((spread.sum(0) * steps**2).sum()) == pytest.approx(4, rel=0.12)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_scenes_show_what_their_labels_say(scene):
+    seen = []
+    for seed in range(6):
+        pixels, labels = scene(np.random.default_rng(seed), 128)
+        assert pixels.shape[:2] == labels.shape == (128, 128)
+        assert np.isfinite(pixels).all()
+        assert labels.min() >= 0
+        if labels.any() and not labels.all():
+            grey = pixels.mean(-1) if pixels.ndim == 3 else pixels
+            inside, beside = grey[labels > 0], grey[labels == 0]
+            seen.append(abs(inside.mean() - beside.mean()) / (grey.std() + 1e-9))
+    assert len(seen) >= 4
+    assert np.mean(seen) > 0.1
+    again, _ = scene(np.random.default_rng(0), 128)
+    np.testing.assert_array_equal(again, scene(np.random.default_rng(0), 128)[0])
+
+
+def test_outlines_are_filled():
+    labels = np.zeros((20, 20), np.int32)
+    labels[3:12, 3:12] = 5
+    labels[4:11, 4:11] = 0
+    whole = filled(labels)
+    assert (whole[3:12, 3:12] == 5).all()
+    assert not whole[15:].any()

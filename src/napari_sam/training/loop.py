@@ -66,7 +66,7 @@ class TrainParams:
     sizes: tuple[int, ...] = (128, 192, 256)
     size_odds: tuple[float, ...] = (0.4, 0.2, 0.4)
     average: float = 0.999
-    synthetic: float = 0.12
+    synthetic: float = 0.2
     seed: int = 0
 
 

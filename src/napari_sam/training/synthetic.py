@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .data import LabelledImage
+from .scenes import SCENES, SPARSE
 
 SIZE = 256
+SCENIC = 0.5
+"""Share of images that are scenes and not shapes on a ground."""
 
 
 def draw(rng: np.random.Generator, size: int = SIZE) -> LabelledImage:
@@ -24,14 +27,20 @@ def draw(rng: np.random.Generator, size: int = SIZE) -> LabelledImage:
     -------
     LabelledImage
     """
-    labels = _shapes(rng, size)
+    complete = True
+    if rng.random() < SCENIC:
+        scene = SCENES[rng.integers(len(SCENES))]
+        pixels, labels = scene(rng, size)
+        complete = scene not in SPARSE
+    else:
+        labels = _shapes(rng, size)
+        styles = (_fluorescence, _phase, _membranes, _stained, _textured)
+        pixels = styles[rng.integers(len(styles))](labels, rng)
     if labels.max() == 0:
         return draw(rng, size)
-    styles = (_fluorescence, _phase, _membranes, _stained, _textured)
-    pixels = styles[rng.integers(len(styles))](labels, rng)
     noise = rng.normal(0, rng.uniform(0.005, 0.06), pixels.shape)
     image = np.rint(np.clip(pixels + noise, 0, 1) * 255).astype(np.uint8)
-    return LabelledImage("synthetic", "synthetic", image, labels)
+    return LabelledImage("synthetic", "synthetic", image, labels, complete)
 
 
 def draw_many(rng: np.random.Generator, count: int) -> list[LabelledImage]:
