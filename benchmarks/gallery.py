@@ -63,7 +63,6 @@ def tile(image: np.ndarray, truth: np.ndarray, prompt: Prompts, mask: np.ndarray
     """Return a picture (SIDE, SIDE, 3) of the surroundings of an object."""
     x0, y0, x1, y1 = box_of(truth)
     reach = max(x1 - x0, y1 - y0) * 1.1 + 12
-    h, w = truth.shape
     cy, cx = (y0 + y1) / 2, (x0 + x1) / 2
     part = np.s_[
         max(0, int(cy - reach)) : int(cy + reach), max(0, int(cx - reach)) : int(cx + reach)
