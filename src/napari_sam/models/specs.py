@@ -39,7 +39,7 @@ class ModelSpec:
     licence: str
     image_size: int
     note: str
-    amg: tuple[tuple[str, float], ...] = ()
+    amg: tuple[tuple[str, float | str], ...] = ()
     exact_size: bool = True
 
     @property
@@ -76,13 +76,15 @@ SPECS = (
         architecture="pocket",
         url="",
         hash="",
-        size=13_460_578,
+        size=13_475_028,
         licence="BSD-3-Clause",
         image_size=512,
         note="bundled; cells, nuclei, organelles, organs; quick without a GPU",
         amg=(
-            ("pred_iou_thresh", 0.7),
-            ("stability_score_thresh", 0.85),
+            ("seeds", "auto"),
+            ("pred_iou_thresh", 0.6),
+            ("stability_score_thresh", 0.75),
+            ("box_nms_thresh", 0.5),
             ("points_per_side", 20),
         ),
     ),
