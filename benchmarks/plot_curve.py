@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 
 WIDTH, HEIGHT, MARGIN = 640, 320, 40
-SERIES = (("first prompt", 2, "#0072b2"), ("after a correction", 3, "#d55e00"))
+SERIES = (("first prompt", 2, "#0072b2"), ("after the corrections", 3, "#d55e00"))
 
 
 def main() -> None:

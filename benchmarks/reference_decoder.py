@@ -135,7 +135,7 @@ def step(sam: Sam, item: Embedded, rng: np.random.Generator) -> tuple[Tensor, Te
         return None
     embedding, masks, origin = drawn
     large = masks.repeat_interleave(4, 1).repeat_interleave(4, 2)
-    prompts = first_prompts(large, 4, rng)
+    prompts = first_prompts(large, 4, rng, odds=0)
     beside = torch.tensor(
         [
             bool(item.exhaustive)

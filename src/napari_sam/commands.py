@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from .masks import to_labels
 from .models.registry import (
     available,
     check_name,
+    drive,
     find_spec,
     is_path,
     loading,
@@ -141,6 +142,7 @@ def evaluate(args: Namespace, say: Say) -> str:
     session = Session(predictor, closer_look=not args.whole_planes)
     scores: list[ObjectScore] = []
     found: dict[str, list[NDArray[np.float64]]] = {}
+    params = chosen_params(args)
     for path in files:
         for plane in read_labelled(path):
             say(f"{plane.source}: {plane.name}")
@@ -149,7 +151,6 @@ def evaluate(args: Namespace, say: Say) -> str:
                 answer, plane.labels, plane.source, plane.name, args.clicks, args.limit
             )
             if args.everything:
-                params = AmgParams(**recommended_params(args.model))
                 records = find_records(predictor, plane.image, params, say)
                 labels = to_labels(records, (plane.labels.shape[0], plane.labels.shape[1]))
                 precision = average_precision(labels, plane.labels)
@@ -164,17 +165,7 @@ def evaluate(args: Namespace, say: Say) -> str:
 
 def load(args: Namespace, say: Say) -> PromptableModel:
     """Load the model that the flags name."""
-    model: PromptableModel = drive(loading(args.model, args.device, args.offline or None), say)
-    return model
-
-
-def drive(steps: Generator[Progress, None, Any], say: Say) -> Any:
-    """Run steps to their end, saying how far they are, and return what they return."""
-    while True:
-        try:
-            say(next(steps).text)
-        except StopIteration as end:
-            return end.value
+    return drive(loading(args.model, args.device, args.offline or None), say)
 
 
 def chosen_params(args: Namespace) -> AmgParams:

@@ -50,6 +50,13 @@ def test_rough_masks_are_like_their_objects_but_not_equal():
     assert np.std(overlaps) > 0.05
 
 
+def test_without_odds_there_are_clicks_and_boxes_alone():
+    prompts = first_prompts(masks(), 4, np.random.default_rng(1), odds=0)
+    assert prompts.coords.shape[1] == 1
+    assert prompts.mask_input.isnan().all()
+    assert ((prompts.labels[:, 0] == 1) | ~prompts.boxes.isnan().any(1)).all()
+
+
 def test_some_strokes_are_several_points():
     slots = {
         first_prompts(masks()[:5], 4, np.random.default_rng(k)).coords.shape[1] for k in range(40)

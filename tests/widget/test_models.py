@@ -209,6 +209,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_
     assert hands.dock.model.currentText() == "pocket"
     np.testing.assert_array_equal(hands.labels, before)
     hands.click_and_wait(72, 55)
+    assert "broken.pt" not in hands.status  # it was said, and that was before this answer
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

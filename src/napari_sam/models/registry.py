@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..types import Progress
 from .specs import BUNDLED, SPECS, ModelSpec
 
 if TYPE_CHECKING:
     from .sam import PromptableModel
+
+Result = TypeVar("Result")
 
 WORKING_MEMORY = 1_000_000_000
 """Bytes that everything mode takes beside the weights; `benchmarks/memory.py` measured 810 MB."""
@@ -152,13 +154,20 @@ def load_model(
     ValueError
         As `loading`.
     """
-    steps = loading(name, device, offline)
+    return drive(loading(name, device, offline))
+
+
+def drive(
+    steps: Generator[Progress, None, Result], say: Callable[[str], None] = lambda text: None
+) -> Result:
+    """Run steps to their end, saying how far they are, and return what they return."""
     while True:
         try:
-            next(steps)
+            step = next(steps)
         except StopIteration as end:
-            model: PromptableModel = end.value
-            return model
+            result: Result = end.value
+            return result
+        say(step.text)
 
 
 def bundled_path(spec: ModelSpec) -> Path:

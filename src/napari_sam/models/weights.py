@@ -127,14 +127,14 @@ def check_memory(weights: int, working: int, device: str, name: str) -> None:
     ValueError
         Telling what is needed and what is free.
     """
-    asked = [("cpu", weights, psutil.virtual_memory().available)]
-    if device.startswith("cuda"):
+    elsewhere = device.startswith("cuda")
+    in_main = weights if elsewhere else weights + working
+    asked = [("cpu", in_main, psutil.virtual_memory().available)]
+    if elsewhere:
         place = torch.device(device)
         kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
         free = torch.cuda.mem_get_info(place)[0] + kept
         asked.append((device, weights + working, free))
-    else:
-        asked[0] = ("cpu", weights + working, asked[0][2])
     for where, needed, free in asked:
         if needed > free:
             raise ValueError(

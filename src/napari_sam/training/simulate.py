@@ -35,7 +35,9 @@ class PromptBatch:
     mask_input: Tensor
 
 
-def first_prompts(masks: Tensor, stride: int, rng: np.random.Generator) -> PromptBatch:
+def first_prompts(
+    masks: Tensor, stride: int, rng: np.random.Generator, odds: float = 0.1
+) -> PromptBatch:
     """Draw the first prompt of each object: a click, a box or both, a stroke, a rough mask.
 
     Parameters
@@ -44,20 +46,22 @@ def first_prompts(masks: Tensor, stride: int, rng: np.random.Generator) -> Promp
     stride : int
         Of the low-resolution logits.
     rng : numpy.random.Generator
+    odds : float
+        Of strokes, and of rough masks; without them every object gets a click, a box or both.
 
     Returns
     -------
     PromptBatch with one point slot, or `STROKE` of them
     """
     count, size = masks.shape[0], masks.shape[-1]
-    slots = STROKE if rng.random() < 0.1 else 1
+    slots = STROKE if rng.random() < odds else 1
     coords = np.zeros((count, slots, 2), np.float32)
     labels = np.full((count, slots), -1, np.int64)
     boxes = np.full((count, 4), np.nan, np.float32)
     cells = size // stride
     rough = torch.full((count, cells, cells), torch.nan)
     for k, mask in enumerate(masks.numpy()):
-        kind, given = rng.random(), rng.random() < 0.1
+        kind, given = rng.random(), rng.random() < odds
         if given:  # a neighbouring plane's mask, or a polygon drawn in haste
             rough[k] = disturbed(masks[k], stride, rng)
         if kind < (0.3 if given else 0.6):

@@ -315,7 +315,7 @@ class Controller(QObject):  # type: ignore[misc]
 
     def _forget_answer(self) -> None:
         """Drop the answer shown and any that is still to come."""
-        self._newest = None
+        self._newest, self._notice = None, ""
         if self._answers and self.bench.preview is not None:
             layers.clear_preview(self.bench.preview)
         self._answers = ()
