@@ -31,8 +31,6 @@ from napari_sam.report import as_markdown, object_rows, plane_rows
 from napari_sam.training.data import load_source
 from napari_sam.training.split import UNSEEN
 
-BEGIN, END = "<!-- validation -->", "<!-- /validation -->"
-
 
 def main() -> None:
     """Parse the command line, score, print the tables."""
@@ -84,14 +82,19 @@ def main() -> None:
     print(text)
     print(f"{len(scores)} objects in {time.perf_counter() - start:.0f} s")
     if args.write:
-        page = args.write.read_text()
-        before, rest = page.split(BEGIN)
-        args.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+        put(text, args.write, "validation")
     if args.csv:
         with open(args.csv, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(ObjectScore.__dataclass_fields__)
             writer.writerows(astuple(s) for s in scores)
+
+
+def put(text: str, page: Path, name: str) -> None:
+    """Write text into a page between the comments `<!-- name -->` and `<!-- /name -->`."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 def report(scores: list[ObjectScore]) -> str:

@@ -250,6 +250,21 @@ def test_seeds_ask_once_for_each_object():
         assert max(masks.iou(truth, r.segmentation) for r in records) > 0.9
 
 
+def test_points_inside_what_was_found_can_be_skipped():
+    found, asked = {}, {}
+    for skip in ("nothing", "found"):
+        model = SceneModel()
+        params = AmgParams(
+            points_per_side=24, points_per_batch=8, stability_score_thresh=0.8, skip_points=skip
+        )
+        generator = AutomaticMaskGenerator(SamPredictor(model), params)
+        *steps, candidates = generator.propose(SCENE)
+        found[skip], asked[skip] = outlines(generator.select(candidates)), model.decoded
+        assert steps[-1].done == steps[-1].total == 576
+    assert [box for box, *_ in found["found"]] == [box for box, *_ in found["nothing"]]
+    assert asked["found"] < 0.95 * asked["nothing"]
+
+
 def test_seeds_of_a_plane_with_nothing_in_it():
     params = AmgParams(seeds="auto")
     assert AutomaticMaskGenerator(SamPredictor(SceneModel()), params).generate(0 * SCENE) == []

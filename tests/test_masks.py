@@ -55,6 +55,51 @@ def test_middle_of_lies_deepest():
     assert masks.middle_of(mask) == (20, 20)
 
 
+def logits_of(*parts):
+    """Return logits (20, 20) that are high in some parts."""
+    plane = np.full((20, 20), -4, np.float32)
+    for part in parts:
+        plane[part] = 4
+    return plane
+
+
+BODY = np.s_[5:15, 5:12]
+CLICKS = np.float32([(8, 8), (13, 9)])
+
+
+def test_a_correction_adds_what_its_click_touches():
+    answer = logits_of(np.s_[5:15, 5:15], np.s_[1:3, 1:3])
+    merged = masks.local_change(logits_of(BODY), answer, CLICKS, np.array([1, 1]))
+    np.testing.assert_array_equal(merged > 0, logits_of(np.s_[5:15, 5:15]) > 0)
+
+
+def test_a_correction_takes_away_what_its_click_touches():
+    before = logits_of(BODY, np.s_[5:15, 12:15])
+    answer = logits_of(BODY)
+    answer[5:7, 5:9] = -4  # also loses a corner
+    merged = masks.local_change(before, answer, CLICKS, np.array([1, 0]))
+    np.testing.assert_array_equal(merged > 0, logits_of(BODY) > 0)
+
+
+def test_the_order_of_clicks_does_not_matter():
+    before, answer = logits_of(BODY), logits_of(np.s_[5:15, 5:15], np.s_[1:3, 1:3])
+    labels = np.array([1, 1])
+    one = masks.local_change(before, answer, CLICKS, labels)
+    np.testing.assert_array_equal(one, masks.local_change(before, answer, CLICKS[::-1], labels))
+
+
+@pytest.mark.parametrize(
+    ("answer", "clicks"),
+    [
+        (logits_of(np.s_[0:4, 0:20]), CLICKS),  # another object
+        (logits_of(np.s_[5:15, 6:12]), np.float32([(9, 9), (19, 19)])),  # touches no change
+    ],
+)
+def test_other_answers_stay_as_they_are(answer, clicks):
+    merged = masks.local_change(logits_of(BODY), answer, clicks, np.array([1, 1]))
+    np.testing.assert_array_equal(merged, answer)
+
+
 def test_worst_click_marks_the_deeper_error():
     truth, answer = rectangle((40, 40), 0, 0, 11, 11), rectangle((40, 40), 30, 30, 35, 35)
     assert masks.worst_click(truth, answer) == ((5, 5), 1)

@@ -63,6 +63,13 @@ class AmgParams:
         default="grid",
         metadata={"choices": ("grid", "auto"), "help": "a grid of points, or where objects are"},
     )
+    skip_points: str = field(
+        default="nothing",
+        metadata={
+            "choices": ("nothing", "found"),
+            "help": "do not ask at points inside masks that were found and pass both thresholds",
+        },
+    )
     point_grids: tuple[NDArray[np.float64], ...] | None = None
     """Own grids (N, 2), (x, y) in 0..1, one for each layer, in place of `points_per_side`."""
 
@@ -188,16 +195,32 @@ class AutomaticMaskGenerator:
             if seeds is not None:
                 total += len(seeds) - len(points)
                 points = seeds
-            for start in range(0, len(points), self.params.points_per_batch):
-                batch = points[start : start + self.params.points_per_batch]
+            while len(points):
+                batch, waiting = np.split(points, [self.params.points_per_batch])
                 prompts = [Prompts(point[None], [1]) for point in batch]
                 upsampler: Upsampler | None = None
+                latest: list[Candidate] = []
                 for index, logits, scores in self.predictor.decode(embedding, prompts):
                     upsampler = upsampler or self.predictor.upsampler(embedding, logits.shape[-2:])
-                    found += self._candidates(upsampler, logits, scores, batch[index], crop, floor)
-                done += len(batch)
+                    latest += self._candidates(upsampler, logits, scores, batch[index], crop, floor)
+                found += latest
+                if self.params.skip_points == "found":
+                    waiting = waiting[~self._inside(waiting + np.array(crop[:2]), latest)]
+                done += len(points) - len(waiting)
+                points = waiting
                 yield Progress(done, total, f"point {done} of {total}")
         yield Candidates(size, tuple(found), floor)
+
+    def _inside(self, points: NDArray[np.float64], found: Sequence[Candidate]) -> NDArray[np.bool_]:
+        """Tell which points (N, 2) of the plane lie in a mask that passes the thresholds."""
+        hit = np.zeros(len(points), bool)
+        for candidate in found:
+            if _passes(candidate, self.params):
+                x0, y0, x1, y1 = candidate.box
+                x, y = (points - (x0, y0)).round().astype(int).T
+                near = (x >= 0) & (y >= 0) & (x <= x1 - x0) & (y <= y1 - y0)
+                hit[near] |= candidate.mask()[y[near], x[near]]
+        return hit
 
     def _candidates(
         self,
@@ -242,12 +265,7 @@ class AutomaticMaskGenerator:
         list of MaskRecord
         """
         params = params or self.params
-        least = _least(params.pred_iou_thresh)
-        good = [
-            c
-            for c in candidates.items
-            if c.iou > least and c.stability >= params.stability_score_thresh
-        ]
+        good = [c for c in candidates.items if _passes(c, params)]
         if not good:
             return []
         boxes = np.array([c.box for c in good], np.float64)
@@ -355,6 +373,11 @@ def crop_boxes(
 def _least(threshold: float) -> float:
     """Return what a predicted IoU must exceed; as in the published SAM, 0 lets all pass."""
     return threshold if threshold > 0 else -np.inf
+
+
+def _passes(candidate: Candidate, params: AmgParams) -> bool:
+    sure = candidate.iou > _least(params.pred_iou_thresh)
+    return sure and candidate.stability >= params.stability_score_thresh
 
 
 def _record(candidate: Candidate, size: tuple[int, int]) -> MaskRecord:

@@ -128,6 +128,7 @@ def _parser() -> Parser:
         added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.add_argument("--model", default=model, help="a name, or the path of a checkpoint")
         added.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+        added.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
         added.add_argument("--offline", action="store_true", help="never download a model")
         added.set_defaults(run=run)
         return added
@@ -187,16 +188,16 @@ def _add_everything(parser: Parser) -> None:
     for option in fields(AmgParams):
         if not option.metadata:
             continue
-        kind = type(option.default)
+        kind, flag = type(option.default), f"--{option.name.replace('_', '-')}"
         if "choices" in option.metadata:
             group.add_argument(
-                f"--{option.name}", choices=option.metadata["choices"], default=None,
+                flag, choices=option.metadata["choices"], default=None,
                 help=option.metadata["help"],
             )  # fmt: skip
             continue
         limits = f"{option.metadata['min']} to {option.metadata['max']}"
         group.add_argument(
-            f"--{option.name.replace('_', '-')}", type=kind, default=None,
+            flag, type=kind, default=None,
             metavar="N" if kind is int else "X", help=f"{option.metadata['help']}; {limits}",
         )  # fmt: skip
 

@@ -165,7 +165,8 @@ def evaluate(args: Namespace, say: Say) -> str:
 
 def load(args: Namespace, say: Say) -> PromptableModel:
     """Load the model that the flags name."""
-    return drive(loading(args.model, args.device, args.offline or None), say)
+    steps = loading(args.model, args.device, args.offline or None, args.precision)
+    return drive(steps, say)
 
 
 def chosen_params(args: Namespace) -> AmgParams:

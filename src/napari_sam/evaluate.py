@@ -90,7 +90,8 @@ FIGURES: dict[str, Callable[[ObjectScore], float]] = {
     "sloppy box": lambda s: s.sloppy,
     "ellipse": lambda s: s.ellipse,
     "harm": lambda s: s.harm,
-    "predicted - true": lambda s: abs(s.predicted - s.clicks[0]),
+    "predicted - true": lambda s: s.predicted - s.clicks[0],
+    "off by": lambda s: abs(s.predicted - s.clicks[0]),
 }
 """What is averaged over objects, by the name it has in tables."""
 

@@ -63,6 +63,55 @@ def worst_click(truth: Bools, answer: Bools) -> tuple[tuple[float, float], int] 
     return best
 
 
+def local_change(
+    earlier: NDArray[np.float32],
+    answer: NDArray[np.float32],
+    clicks: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    alike: float = 0.6,
+) -> NDArray[np.float32]:
+    """Let an answer change an earlier one only where clicks ask for it.
+
+    Of the areas that the answer adds, those that a foreground click touches count; of those that
+    it takes away, those that a background click touches (the progressive merge of FocalClick:
+    Chen et al., CVPR 2022). An answer that is mostly another one, or that no click touches a
+    change of, is returned as it is.
+
+    Parameters
+    ----------
+    earlier, answer : (h, w) float
+        Logits.
+    clicks : (N, 2) float, (x, y) in cells of the logits
+    labels : (N,) int
+        1 foreground, 0 background; others are no clicks.
+    alike : float
+        IoU of the two below which the answer is another one.
+
+    Returns
+    -------
+    (h, w) float
+    """
+    before, after = earlier > 0, answer > 0
+    if iou(before, after) < alike:
+        return answer
+    merged = earlier.copy()
+    touched = False
+    for label, change, keep in (
+        (1, after & ~before, np.maximum),
+        (0, before & ~after, np.minimum),
+    ):
+        regions, _ = ndimage.label(change, np.ones((3, 3)))
+        found: set[int] = set()
+        for x, y in np.rint(clicks[labels == label]).astype(int):
+            near = regions[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+            found |= set(np.unique(near[near > 0]).tolist())
+        if found:
+            touched = True
+            area = ndimage.binary_dilation(np.isin(regions, list(found)), np.ones((3, 3)))
+            merged[area] = keep(earlier, answer)[area]
+    return merged if touched else answer
+
+
 def iou(a: Bools, b: Bools) -> float:
     """Return the intersection over union of two masks of one shape; 1 if both are empty."""
     union = np.count_nonzero(a | b)

@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_sam.models.mask_decoder import Attention, MaskDecoder, TwoWayTransformer
+from napari_sam.models.mask_decoder import (
+    Attention,
+    MaskDecoder,
+    TwoWayTransformer,
+    attend_to_few,
+)
 
 
 def linear(name, outputs, inputs):
@@ -89,3 +94,29 @@ def test_attention_is_that_of_torch():
     theirs.out_proj.load_state_dict(ours.out_proj.state_dict())
     q, k, v = (torch.randn(2, n, 24) for n in (5, 7, 7))
     torch.testing.assert_close(ours(q, k, v), theirs(q, k, v)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_attention_to_few_keys_is_attention():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 8, generator=generator).double() for n in (50, 5, 5))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(attend_to_few(q, k, v), expected)
+
+
+@pytest.mark.parametrize("tokens", [3, 9])  # few, and too many to be cheaper the other way
+@pytest.mark.parametrize("images", [1, 2])
+def test_tokens_and_image_attend_as_written_out(tokens, images):
+    generator = torch.Generator().manual_seed(1)
+    layer = Attention(32, 4, downsample_rate=1).double()
+    for value in layer.parameters():
+        value.data = torch.randn(value.shape, generator=generator).double() / 4
+    token, image, placed = (
+        torch.randn(b, n, 32, generator=generator).double()
+        for b, n in ((2, tokens), (images, 50), (images, 50))
+    )
+    whole = [x.expand(2, -1, -1) for x in (placed, image)]
+    torch.testing.assert_close(layer.to_image(token, placed, image), layer(token, *whole))
+    torch.testing.assert_close(
+        layer.from_image(placed, token, token + 1), layer(whole[0], token, token + 1)
+    )
+    assert layer._folds(token) == (tokens == 3)

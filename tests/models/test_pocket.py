@@ -178,6 +178,11 @@ def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monk
     seen.clear()
     random_pocket.decode(features, coords, labels, box, None, False)
     assert len(seen) == 1  # a box says how large the object is
+    seen.clear()
+    earlier = np.full((2, *logits.shape[2:]), -5, np.float32)
+    earlier[:, 4:9, 6:12] = 5
+    random_pocket.decode(features, coords, labels, None, earlier, False)
+    assert len(seen) == 1  # and so does an earlier answer
 
 
 @pytest.mark.parametrize("place", [(30.0, 40.0), (300.0, 200.0), (500.0, 505.0)])
@@ -185,7 +190,7 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
     rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
     seen = spy(random_pocket, monkeypatch, [[0.9], [0.1]])
-    mask_input = np.random.default_rng(3).normal(size=(1, 128, 128)).astype(np.float32)
+    mask_input = np.random.default_rng(3).uniform(-9, -1, (1, 128, 128)).astype(np.float32)
     coords = np.float32([[place, (place[0] - 20, place[1] - 20), (5.0, 250.0)]])
     labels = np.int64([[1, 0, 0]])
     logits, _ = random_pocket.decode(features, coords, labels, None, mask_input, True)
@@ -206,7 +211,7 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
     outside = np.ones((128, 128), bool)
     outside[window] = False
     assert (logits[0][:, outside] == OUTSIDE).all()
-    strides = zip(features.full, question.features, (4, 8, 16), strict=True)
+    strides = zip(features.full, question.features, (4, 8, 16, 4), strict=True)
     for level, part, stride in strides:
         cells = level[..., y // stride : (y + 256) // stride, x // stride : (x + 256) // stride]
         torch.testing.assert_close(part, cells, rtol=0, atol=0)
@@ -216,16 +221,52 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
 def test_a_large_box_is_answered_at_half_the_size(random_pocket, monkeypatch, side, grid):
     rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
-    seen = spy(random_pocket, monkeypatch, [[0.5], [0.4]])
+    halved = side > 176
+    seen = spy(random_pocket, monkeypatch, [[0.4 if halved else 0.5]])
     box = np.float32([[100, 100, 100 + side, 100 + side]])
     none = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int64)
     _, scores = random_pocket.decode(features, *none, box, None, False)
-    halved = side > 176
-    assert len(seen) == 1 + halved
+    assert len(seen) == 1
     assert scores[0, 0] == pytest.approx(0.4 if halved else 0.5)
     if halved:
-        question = seen[1][0]
+        question = seen[0][0]
         np.testing.assert_allclose(question.asked.boxes[0], (box[0] + 0.5) / 2 - 0.5)
+
+
+def test_a_correction_changes_the_mask_where_it_is_clicked(random_pocket, monkeypatch):
+    features = random_pocket.encode(np.zeros((128, 128, 3), np.uint8))
+    earlier = np.full((1, 32, 32), -5, np.float32)
+    earlier[0, 8:20, 8:20] = 5
+    answer = torch.full((1, 4, 32, 32), -5.0)
+    answer[..., 8:20, 8:24] = 5  # more at the right, where the click is
+    answer[..., 8:11, 8:11] = -5  # and less at a corner, where it is not
+    scores = torch.full((1, 4), 0.8)
+    replies = [(answer, scores), (torch.zeros(1, 4, 16, 16), scores / 2)]
+    monkeypatch.setattr(random_pocket, "_answer", lambda asked: replies[: len(asked)])
+    coords, labels = np.float32([[[50, 50], [90, 56]]]), np.int64([[1, 1]])
+    logits, _ = random_pocket.decode(features, coords, labels, None, earlier, False)
+    wanted = earlier[0] > 0
+    wanted[8:20, 20:24] = True
+    np.testing.assert_array_equal(logits[0, 0] > 0, wanted)
+    logits, _ = random_pocket.decode(features, coords, labels, None, None, False)
+    np.testing.assert_array_equal(logits[0, 0], answer[0, 0])
+    one = np.s_[:, 1:]  # a rough mask and a click are no correction
+    logits, _ = random_pocket.decode(features, coords[one], labels[one], None, earlier, False)
+    np.testing.assert_array_equal(logits[0, 0], answer[0, 0])
+
+
+def test_the_score_sees_shapes_and_moves_no_mask(random_pocket):
+    net = random_pocket.pocket
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    none = torch.full((1, 4), torch.nan), torch.full((1, 16, 16), torch.nan)
+    click = torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]])
+    _, iou = net.decoder(net.encoder(images), torch.tensor([0]), *click, *none)
+    iou.sum().backward()
+    moved = {n for n, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    net.zero_grad()
+    assert {"decoder.judge.weight", "decoder.judge_depth.weight"} <= moved
+    assert not {n for n in moved if n.startswith(("decoder.mix", "decoder.hyper"))}
+    assert not {n for n in moved if n.startswith("encoder.depth_head")}
 
 
 def test_prompts_together_are_answered_as_alone(random_pocket):
@@ -254,7 +295,7 @@ def test_seeds_lie_in_the_plane(random_pocket):
     predictor = SamPredictor(random_pocket)
     plane = np.random.default_rng(0).integers(0, 256, (100, 70)).astype(np.uint8)
     with torch.no_grad():
-        random_pocket.pocket.depth_head[1].bias.fill_(3.0)  # everything is deep
+        random_pocket.pocket.encoder.depth_head[1].bias.fill_(3.0)  # everything is deep
     points = predictor.seeds(predictor.encode(plane))
     assert len(points) > 3
     assert (points >= -0.5).all()

@@ -55,6 +55,17 @@ def test_a_sam_of_any_size_is_loaded_from_a_path_and_answers(tmp_path):
     assert answer.masks.shape == (3, 50, 50)
 
 
+def test_the_precision_of_the_encoder_can_be_said(tmp_path):
+    torch.save(published(draw(SMALL)), tmp_path / "my_sam.pt")
+    for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+        model = registry.load_model(tmp_path / "my_sam.pt", "cpu", precision=precision)
+        assert model.sam.image_encoder.blocks[0].attn.qkv.weight.dtype == dtype
+    with pytest.raises(ValueError, match="pocket computes in float32 only; leave"):
+        registry.load_model("pocket", "cpu", precision="bfloat16")
+    with pytest.raises(ValueError, match="but is 'half'"):
+        registry.load_model(tmp_path / "my_sam.pt", "cpu", precision="half")
+
+
 def test_missing_damaged_and_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no file of weights"):
         registry.load_model(tmp_path / "none.safetensors", device="cpu")

@@ -138,3 +138,19 @@ def test_devices():
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no cuda"):
         weights.choose_device("cuda:0")
+
+
+def test_the_precision_is_measured_where_it_is_not_said(monkeypatch):
+    assert weights.choose_dtype("float32", "cpu") is torch.float32
+    assert weights.choose_dtype("bfloat16", "cpu") is torch.bfloat16
+    for quick, expected in ((1.0, torch.bfloat16), (1.9, torch.float32)):
+        times = {torch.float32: 2.0, torch.bfloat16: quick}
+        monkeypatch.setattr(weights, "_product_time", times.get)
+        assert weights.choose_dtype("auto", "cpu") is expected
+    assert weights.choose_dtype("auto", "mps") is torch.float32
+    with pytest.raises(ValueError, match="'half'"):
+        weights.choose_dtype("half", "cpu")
+
+
+def test_products_are_timed():
+    assert 0 < weights._product_time(torch.float32) < 5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_sam.training.data import (
     filled,
     load_source,
     load_sources,
+    with_neighbours,
 )
 from napari_sam.training.scenes import SCENES
 from napari_sam.training.split import part_of
@@ -173,3 +175,28 @@ def test_outlines_are_filled():
     whole = filled(labels)
     assert (whole[3:12, 3:12] == 5).all()
     assert not whole[15:].any()
+
+
+def test_neighbouring_slices_are_those_at_the_same_time():
+    names = ["a-IM-0008", "a-IM-0019", "a-IM-0028", "a-IM-0048", "b-IM-0028"]
+    plane = np.zeros((8, 8), np.uint8)
+    images = [
+        LabelledImage("s", n, plane, np.full((8, 8), k, np.int32)) for k, n in enumerate(names)
+    ]
+    linked = with_neighbours(images, 20)
+    others = [[int(b[0, 0]) for b in item.beside] for item in linked]
+    assert others == [[2], [], [0, 3], [2], []]
+
+
+def test_crops_show_the_same_place_of_the_neighbouring_slice():
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:40, 20:40] = 1
+    item = LabelledImage("s", "x", np.full((64, 64), 9, np.uint8), labels, True, (labels,))
+    sampler = CropSampler({"s": [item]}, np.random.default_rng(0))
+    batch = sampler.batch(4, 64, 2)
+    assert (batch.beside == batch.masks).all()
+    some = batch.of(torch.tensor([2, 0]))
+    assert (some.masks == batch.masks[[2, 0]]).all()
+    assert some.beside.shape == some.masks.shape
+    alone = CropSampler({"s": [replace(item, beside=())]}, np.random.default_rng(0))
+    assert not alone.batch(4, 64, 2).beside.any()

@@ -7,6 +7,7 @@ import torch
 
 from napari_sam.training.losses import (
     IOU_WEIGHT,
+    click_loss,
     depth_loss,
     depth_of,
     mask_loss,
@@ -82,3 +83,12 @@ def test_unlabelled_ground_counts_only_where_everything_is_labelled():
     ]
     assert both[0] > calm[0]
     assert both[1] == calm[1]
+
+
+def test_clicks_that_are_heeded_cost_nothing():
+    logits = torch.full((1, 2, 8, 8), -30.0)
+    logits[..., 4:] = 30  # the right half, from pixel 16 on
+    coords = torch.tensor([[[24.0, 10.0], [6.0, 10.0], [0.0, 0.0]]])
+    assert float(click_loss(logits, coords, torch.tensor([[1, 0, -1]]), 4)) < 1e-6
+    assert float(click_loss(logits, coords, torch.tensor([[0, 0, -1]]), 4)) == pytest.approx(15)
+    assert float(click_loss(logits, coords, torch.tensor([[-1, -1, -1]]), 4)) == 0

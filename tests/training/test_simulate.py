@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.training.simulate import STROKE, corrected, disturbed, first_prompts
+from napari_sam.training.simulate import (
+    STROKE,
+    beside_objects,
+    corrected,
+    disturbed,
+    first_prompts,
+)
 
 
 def masks(count=200, size=64):
@@ -111,3 +117,30 @@ def test_corrections_click_on_what_is_missed_and_what_is_too_much():
     assert 43 <= y <= 60
     assert torch.equal(second.mask_input, low)
     assert torch.equal(second.boxes.isnan(), first.boxes.isnan())
+
+
+def test_clicks_beside_objects_lie_beside_them():
+    labels = torch.zeros(4, 32, 32, dtype=torch.int32)
+    labels[:, :, :28] = torch.arange(1, 5)[:, None, None]
+    labels[3] = 1  # full
+    known = torch.tensor([True, False, True, True])
+    owner, prompts = beside_objects(labels, known, 4, np.random.default_rng(0))
+    assert owner.tolist() == [0, 2]
+    assert (prompts.coords[..., 0] >= 28).all()
+    assert (prompts.labels == 1).all()
+    assert prompts.boxes.isnan().all()
+    assert prompts.mask_input.shape == (2, 8, 8)
+    assert beside_objects(labels, ~known, 4, np.random.default_rng(0)) is not None
+    assert beside_objects(labels[3:], known[3:], 4, np.random.default_rng(0)) is None
+
+
+def test_a_known_neighbour_is_the_rough_mask():
+    objects = masks(300)
+    beside = torch.roll(objects, 2, 2)
+    beside[:150] = False
+    prompts = first_prompts(objects, 4, np.random.default_rng(5), beside=beside)
+    rough = ~prompts.mask_input.isnan().any((1, 2))
+    assert 1.5 < rough[150:].sum() / rough[:150].sum() < 8
+    for k in 150 + torch.nonzero(rough[150:])[:, 0]:
+        soft = torch.nn.functional.avg_pool2d(beside[k][None].float(), 4)[0]
+        assert ((prompts.mask_input[k] > 0) == (soft > 0.5)).all()

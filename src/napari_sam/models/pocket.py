@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..masks import local_change
 from .checkpoint import Checkpoint
 from .pocket_net import PADDING, STRIDE, Pocket, PocketFeatures, normalise
+from .weights import only_float32
 
 WINDOW = 256
 """Side of the window that a prompt is answered in, pixels of the input."""
@@ -87,7 +89,8 @@ class PocketModel:
 
     A click does not say how large its object is. Points alone are therefore answered in a window of
     the input and in the whole input at half its size, and the answer with the higher predicted
-    IoU stays. A box says it: it is answered where it fits.
+    IoU stays. A box or an earlier answer says it: the prompt is answered where they fit. A click
+    that corrects an earlier answer changes it where the click is (`masks.local_change`).
 
     Parameters
     ----------
@@ -111,6 +114,10 @@ class PocketModel:
         h, w = (-(-side // PADDING) * PADDING for side in input_size)
         return h, w
 
+    def lower(self, precision: str) -> None:
+        """Refuse any other precision than float32; see `PromptableModel.lower`."""
+        only_float32(precision, self.name)
+
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> TwoScales:
         """Return the features of a resized plane (h, w, 3)."""
@@ -123,8 +130,7 @@ class PocketModel:
         """Return the deepest places of objects at both scales; see `PromptableModel.seeds`."""
         found = []
         for scale, level in enumerate(features):
-            depth = self.pocket.depth_head(level.s4).sigmoid().cpu()
-            peaks = peaks_of(depth[0, 0])
+            peaks = peaks_of(level.depth[0, 0].sigmoid().cpu())
             found.append(((peaks + 0.5) * STRIDE * 2**scale - 0.5).numpy())
         return np.concatenate(found).astype(np.float32)
 
@@ -151,22 +157,33 @@ class PocketModel:
         asked = Asked(points, kinds, box, mask)
         near, far = fitting(asked, max(cells) * STRIDE)
         size, start = windows_of(asked, (cells[0] * STRIDE, cells[1] * STRIDE))
-        questions = [in_windows(features.full, asked, start, size)]
+        questions = []
+        if near.any():
+            questions.append(in_windows(features.full, asked.of(near), start[near], size))
         if far.any():
             questions.append(at_half(features.half, asked.of(far)))
-        answers = self._answer(questions)
-        logits, scores = whole_frame(answers[0][0], start, (cells[0], cells[1])), answers[0][1]
-        scores[~near] = -1
+        answers = iter(self._answer(questions))
+        logits = torch.full((count, self.pocket.decoder.masks, *cells), OUTSIDE)
+        scores = torch.full((count, self.pocket.decoder.masks), -1.0)
+        if near.any():
+            part, scores[near] = next(answers)
+            logits[near] = whole_frame(part, start[near], (cells[0], cells[1]))
         if far.any():
-            magnified = F.interpolate(answers[1][0], scale_factor=2, mode="bilinear")
-            score = answers[1][1]
+            part, score = next(answers)
+            magnified = F.interpolate(part, scale_factor=2, mode="bilinear")
             better = (score.amax(1) > scores[far].amax(1))[:, None]
             logits[far] = torch.where(
                 better[..., None, None], fitted(magnified, (cells[0], cells[1])), logits[far]
             )
             scores[far] = torch.where(better, score, scores[far])
         chosen = slice(1, None) if multimask_output else slice(0, 1)
-        return logits[:, chosen].numpy(), scores[:, chosen].numpy()
+        answer = logits[:, chosen].numpy()
+        if mask_input is not None and coords.shape[1] + (boxes is not None) > 1:
+            clicks = (coords + 0.5) / STRIDE - 0.5
+            for k, masks in enumerate(answer):
+                for plane in masks:
+                    plane[:] = local_change(mask_input[k], plane, clicks[k], labels[k])
+        return answer, scores[:, chosen].numpy()
 
     def _answer(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
         """Return logits and scores of each question; those of one size are asked at once."""
@@ -213,7 +230,7 @@ def windows_of(asked: Asked, frame: tuple[int, int]) -> tuple[Tensor, Tensor]:
 def in_windows(features: PocketFeatures, asked: Asked, start: Tensor, size: Tensor) -> Question:
     """Ask each prompt in a window about it."""
     starts, owner = torch.unique(start, dim=0, return_inverse=True)
-    strides = (STRIDE, 2 * STRIDE, COARSE)
+    strides = (STRIDE, 2 * STRIDE, COARSE, STRIDE)
     windows = PocketFeatures(
         *(
             torch.cat([cut(level, place, size, stride) for place in starts])
@@ -250,13 +267,13 @@ def whole_frame(answers: Tensor, start: Tensor, cells: tuple[int, int]) -> Tenso
 
 
 def extent(asked: Asked) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest (x, y) of each prompt's object points and box, (P, 2)."""
-    corners = asked.boxes.reshape(-1, 2, 2)
+    """Return the least and the largest (x, y), (P, 2), of object points, box and mask."""
+    corners = torch.cat([asked.boxes, bounds(asked.masks)], dim=1).reshape(-1, 4, 2)
     places = torch.cat([asked.points, corners], dim=1)
     counts = torch.cat([asked.kinds == 1, ~corners[..., 0].isnan()], dim=1)
     if not counts.any(dim=1).all():  # background points alone, or a mask alone
         seen = counts.any(dim=1, keepdim=True)
-        counts = torch.where(seen, counts, torch.cat([asked.kinds >= 0, counts[:, -2:]], dim=1))
+        counts = torch.where(seen, counts, torch.cat([asked.kinds >= 0, counts[:, -4:]], dim=1))
     low = torch.where(counts[..., None], places, torch.inf).amin(dim=1)
     high = torch.where(counts[..., None], places, -torch.inf).amax(dim=1)
     none = low.isinf()
@@ -270,9 +287,22 @@ def fitting(asked: Asked, frame: int) -> tuple[Tensor, Tensor]:
     """
     low, high = extent(asked)
     side = (high - low).amax(dim=1)
-    boxed = ~asked.boxes[:, 0].isnan()
+    known = ~torch.cat([asked.boxes, bounds(asked.masks)], dim=1)[:, ::4].isnan().all(dim=1)
     near = (side <= LARGEST) | torch.tensor(frame <= WINDOW)
-    return near, ~near | ~boxed
+    return near, ~near | ~known
+
+
+def bounds(masks: Tensor) -> Tensor:
+    """Return the boxes (P, 4), xyxy in pixels, of logits (P, h, w); NaN where nothing is marked."""
+    marked = masks > 0
+    corners = []
+    for found in (marked.any(dim=1), marked.any(dim=2)):  # columns, then rows
+        cells = torch.arange(found.shape[1])
+        corners.append(torch.where(found, cells, found.shape[1]).amin(dim=1) * STRIDE)
+        corners.append(torch.where(found, cells, -1).amax(dim=1) * STRIDE + STRIDE - 1)
+    x0, x1, y0, y1 = corners
+    boxes = torch.stack([x0, y0, x1, y1], dim=1).float()
+    return torch.where(marked.flatten(1).any(dim=1)[:, None], boxes, torch.nan)
 
 
 def cut(maps: Tensor, start: Tensor, size: Tensor, stride: int) -> Tensor:

@@ -31,11 +31,15 @@ class PocketFeatures(NamedTuple):
     ----------
     s4, s8, s16 : (B, C, H, W) float
         Features at three strides.
+    depth : (B, 1, H, W) float
+        At stride 4, the logit of how deep in its object each cell lies: 0 at the edge and beside
+        objects, 1 at the deepest place of each object.
     """
 
     s4: Tensor
     s8: Tensor
     s16: Tensor
+    depth: Tensor
 
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -68,7 +72,7 @@ class ResBlock(nn.Module):
 
 
 class PocketEncoder(nn.Module):
-    """Image to features of strides 4, 8 and 16.
+    """Image to features of strides 4, 8 and 16, and to the depth in objects.
 
     Parameters
     ----------
@@ -104,6 +108,7 @@ class PocketEncoder(nn.Module):
         )
         self.merge = nn.ModuleList(ConvNorm(i, i) for i in inner)
         self.out = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(inner, outputs, strict=True))
+        self.depth_head = nn.Sequential(ConvNorm(outputs[0], 32), nn.Conv2d(32, 1, 1))
 
     def forward(self, image: Tensor) -> PocketFeatures:
         """Encode `image` (B, 3, H, W), sides multiples of 32, values about -2..2."""
@@ -117,7 +122,8 @@ class PocketEncoder(nn.Module):
         x = self.merge[1](self.lateral[1](levels[1]) + double(self.reduce[1](x)))
         s8 = self.out[1](x)
         x = self.merge[0](self.lateral[0](levels[0]) + double(self.reduce[0](x)))
-        return PocketFeatures(self.out[0](x), s8, s16)
+        s4 = self.out[0](x)
+        return PocketFeatures(s4, s8, s16, self.depth_head(s4))
 
 
 class PocketDecoder(nn.Module):
@@ -159,7 +165,11 @@ class PocketDecoder(nn.Module):
             ConvNorm(width, width), ConvNorm(width, width), conv(width, width)
         )
         self.hyper = nn.ModuleList(MLP(dim, dim, width + 1, 3) for _ in range(masks))
-        self.iou_head = MLP(2 * dim + width + 3, dim, 1, 3)
+        self.judge_ground = nn.Conv2d(width, 32, 3, 2, 1)
+        self.judge_depth = nn.Conv2d(1, 32, 3, 2, 1, bias=False)
+        self.judge_shape = nn.Conv2d(1, 32, 3, 2, 1, bias=False)
+        self.judge = nn.Conv2d(32, 64, 3, 2, 1)
+        self.iou_head = MLP(2 * dim + width + 3 + 64, dim, 1, 3)
 
     def forward(
         self,
@@ -209,8 +219,9 @@ class PocketDecoder(nn.Module):
         weights = torch.stack([m(mask_tokens[:, i]) for i, m in enumerate(self.hyper)], dim=1)
         flat = x.flatten(2)  # (P, width, cells)
         logits = weights[..., :-1] @ flat + weights[..., -1:]
-        iou = self._score(hidden, logits, flat)
-        return logits.unflatten(2, x.shape[-2:]), iou
+        logits = logits.unflatten(2, x.shape[-2:])
+        ground = self.judge_depth(features.depth.detach().sigmoid())
+        return logits, self._score(hidden, logits.detach(), x.detach(), pick(ground, owner))
 
     def _tokens(
         self,
@@ -240,39 +251,37 @@ class PocketDecoder(nn.Module):
         grid = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], dim=-1)
         return self.prompt_encoder.pe_layer.encode(grid).permute(2, 0, 1)[None]
 
-    def _score(self, hidden: Tensor, logits: Tensor, flat: Tensor) -> Tensor:
-        """Predict the IoU of each mask from its tokens, its inside and its edge."""
-        logits, flat = logits.detach(), flat.detach()
-        inside = torch.sigmoid(logits)  # (P, masks, cells)
-        area = inside.sum(-1, keepdim=True)
-        pooled = inside @ flat.transpose(1, 2) / (area + 1)
-        loose = (logits > -1).sum(-1, keepdim=True)
-        tight = (logits > 1).sum(-1, keepdim=True)
-        sure = (inside * inside).sum(-1, keepdim=True) / (area + 1e-3)
-        facts = torch.cat([pooled, (area + 1).log() / 8, tight / (loose + 1), sure], dim=-1)
+    def _score(self, hidden: Tensor, logits: Tensor, x: Tensor, ground: Tensor) -> Tensor:
+        """Predict the IoU of each mask from its tokens, its inside, its edge and its shape.
+
+        Nothing but the score learns from it.
+        """
+        inside = logits.sigmoid()  # (P, masks, h, w)
+        area = inside.sum((-2, -1))[..., None]
+        pooled = inside.flatten(2) @ x.flatten(2).transpose(1, 2) / (area + 1)
+        loose = (logits > -1).sum((-2, -1))[..., None]
+        tight = (logits > 1).sum((-2, -1))[..., None]
+        sure = (inside * inside).sum((-2, -1))[..., None] / (area + 1e-3)
+        ground = self.judge_ground(x) + ground
+        shape = self.judge_shape(inside.flatten(0, 1)[:, None]).unflatten(0, inside.shape[:2])
+        seen = self.judge(F.relu(shape + ground[:, None]).flatten(0, 1)).relu()
+        about = F.max_pool2d(F.avg_pool2d(inside, 4, ceil_mode=True), 3, 1, 1).flatten(2)
+        judged = seen.flatten(2).unflatten(0, inside.shape[:2]) @ about[..., None]
+        judged = judged[..., 0] / (about.sum(-1, keepdim=True) + 1e-3)
         iou_token = hidden[:, :1].expand(-1, self.masks, -1)
         own = hidden[:, 1 : 1 + self.masks]
-        score: Tensor = self.iou_head(torch.cat([iou_token, own, facts], dim=-1))
+        facts = [iou_token, own, pooled, (area + 1).log() / 8, tight / (loose + 1), sure, judged]
+        score: Tensor = self.iou_head(torch.cat(facts, dim=-1))
         return score.squeeze(-1).sigmoid()
 
 
 class Pocket(nn.Module):
-    """Encoder, prompt decoder and instance head together.
-
-    Attributes
-    ----------
-    encoder : PocketEncoder
-    decoder : PocketDecoder
-    depth_head : nn.Sequential
-        Features of stride 4 to the logit of how deep in its object each cell lies: 0 at the
-        edge and beside objects, 1 at the deepest place of each object.
-    """
+    """Encoder and prompt decoder together."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = PocketEncoder()
         self.decoder = PocketDecoder()
-        self.depth_head = nn.Sequential(ConvNorm(24, 32), nn.Conv2d(32, 1, 1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -283,7 +292,10 @@ def double(x: Tensor) -> Tensor:
 
 def pick(features: Tensor, owner: Tensor) -> Tensor:
     """Return the features (P, C, H, W) of each prompt's image; one image is broadcast."""
-    return features if features.shape[0] == 1 else features[owner]
+    images = features.shape[0]
+    if images == 1 or (images == len(owner) and owner.tolist() == list(range(images))):
+        return features
+    return features[owner]
 
 
 def sample_features(features: PocketFeatures, owner: Tensor, coords: Tensor) -> Tensor:
@@ -303,7 +315,7 @@ def sample_features(features: PocketFeatures, owner: Tensor, coords: Tensor) -> 
     size = coords.new_tensor([w * STRIDE, h * STRIDE])
     unit = (coords + 0.5) / size * 2 - 1
     parts = []
-    for level in features:
+    for level in (features.s4, features.s8, features.s16):
         if level.shape[0] == 1:  # all prompts on one image: one call, no copy of it
             grid = unit.reshape(1, 1, -1, 2)
             read = F.grid_sample(level, grid, align_corners=False, padding_mode="border")

@@ -94,7 +94,10 @@ def fetching(
 
 
 def loading(
-    name: str | Path = BUNDLED, device: str = "auto", offline: bool | None = None
+    name: str | Path = BUNDLED,
+    device: str = "auto",
+    offline: bool | None = None,
+    precision: str = "auto",
 ) -> Generator[Progress, None, PromptableModel]:
     """Load a model in steps that tell how far it is; a published one is downloaded if need be.
 
@@ -106,6 +109,8 @@ def loading(
         "auto" takes the fastest there is; else "cpu", "cuda", "cuda:1", "mps".
     offline : bool, optional
         Never download; by default the environment variable `NAPARI_SAM_OFFLINE` decides.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the encoder's products; "auto" takes bfloat16 where the family has it and it pays.
 
     Yields
     ------
@@ -137,11 +142,15 @@ def loading(
         model: PromptableModel = family.build(checkpoint, label(name), chosen)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    model.lower(precision)
     return model
 
 
 def load_model(
-    name: str | Path = BUNDLED, device: str = "auto", offline: bool | None = None
+    name: str | Path = BUNDLED,
+    device: str = "auto",
+    offline: bool | None = None,
+    precision: str = "auto",
 ) -> PromptableModel:
     """Load a model by its name or from a file; see `loading`.
 
@@ -154,7 +163,7 @@ def load_model(
     ValueError
         As `loading`.
     """
-    return drive(loading(name, device, offline))
+    return drive(loading(name, device, offline, precision))
 
 
 def drive(

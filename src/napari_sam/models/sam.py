@@ -13,6 +13,7 @@ from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
 from .mask_decoder import MaskDecoder, TwoWayTransformer
 from .prompt_encoder import PromptEncoder
+from .weights import choose_dtype, only_float32
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -46,6 +47,15 @@ class PromptableModel(Protocol):
 
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the size (h, w) of the frame that the low-resolution logits cover."""
+
+    def lower(self, precision: str) -> None:
+        """Let the encoder compute in another precision; see `weights.choose_dtype`.
+
+        Raises
+        ------
+        ValueError
+            If "bfloat16" is asked of a family that has only float32.
+        """
 
     def encode(self, rgb: NDArray[np.uint8]) -> Any:
         """Return the features of a resized plane (h, w, 3)."""
@@ -134,6 +144,14 @@ class SamModel:
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the square that every input is padded to."""
         return self.image_size, self.image_size
+
+    def lower(self, precision: str) -> None:
+        """Let the encoder compute in another precision; see `PromptableModel.lower`."""
+        lower = getattr(self.sam.image_encoder, "lower", None)
+        if lower is not None:
+            lower(choose_dtype(precision, self.device))
+        else:
+            only_float32(precision, self.name)
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:

@@ -6,6 +6,7 @@ the tensors, so fine-tuned and smaller models of the same structure load as well
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +16,7 @@ from .checkpoint import Checkpoint
 from .sam import SamModel, assemble, neck
 
 EPS = 1e-6  # of the transformer's layer normalisations
+BIAS = 4_000_000  # biases of attention that are held at a time
 
 
 class PatchEmbed(nn.Module):
@@ -58,23 +60,60 @@ class Attention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * size[0] - 1, dim // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * size[1] - 1, dim // num_heads))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape of `x` (B, h, w, C)."""
-        b, h, w, dim = x.shape
-        qkv = self.qkv(x).reshape(b, h * w, 3, self.num_heads, -1)  # (B, h*w, 3, heads, c)
-        q, k, v = qkv.permute(2, 3, 0, 1, 4)  # (heads, B, h*w, c)
-        table_h, table_w = relative(self.rel_pos_h, h), relative(self.rel_pos_w, w)  # (h, h, c)
-        out = torch.empty_like(q)
-        for head in range(self.num_heads):  # one head's bias at a time: it is h*w by h*w
-            grid = q[head].reshape(b, h, w, -1)
-            rows = torch.einsum("byxc,yvc->byxv", grid, table_h)
-            columns = torch.einsum("byxc,xuc->byxu", grid, table_w)
-            bias = rows[..., :, None] + columns[..., None, :]  # (B, h, w, h, w)
-            out[head] = F.scaled_dot_product_attention(
-                q[head], k[head], v[head], bias.reshape(b, h * w, h * w)
-            )
-        result: Tensor = self.proj(out.permute(1, 2, 0, 3).reshape(b, h, w, dim))
+    def forward(self, x: Tensor, window: int = 0) -> Tensor:
+        """Keep the shape of `x` (B, h, w, C); with a window, attend inside windows of that side.
+
+        Windows that reach beyond the grid are filled up with zeros, which the published model
+        projects like any token: such a query, key and value is the projection's bias.
+        """
+        qkv = F.linear(x.to(self.qkv.weight.dtype), self.qkv.weight)
+        if window:
+            qkv = split(qkv, window)
+        qkv = qkv + self.qkv.bias
+        b, h, w = qkv.shape[:3]
+        parts = qkv.reshape(b, h * w, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = parts.flatten(1, 2)  # (B * heads, h*w, c)
+        out = attend(q, k, v, relative(self.rel_pos_h, h), relative(self.rel_pos_w, w))
+        out = out.reshape(b, self.num_heads, h * w, -1).transpose(1, 2).reshape(b, h, w, -1)
+        if window:
+            out = join(out, window, x.shape)
+        result: Tensor = self.proj(out)
         return result
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, table_h: Tensor, table_w: Tensor) -> Tensor:
+    """Return attention with decomposed relative positions, at most `BIAS` biases at a time.
+
+    Parameters
+    ----------
+    q, k, v : (G, h*w, c) float
+    table_h : (h, h, c) float
+        By row of the query and row of the key.
+    table_w : (w, w, c) float
+
+    Returns
+    -------
+    (G, h*w, c) float
+    """
+    groups, _, c = q.shape
+    h, w = len(table_h), len(table_w)
+    grid = q.reshape(groups, h, w, c)
+    rows = torch.einsum("gyxc,yvc->gyxv", grid, table_h)
+    columns = torch.einsum("gyxc,xuc->gyxu", grid, table_w)
+    high = max(1, min(h, BIAS // (w * h * w)))  # rows of queries at a time
+    many = max(1, BIAS // (high * w * h * w))  # groups at a time
+    out = torch.empty_like(q)
+    for g in range(0, groups, many):
+        own = slice(g, g + many)
+        for y in range(0, h, high):
+            part = np.s_[own, y : y + high]
+            bias = rows[part][..., :, None] + columns[part][..., None, :]  # (g, y, w, h, w)
+            some = np.s_[own, y * w : (y + high) * w]
+            answer = F.scaled_dot_product_attention(
+                q[some][None], k[own][None], v[own][None], bias.flatten(1, 2).flatten(2)[None]
+            )
+            out[some] = answer[0]
+    return out
 
 
 class Block(nn.Module):
@@ -102,13 +141,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape of `x` (B, h, w, C)."""
-        normed = self.norm1(x)
-        if self.window_size:
-            windows = split(normed, self.window_size)
-            x = x + join(self.attn(windows), self.window_size, x.shape)
-        else:
-            x = x + self.attn(normed)
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = x + self.attn(self.norm1(x), self.window_size)
+        out: Tensor = x + self.mlp(self.norm2(x).to(self.mlp.lin1.weight.dtype))
         return out
 
 
@@ -157,6 +191,12 @@ class ImageEncoderViT(nn.Module):
             for index in range(depth)
         )
         self.neck = neck(embed_dim, out_chans)
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Compute attention and MLPs in `dtype`; sums and normalisations stay as they are."""
+        for block in self.blocks:
+            block.attn.to(dtype)
+            block.mlp.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ DAMAGE = (
     TypeError, ValueError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 """What reading flipped or missing bytes was seen to raise."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+PAYS = 1.5
+"""How many times as fast bfloat16 has to be."""
 
 
 def read(path: Path) -> Checkpoint:
@@ -141,6 +145,58 @@ def check_memory(weights: int, working: int, device: str, name: str) -> None:
                 f"{name} needs about {needed / 1e9:.1f} GB of memory on {where}, but "
                 f"{free / 1e9:.1f} GB are free; close something or choose a smaller model"
             )
+
+
+def choose_dtype(precision: str, device: str) -> torch.dtype:
+    """Return what an encoder's products are computed in.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 where it pays: on graphics cards that have it, and on processors that
+        multiply in it at least `PAYS` times as fast, which is measured here in a tenth of a second.
+    device : str
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"the precision is one of {PRECISIONS}, but is {precision!r}")
+    if precision == "auto":
+        kind = device.partition(":")[0]
+        if kind == "cuda":
+            pays = torch.cuda.is_bf16_supported()
+        else:
+            pays = kind == "cpu" and _product_time(torch.float32) > PAYS * _product_time(
+                torch.bfloat16
+            )
+        precision = "bfloat16" if pays else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def only_float32(precision: str, name: str) -> None:
+    """Refuse any other precision for a family that has only float32.
+
+    Raises
+    ------
+    ValueError
+        Telling what to do.
+    """
+    if precision not in ("auto", "float32"):
+        raise ValueError(f"{name} computes in float32 only; leave the precision at auto")
+
+
+def _product_time(dtype: torch.dtype) -> float:
+    """Return the shortest of three times, in seconds, of a product as in an encoder."""
+    x, weight = torch.ones(512, 768, dtype=dtype), torch.ones(1536, 768, dtype=dtype)
+    times = []
+    for _ in range(4):  # the first one also gets ready
+        start = time.perf_counter()
+        torch.nn.functional.linear(x, weight)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def choose_device(name: str) -> str:

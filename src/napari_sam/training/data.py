@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class LabelledImage:
         0 is background.
     exhaustive : bool
         Whether every object is labelled.
+    beside : tuple of (H, W) int32
+        Labels of the slices above and below, where there are any.
     """
 
     source: str
@@ -40,12 +42,17 @@ class LabelledImage:
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     exhaustive: bool = True
+    beside: tuple[NDArray[np.int32], ...] = ()
 
 
 EXHAUSTIVE = ("dsb2018", "bbbc039", "axon_sem", "hippocampus_mri", "isbi2012_em")
 
 OUTLINED = ("hc18_fetal_head_us",)
 """Sources whose labels are outlines of the objects."""
+
+FRAMES = {"sunnybrook_cmr": 20}
+"""Sources of which a name ends in a running number: images so far apart in it show neighbouring
+slices at the same time."""
 
 
 def load_source(path: Path, parts: Iterable[Part]) -> list[LabelledImage]:
@@ -86,7 +93,22 @@ def load_source(path: Path, parts: Iterable[Part]) -> list[LabelledImage]:
             if source in OUTLINED:
                 labels = filled(labels)
             images.append(LabelledImage(source, name, image, labels, source in EXHAUSTIVE))
-    return images
+    return with_neighbours(images, FRAMES[source]) if source in FRAMES else images
+
+
+def with_neighbours(images: list[LabelledImage], step: int) -> list[LabelledImage]:
+    """Return the images with the labels of those whose name's last number is `step` off."""
+    places = []
+    for item in images:
+        series, number = item.name.rsplit("-", 1)
+        places.append((series, int(number)))
+    labels = {place: item.labels for place, item in zip(places, images, strict=True)}
+    linked = []
+    for (series, place), item in zip(places, images, strict=True):
+        others = [labels.get((series, place + offset)) for offset in (-step, step)]
+        same = [o for o in others if o is not None and o.shape == item.labels.shape]
+        linked.append(replace(item, beside=tuple(same)))
+    return linked
 
 
 def filled(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -131,6 +153,8 @@ class Crops:
         Of all objects, whether prompted or not.
     exhaustive : (B,) bool
         Whether every object is labelled.
+    beside : (P, S, S) bool
+        Each object in a neighbouring slice; empty where none is known.
     """
 
     images: Tensor
@@ -138,6 +162,12 @@ class Crops:
     masks: Tensor
     labels: Tensor
     exhaustive: Tensor
+    beside: Tensor
+
+    def of(self, chosen: Tensor) -> Crops:
+        """Return the same crops with some of the objects, chosen by index."""
+        parts = {name: getattr(self, name)[chosen] for name in ("owner", "masks", "beside")}
+        return replace(self, **parts)
 
 
 @dataclass
@@ -185,13 +215,15 @@ class CropSampler:
         owner: list[int] = []
         maps: list[Tensor] = []
         exhaustive: list[bool] = []
+        beside: list[Tensor] = []
         while len(images) < crops:
-            image, labels, anchor, complete = self._crop(size)
+            image, (labels, other), anchor, complete = self._crop(size)
             chosen = self._choose(labels, anchor, objects)
             if not chosen:
                 continue
             owner += [len(images)] * len(chosen)
             masks += [labels == k for k in chosen]
+            beside += [other == k for k in chosen]
             images.append(photometric(image, self.rng))
             maps.append(labels)
             exhaustive.append(complete)
@@ -201,6 +233,7 @@ class CropSampler:
             torch.stack(masks),
             torch.stack(maps),
             torch.tensor(exhaustive),
+            torch.stack(beside),
         )
 
     def _choose(self, labels: Tensor, anchor: int, objects: int) -> list[int]:
@@ -213,12 +246,13 @@ class CropSampler:
         return [anchor, *others[: objects - 1]]
 
     def _crop(self, size: int) -> tuple[Tensor, Tensor, int, bool]:
+        """Return an image, its labels and a neighbouring slice's, an object, `exhaustive`."""
         source = self._names[self.rng.choice(len(self._names), p=self._probability)]
         items = self.sources[source]
         index = int(self.rng.integers(len(items)))
         item, table = items[index], self._objects[source][index]
         if not len(table):
-            nothing = torch.zeros(size, size, dtype=torch.int32)
+            nothing = torch.zeros(2, size, size, dtype=torch.int32)
             return torch.zeros(3, size, size), nothing, -1, item.exhaustive
         anchor, cx, cy, diameter = table[self.rng.integers(len(table))]
         policy = min(self.longest / max(item.labels.shape), self.largest_scale)
@@ -252,7 +286,10 @@ def _affine(
     size: int,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Cut a crop about `centre`, scaled, turned, mirrored and slightly stretched."""
+    """Cut a crop about `centre`, scaled, turned, mirrored and slightly stretched.
+
+    Returns the pixels (3, S, S), and the labels of the crop and of a neighbouring slice (2, S, S).
+    """
     angle = float(rng.integers(4)) * np.pi / 2
     if rng.random() < 0.5:
         angle += float(rng.uniform(-np.pi / 4, np.pi / 4))
@@ -270,10 +307,14 @@ def _affine(
         middle = np.where(2 * reach < extent, np.clip(middle, reach, extent - reach), middle)
     x0, y0 = (max(0, int(v)) for v in middle - reach)
     x1, y1 = min(w, int(middle[0] + reach[0]) + 2), min(h, int(middle[1] + reach[1]) + 2)
-    image = item.image[y0:y1, x0:x1]
-    labels = item.labels[y0:y1, x0:x1]
+    window = np.s_[y0:y1, x0:x1]
+    image, labels = item.image[window], item.labels[window]
+    other = np.zeros_like(labels)
+    if item.beside:
+        other = item.beside[rng.integers(len(item.beside))][window]
+    labels = np.stack([labels, other])
     if image.size == 0:
-        return torch.zeros(3, size, size), torch.zeros(size, size, dtype=torch.int32)
+        return torch.zeros(3, size, size), torch.zeros(2, size, size, dtype=torch.int32)
     # shrink by averaging first, so that the sampling below does not alias
     factor = max(1, int(1 / scale + 0.35))
     pixels = torch.from_numpy(np.ascontiguousarray(image)).float() / 255
@@ -286,9 +327,8 @@ def _affine(
     crop = F.grid_sample(pixels[None], unit[None], align_corners=False, padding_mode="zeros")[0]
     column, row = grid.round().long().unbind(-1)
     valid = (column >= 0) & (row >= 0) & (column < x1 - x0) & (row < y1 - y0)
-    source_labels = torch.from_numpy(np.ascontiguousarray(labels))
-    read = source_labels[row.clamp(0, y1 - y0 - 1), column.clamp(0, x1 - x0 - 1)]
-    return crop, torch.where(valid, read, 0)
+    rows, columns = row.clamp(0, y1 - y0 - 1), column.clamp(0, x1 - x0 - 1)
+    return crop, torch.where(valid, torch.from_numpy(labels)[:, rows, columns], 0)
 
 
 def _grid(to_source: NDArray[np.float64], middle: NDArray[np.float64], size: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from torch.nn import functional as F
 
 from ..models.pocket_net import POSITION_SIZE, STRIDE, Pocket, normalise
 from .data import Crops, CropSampler
-from .losses import depth_loss, prompt_loss
-from .simulate import PromptBatch, corrected, first_prompts
+from .losses import CLICK_WEIGHT, IOU_WEIGHT, click_loss, depth_loss, prompt_loss
+from .simulate import PromptBatch, beside_objects, corrected, first_prompts
 from .synthetic import draw_many
 
 REDRAW = 400
 """Steps that the same drawn images are used for."""
 DRAWN = 150
 """Drawn images in use at a time."""
+NOTHING = 0.3
+"""Weight of clicks beside all objects, whose predicted IoU is to be 0."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Trainer:
         batch = self.sampler.batch(crops, size, objects=max(1, -(-2 * prompts // crops)))
         if len(batch.owner) > prompts:  # keep the first objects of every crop
             keep = torch.from_numpy(np.sort(rng.permutation(len(batch.owner))[:prompts]))
-            batch = replace(batch, owner=batch.owner[keep], masks=batch.masks[keep])
+            batch = batch.of(keep)
         return batch
 
     def _step(self) -> tuple[float, tuple[float, ...]]:
@@ -191,7 +193,7 @@ class Trainer:
         images = normalise(batch.images.to(self.device))
         truth = F.avg_pool2d(batch.masks.float()[:, None], 2)[:, 0].to(self.device)
         features = self.model.encoder(images)
-        prompts = first_prompts(batch.masks, STRIDE, self.sampler.rng)
+        prompts = first_prompts(batch.masks, STRIDE, self.sampler.rng, beside=batch.beside)
         room = max(0, POSITION_SIZE - batch.images.shape[-1])
         x, y = self.sampler.rng.uniform(0, room, 2)
         origin = (float(x), float(y))
@@ -203,14 +205,21 @@ class Trainer:
                 logits, iou = self._decode(features, batch.owner, prompts, origin)
                 fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
                 loss, best, true = prompt_loss(fine, iou, truth)
+                coords, labels = prompts.coords.to(self.device), prompts.labels.to(self.device)
+                loss = loss + CLICK_WEIGHT * click_loss(logits, coords, labels, STRIDE)
             if turn in learning:
                 losses.append(loss)
             reached.append(float(true.gather(1, best[:, None]).mean()))
             if turn + 1 < rounds:
                 chosen = logits.detach()[torch.arange(len(best), device=best.device), best]
                 prompts = corrected(prompts, batch.masks, chosen.float().cpu(), self.sampler.rng)
-        depth = self.model.depth_head(features.s4)[:, 0]
-        total = torch.stack(losses).mean() + depth_loss(depth, batch.labels, batch.exhaustive)
+        total = torch.stack(losses).mean()
+        total = total + depth_loss(features.depth[:, 0], batch.labels, batch.exhaustive)
+        nothing = beside_objects(batch.labels, batch.exhaustive, STRIDE, self.sampler.rng)
+        if nothing is not None:
+            owner, prompts = nothing
+            _, iou = self._decode(features, owner, prompts, origin)
+            total = total + NOTHING * IOU_WEIGHT * iou.square().mean()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

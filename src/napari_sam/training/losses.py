@@ -11,6 +11,8 @@ from torch.nn import functional as F
 IOU_WEIGHT = 5.0
 """Of the squared error of the predicted IoU; higher than in the paper, since ranking the masks
 costs most of what is lost after one click."""
+CLICK_WEIGHT = 0.5
+"""Of the loss under the clicks."""
 
 
 def mask_loss(logits: Tensor, truth: Tensor, focal_weight: float = 20.0) -> Tensor:
@@ -92,6 +94,31 @@ def depth_loss(logits: Tensor, labels: Tensor, exhaustive: Tensor) -> Tensor:
     target = depth_of(labels, stride).to(logits.device)
     known = (target > 0) | exhaustive.to(logits.device)[:, None, None]
     raw = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (raw * known).sum() / known.sum().clamp(min=1)
+
+
+def click_loss(logits: Tensor, coords: Tensor, labels: Tensor, stride: int) -> Tensor:
+    """Cross-entropy under the clicks: whatever a mask takes an object for, it heeds them.
+
+    Parameters
+    ----------
+    logits : (P, M, h, w) float
+    coords : (P, N, 2) float, (x, y) in pixels of the crop
+    labels : (P, N) int64
+        1 object, 0 background, -1 padding.
+    stride : int
+        Pixels along a cell of the logits.
+
+    Returns
+    -------
+    () float
+    """
+    size = coords.new_tensor([logits.shape[-1], logits.shape[-2]]) * stride
+    unit = (coords + 0.5) / size * 2 - 1
+    read = F.grid_sample(logits, unit[:, None], align_corners=False, padding_mode="border")
+    target = (labels == 1).float()[:, None, None].expand_as(read)
+    raw = F.binary_cross_entropy_with_logits(read, target, reduction="none")
+    known = (labels >= 0).float()[:, None, None].expand_as(read)
     return (raw * known).sum() / known.sum().clamp(min=1)
 
 

@@ -36,7 +36,11 @@ class PromptBatch:
 
 
 def first_prompts(
-    masks: Tensor, stride: int, rng: np.random.Generator, odds: float = 0.1
+    masks: Tensor,
+    stride: int,
+    rng: np.random.Generator,
+    odds: float = 0.1,
+    beside: Tensor | None = None,
 ) -> PromptBatch:
     """Draw the first prompt of each object: a click, a box or both, a stroke, a rough mask.
 
@@ -48,6 +52,9 @@ def first_prompts(
     rng : numpy.random.Generator
     odds : float
         Of strokes, and of rough masks; without them every object gets a click, a box or both.
+        Where the neighbouring slice is known, rough masks are three times as frequent.
+    beside : (P, S, S) bool, optional
+        The objects in a neighbouring slice; empty where none is known.
 
     Returns
     -------
@@ -61,8 +68,12 @@ def first_prompts(
     cells = size // stride
     rough = torch.full((count, cells, cells), torch.nan)
     for k, mask in enumerate(masks.numpy()):
-        kind, given = rng.random(), rng.random() < odds
-        if given:  # a neighbouring plane's mask, or a polygon drawn in haste
+        other = beside[k] if beside is not None and beside[k].any() else None
+        kind, given = rng.random(), rng.random() < odds * (1 if other is None else 3)
+        if given and other is not None:
+            soft = F.avg_pool2d(other[None].float(), stride)[0]
+            rough[k] = (soft - 0.5) * float(rng.uniform(6, 16))
+        elif given:  # a neighbouring plane's mask, or a polygon drawn in haste
             rough[k] = disturbed(masks[k], stride, rng)
         if kind < (0.3 if given else 0.6):
             for slot in range(slots):
@@ -73,6 +84,47 @@ def first_prompts(
     return PromptBatch(
         torch.from_numpy(coords), torch.from_numpy(labels), torch.from_numpy(boxes), rough
     )
+
+
+def beside_objects(
+    labels: Tensor, exhaustive: Tensor, stride: int, rng: np.random.Generator
+) -> tuple[Tensor, PromptBatch] | None:
+    """Click once beside all objects of every crop in which each object is labelled.
+
+    Everything mode asks at such places too, and has to tell that nothing is there.
+
+    Parameters
+    ----------
+    labels : (B, S, S) int
+    exhaustive : (B,) bool
+    stride : int
+        Of the low-resolution logits.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    owner : (P,) int64, the crop of each click
+    prompts : PromptBatch
+    or None if there is no such place
+    """
+    owner, coords = [], []
+    for k in np.flatnonzero(exhaustive.numpy()):
+        empty = np.flatnonzero(labels[k].numpy() == 0)
+        if len(empty):
+            row, column = np.unravel_index(int(rng.choice(empty)), labels.shape[1:])
+            owner.append(int(k))
+            coords.append([[float(column), float(row)]])
+    if not owner:
+        return None
+    count = len(owner)
+    cells = [side // stride for side in labels.shape[1:]]
+    prompts = PromptBatch(
+        torch.tensor(coords),
+        torch.ones(count, 1, dtype=torch.int64),
+        torch.full((count, 4), torch.nan),
+        torch.full((count, *cells), torch.nan),
+    )
+    return torch.tensor(owner), prompts
 
 
 def disturbed(mask: Tensor, stride: int, rng: np.random.Generator) -> Tensor:
@@ -102,8 +154,7 @@ def disturbed(mask: Tensor, stride: int, rng: np.random.Generator) -> Tensor:
     bend = torch.from_numpy(rng.normal(0, 0.07 * reach, (1, 2, 5, 5)).astype(np.float32))
     bend = F.interpolate(bend, soft.shape[-2:], mode="bicubic", align_corners=True)
     moved = F.grid_sample(soft, grid + bend.permute(0, 2, 3, 1), align_corners=False)
-    swell = float(rng.uniform(0.25, 0.75))
-    return (moved[0, 0] - swell) * float(rng.uniform(6, 16))
+    return (moved[0, 0] - float(rng.uniform(0.25, 0.75))) * float(rng.uniform(6, 16))
 
 
 def corrected(

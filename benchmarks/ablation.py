@@ -1,0 +1,141 @@
+"""What parts of `pocket` are worth: the figures with one of them switched off at a time.
+
+The switches act on the trained network; that is not the same as training without a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+from validate_pocket import put
+
+from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
+from napari_sam.evaluate import average_precision, plane_answer, score_image, session_answer
+from napari_sam.models.pocket import Asked, PocketModel
+from napari_sam.models.registry import recommended_params
+from napari_sam.report import as_markdown
+from napari_sam.training.data import LabelledImage, load_source
+
+SOURCES = ("dsb2018", "emps_particles", "usiigaci_phase", "axon_sem", "isbi2012_em", "busi_us")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+    off : callable
+        Returns what switches the part off while it is entered.
+    session : bool
+        Answer through a session, which may look closer at small objects.
+    seeds : str
+        Of everything mode.
+    judge : bool
+        Whether the score sees the shape of the mask.
+    """
+
+    name: str
+    off: Callable[[], AbstractContextManager[object]] = nullcontext
+    session: bool = False
+    seeds: str = "auto"
+    judge: bool = True
+
+
+def one_scale() -> AbstractContextManager[object]:
+    """Answer every prompt in a window of the input, none at half its size."""
+
+    def fitting(asked: Asked, frame: int) -> tuple[Tensor, Tensor]:
+        near = torch.ones(len(asked.points), dtype=torch.bool)
+        return near, ~near
+
+    return patch("napari_sam.models.pocket.fitting", fitting)
+
+
+def whole_answers() -> AbstractContextManager[object]:
+    """Let a correction change the mask everywhere."""
+    return patch("napari_sam.models.pocket.local_change", lambda earlier, answer, *_: answer)
+
+
+SWITCHES = (
+    Switch("as it is"),
+    Switch("a session that looks closer at small objects", session=True),
+    Switch("clicks answered at one scale, not two", one_scale),
+    Switch("corrections may change the mask everywhere", whole_answers),
+    Switch("the score does not see the mask's shape", judge=False),
+    Switch("everything mode asks on a grid of 20 x 20, not at seeds", seeds="grid"),
+)
+
+
+def row(switch: Switch, images: list[LabelledImage], clicks: int, limit: int) -> tuple[str, ...]:
+    """Return the line of a switch."""
+    model = cast(PocketModel, load_model("pocket", "cpu"))
+    if not switch.judge:
+        with torch.no_grad():
+            for weights in model.pocket.decoder.judge.parameters():
+                weights.zero_()
+    predictor = SamPredictor(model)
+    session = Session(predictor)
+    params = AmgParams(**recommended_params("pocket"))
+    generator = AutomaticMaskGenerator(predictor, replace(params, seeds=switch.seeds))
+    scores, precision, seconds = [], [], 0.0
+    with switch.off():
+        for item in images:
+            given = (session, item.image) if switch.session else (predictor, item.image)
+            answer = session_answer(*given) if switch.session else plane_answer(*given)
+            scores += score_image(answer, item.labels, item.source, item.name, clicks, limit)
+            if item.exhaustive and not switch.session:
+                start = time.perf_counter()
+                records = generator.generate(item.image)
+                seconds += time.perf_counter() - start
+                size = (item.labels.shape[0], item.labels.shape[1])
+                precision.append(average_precision(masks.to_labels(records, size), item.labels)[0])
+            print(f"{switch.name}: {item.source} {item.name}", file=sys.stderr)
+    means = [
+        np.mean([s.clicks[0] for s in scores]),
+        np.mean([s.clicks[-1] for s in scores]),
+        np.mean([s.harm for s in scores]),
+        np.mean([abs(s.predicted - s.clicks[0]) for s in scores]),
+    ]
+    found = ["", ""]
+    if precision:
+        found = [f"{np.mean(precision):.3f}", f"{seconds / len(precision):.2f}"]
+    return (switch.name, *(f"{value:.3f}" for value in means), *found)
+
+
+def main() -> None:
+    """Parse the command line, run every switch, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=8, help="images per source")
+    parser.add_argument("--limit", type=int, default=6, help="objects per image")
+    parser.add_argument("--clicks", type=int, default=8)
+    parser.add_argument("--write", type=Path, help="markdown page to put the table into")
+    args = parser.parse_args()
+    images: list[LabelledImage] = []
+    for source in SOURCES:
+        items = load_source(args.data / f"{source}.npz", ["validation", "unseen"])
+        chosen = np.linspace(0, len(items) - 1, min(args.images, len(items))).astype(int)
+        images += [items[i] for i in chosen]
+    figures = ("1 click", f"{args.clicks} clicks", "harm", "score off by")
+    header = ("", *figures, "everything AP50", "seconds a plane")
+    text = as_markdown([header, *(row(s, images, args.clicks, args.limit) for s in SWITCHES)])
+    print(text)
+    if args.write:
+        put(text, args.write, "ablation")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from another_sam import SMALL, draw, published
+
+from napari_sam.models import vit
+from napari_sam.models.checkpoint import recognise
+from napari_sam.models.vit import attend, join, relative, split
+
+
+@pytest.fixture
+def encoder():
+    return vit.build(recognise(published(draw(SMALL))), "mine", "cpu").sam.image_encoder
+
+
+def image(side=SMALL["image_size"]):
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)) * 4 - 2
+
+
+@torch.inference_mode()
+def test_biases_are_held_a_few_at_a_time(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(6, 5 * 4, 8, generator=generator) for _ in range(3))
+    rows, columns = (torch.randn(2 * n - 1, 8, generator=generator) for n in (5, 4))
+    tables = relative(rows, 5), relative(columns, 4)
+    written_out = torch.empty(6, 20, 20)
+    for i in range(20):
+        for j in range(20):
+            shift = rows[i // 4 - j // 4 + 4] + columns[i % 4 - j % 4 + 3]
+            written_out[:, i, j] = (q[:, i] * (k[:, j] / 8**0.5 + shift)).sum(-1)
+    expected = written_out.softmax(-1) @ v
+    for most in (10**6, 4 * 20, 20 * 20, 2 * 20 * 20 + 1, 1):
+        monkeypatch.setattr(vit, "BIAS", most)
+        torch.testing.assert_close(attend(q, k, v, *tables), expected)
+
+
+def test_windows_are_put_together_again():
+    x = torch.arange(2 * 7 * 5 * 3).reshape(2, 7, 5, 3)
+    windows = split(x, 3)
+    assert windows.shape == (2 * 3 * 2, 3, 3, 3)
+    assert (join(windows, 3, x.shape) == x).all()
+
+
+@torch.inference_mode()
+def test_bfloat16_is_near_and_float32_the_same(encoder):
+    exact = encoder(image())
+    encoder.lower(torch.float32)
+    assert (encoder(image()) == exact).all()
+    encoder.lower(torch.bfloat16)
+    near = encoder(image())
+    assert near.dtype == torch.float32
+    off = (near - exact).abs().mean() / exact.abs().mean()
+    assert 0 < off < 0.03
+    assert encoder.blocks[0].norm1.weight.dtype == torch.float32
+    assert encoder.blocks[0].mlp.lin1.weight.dtype == torch.bfloat16
