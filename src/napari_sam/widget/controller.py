@@ -12,11 +12,10 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..models.registry import label, loading
-from ..predictor import SamPredictor
-from ..session import Session, replace_mask
-from ..types import Prediction, PredictRequest, Progress, Prompts, SliceKey
+from ..session import Session
+from ..types import Prediction, PredictRequest, Prompts, SliceKey
 from . import layers
+from .corrections import going_on, ranked
 from .jobs import Job, Jobs
 from .results import largest_label
 from .workbench import Workbench
@@ -43,14 +42,14 @@ class Controller(QObject):  # type: ignore[misc]
         Candidate shown (from 1), candidates in all, its predicted IoU, its pixels; zeros if none.
     kind_changed : str
         Whether the next points are object or background.
-    model_changed : (str, str)
-        Name and device of the model that has been loaded; empty while it loads.
+    pixels_changed : no argument
+        The image is another one, or holds other pixels.
     """
 
     status_changed = Signal(str)
     answer_changed = Signal(int, int, float, int)
     kind_changed = Signal(str)
-    model_changed = Signal(str, str)
+    pixels_changed = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -61,12 +60,11 @@ class Controller(QObject):  # type: ignore[misc]
         self.bench.image_lost.connect(lambda: self.use_image(None))
         self.bench.pixels_changed.connect(self._on_pixels_changed)
         self.jobs = Jobs()
-        self.loading = Jobs()
-        for jobs in (self.jobs, self.loading):
+        self.counting = Jobs()
+        for jobs in (self.jobs, self.counting):
             jobs.failed.connect(self.status_changed)
         self.session: Session | None = None
-        self._former: Session | None = None
-        self._notice = ""
+        self._absence = ""
         self.kind = layers.OBJECT
         self._newest: Request | None = None
         self._answers: tuple[Prediction, ...] = ()
@@ -81,46 +79,28 @@ class Controller(QObject):  # type: ignore[misc]
 
     # -- model and image ----------------------------------------------------------------------
 
-    def load(self, name: str, device: str) -> None:
-        """Load a model in the background; prompts wait for it."""
-        self.jobs.cancel()
-        if self.session is not None:
-            self._former = self.session
-        self.session = None
-        self.model_changed.emit("", "")
-        self._forget_answer()
-        self.status_changed.emit(f"loading {label(name)} ...")
+    def use_session(self, session: Session | None, reason: str = "") -> None:
+        """Answer with another model from now on.
 
-        def steps() -> Iterator[Any]:
-            yield (yield from loading(name, device))
-
-        self.loading.cancel()
-        self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
-
-    def restore(self, text: str) -> bool:
-        """Go back to the model before the last `load`, which failed, and say so.
-
-        Returns
-        -------
-        bool
-            Whether there was one.
+        Parameters
+        ----------
+        session : Session or None
+            None while there is none; prompts wait for the next one.
+        reason : str
+            Why there is none, for the status line.
         """
-        self.session, self._former = self._former, None
-        if self.session is None:
-            return False
-        model = self.session.predictor.model
-        self.model_changed.emit(model.name, model.device)
-        self.status_changed.emit(text)
-        if self.bench.frame is not None:
-            self._notice = text  # the answer would hide it
+        self.session, self._absence = session, reason
+        if session is None:
+            self.jobs.cancel()
+            self._forget_answer()
+        self.say_ready()
+        if session is not None and self.bench.frame is not None:
             self.ask()
-        return True
 
     def use_image(self, image: Image | None) -> None:
         """Work on another image layer; None lets go of the one there is."""
         self.jobs.cancel()
-        self._forget_answer()
-        self._clear_sessions()
+        self._forget_pixels()
         self.bench.use_image(image, self.kind)
         self.say_ready()
 
@@ -150,7 +130,7 @@ class Controller(QObject):  # type: ignore[misc]
             self.say_ready()
 
         self.status_changed.emit(f"counting the labels of {layer.name} ...")
-        self.loading.submit(Job(lambda: largest_label(chosen.data), note, done, "counting labels"))
+        self.counting.submit(Job(lambda: largest_label(chosen.data), note, done, "counting labels"))
 
     # -- what the user does -------------------------------------------------------------------
 
@@ -213,8 +193,7 @@ class Controller(QObject):  # type: ignore[misc]
         if frame is None or key is None:
             return
         if self.session is None:
-            if self.loading.busy:
-                self.status_changed.emit("loading the model ...")
+            self.status_changed.emit(self._absence)
             return
         self.status_changed.emit(f"{layers.plane_text(key, frame)}: {READY}")
         self._settle.start(SETTLE_MS)
@@ -226,11 +205,11 @@ class Controller(QObject):  # type: ignore[misc]
         self._closed = True
         self._settle.stop()
         self.jobs.cancel()
-        self.loading.cancel()
+        self.counting.cancel()
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.disconnect(self._on_dims_changed)
         self.bench.close()
-        self.session = self._former = self._newest = None
+        self.session = self._newest = None
         self._answers = ()
 
     # -- the path of a click ------------------------------------------------------------------
@@ -251,7 +230,11 @@ class Controller(QObject):  # type: ignore[misc]
         if not prompts:
             self._forget_answer()
             return
-        request = tuple(self._request(frame, key, p, k) for k, p in enumerate(prompts))
+        limits = bench.contrast_limits()
+        asked = [PredictRequest(key, frame.data, limits, one) for one in prompts]
+        for k, answer in enumerate(self._answers[: len(asked)]):
+            asked[k] = going_on(asked[k], answer, self._rank)
+        request = tuple(asked)
         self._newest = request
         session = self.session
         if session is None:
@@ -263,22 +246,6 @@ class Controller(QObject):  # type: ignore[misc]
             yield request, tuple(session.predict(one) for one in request)
 
         self.jobs.submit(Job(steps, self._on_answer, text="predicting"))
-
-    def _request(
-        self, frame: layers.Frame, key: SliceKey, prompts: Prompts, position: int
-    ) -> PredictRequest:
-        """Build a request that goes on from the answer shown, if it is about the same object."""
-        fresh = PredictRequest(key, frame.data, self.bench.contrast_limits(), prompts)
-        if position >= len(self._answers):
-            return fresh
-        answer = self._answers[position]
-        asked = answer.request
-        if asked is None or not _extends(prompts, asked.prompts):
-            return fresh
-        if replace(asked.key, window=None) != key or asked.contrast_limits != fresh.contrast_limits:
-            return fresh
-        logits = answer.low_res_logits[_ranked(answer, self._rank)]
-        return replace(fresh, key=asked.key, prompts=replace_mask(prompts, logits))
 
     def _on_answer(self, value: tuple[Request, tuple[Prediction, ...]]) -> None:
         request, answers = value
@@ -296,16 +263,13 @@ class Controller(QObject):  # type: ignore[misc]
         first = bench.results.next_label if bench.results else 1
         layers.show_preview(bench.preview, bench.frame, key, masks, first)
         answer = self._answers[0]
-        score = float(answer.iou_predictions[_ranked(answer, self._rank)])
+        score = float(answer.iou_predictions[ranked(answer, self._rank)])
         area = int(sum(np.count_nonzero(mask) for mask in masks))
+        self.status_changed.emit("Enter keeps it, N shows another answer, Esc clears")
         self.answer_changed.emit(self._rank + 1, len(answer.masks), score, area)
-        self.status_changed.emit(
-            self._notice or "Enter keeps it, N shows another answer, Esc clears"
-        )
-        self._notice = ""
 
     def _shown_masks(self) -> list[NDArray[np.bool_]]:
-        return [a.masks[_ranked(a, self._rank)] for a in self._answers]
+        return [a.masks[ranked(a, self._rank)] for a in self._answers]
 
     def _answered_key(self) -> SliceKey | None:
         """Return the plane that the shown answer belongs to."""
@@ -315,7 +279,7 @@ class Controller(QObject):  # type: ignore[misc]
 
     def _forget_answer(self) -> None:
         """Drop the answer shown and any that is still to come."""
-        self._newest, self._notice = None, ""
+        self._newest = None
         if self._answers and self.bench.preview is not None:
             layers.clear_preview(self.bench.preview)
         self._answers = ()
@@ -331,17 +295,6 @@ class Controller(QObject):  # type: ignore[misc]
             return None
 
     # -- events -------------------------------------------------------------------------------
-
-    def _on_loading_step(self, value: Any) -> None:
-        if isinstance(value, Progress):
-            self.status_changed.emit(f"{value.text} ...")
-            return
-        model = value
-        self.session, self._former = Session(SamPredictor(model)), None
-        self.model_changed.emit(model.name, model.device)
-        self.say_ready()
-        if self.bench.frame is not None:
-            self.ask()
 
     def _on_dims_changed(self, event: Any = None) -> None:
         self._forget_answer()  # prompts stay on their plane and are asked again there
@@ -373,32 +326,12 @@ class Controller(QObject):  # type: ignore[misc]
         if frame.shape != layers.frame_of(frame.layer).shape:
             self.use_image(frame.layer)
             return
-        self._forget_answer()
-        self._clear_sessions()
+        self._forget_pixels()
         self.say_ready()
 
-    def _clear_sessions(self) -> None:
-        """Forget embeddings, those too that a failed load would bring back."""
-        for session in (self.session, self._former):
-            if session is not None:
-                session.clear()
-
-
-def _ranked(answer: Prediction, rank: int) -> int:
-    """Return the index of the mask at a rank, the highest predicted IoU first."""
-    order = np.argsort(-answer.iou_predictions, kind="stable")
-    return int(order[min(rank, len(order) - 1)])
-
-
-def _extends(new: Prompts, old: Prompts) -> bool:
-    """Tell whether `new` is `old` with further points."""
-    same_box = (new.box is None) == (old.box is None) and (
-        new.box is None or old.box is None or np.array_equal(new.box, old.box)
-    )
-    before, after = _points(old), _points(new)
-    return same_box and before < after and not (new.box is None and not before)
-
-
-def _points(prompts: Prompts) -> set[tuple[float, float, int]]:
-    pairs = zip(prompts.point_coords, prompts.point_labels, strict=True)
-    return {(float(x), float(y), int(label)) for (x, y), label in pairs}
+    def _forget_pixels(self) -> None:
+        """Drop what was made of the pixels there were."""
+        self._forget_answer()
+        if self.session is not None:
+            self.session.clear()
+        self.pixels_changed.emit()

@@ -146,7 +146,6 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         controller.answer_changed.connect(self._on_answer_changed)
         controller.kind_changed.connect(prompt.set_kind)
         self.bench.changed.connect(self._refresh)
-        controller.model_changed.connect(self._on_model_changed)
         prompt.kind_picked.connect(controller.set_kind)
         prompt.tool_picked.connect(self.use_tool)
         prompt.next_asked.connect(controller.next_candidate)
@@ -159,6 +158,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         models, offer = self.models, self.offer
         models.status_changed.connect(self.status.setText)
         models.listed.connect(self._show_models)
+        models.model_changed.connect(self._on_model_changed)
         models.offered.connect(self._on_model_offered)
         models.downloading.connect(offer.set_busy)
         offer.download_asked.connect(models.download)
