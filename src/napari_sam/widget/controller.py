@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from ..session import Session
 from ..types import Prediction, PredictRequest, Prompts, SliceKey
@@ -20,8 +20,6 @@ from .jobs import Job, Jobs
 from .results import largest_label
 from .workbench import Workbench
 
-SETTLE_MS = 150
-"""A plane is encoded ahead of the first click once it has been shown for so long."""
 READY = "click an object, or drag a box around it"
 
 Request = tuple[PredictRequest, ...]
@@ -42,6 +40,8 @@ class Controller(QObject):  # type: ignore[misc]
         Candidate shown (from 1), candidates in all, its predicted IoU, its pixels; zeros if none.
     kind_changed : str
         Whether the next points are object or background.
+    plane_changed : no argument
+        Another plane may be shown, by another model; or a new object begins.
     pixels_changed : no argument
         The image is another one, or holds other pixels.
     """
@@ -49,6 +49,7 @@ class Controller(QObject):  # type: ignore[misc]
     status_changed = Signal(str)
     answer_changed = Signal(int, int, float, int)
     kind_changed = Signal(str)
+    plane_changed = Signal()
     pixels_changed = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
@@ -70,9 +71,6 @@ class Controller(QObject):  # type: ignore[misc]
         self._answers: tuple[Prediction, ...] = ()
         self._rank = 0
         self._closed = False
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.timeout.connect(self._on_settle_timeout)
         self._dims = viewer.dims.events
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.connect(self._on_dims_changed)
@@ -188,22 +186,16 @@ class Controller(QObject):  # type: ignore[misc]
             self.status_changed.emit(str(error))
 
     def say_ready(self) -> None:
-        """Say what to do next, and encode the plane shown once it has settled."""
-        frame, key = self.bench.frame, self._key()
-        if frame is None or key is None:
-            return
-        if self.session is None:
-            self.status_changed.emit(self._absence)
-            return
-        self.status_changed.emit(f"{layers.plane_text(key, frame)}: {READY}")
-        self._settle.start(SETTLE_MS)
+        """Say what to do next."""
+        if self._key() is not None:
+            self.status_changed.emit(self._absence if self.session is None else READY)
+        self.plane_changed.emit()
 
     def close(self) -> None:
         """Let go of the viewer: no answer will be painted any more."""
         if self._closed:
             return
         self._closed = True
-        self._settle.stop()
         self.jobs.cancel()
         self.counting.cancel()
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
@@ -213,6 +205,22 @@ class Controller(QObject):  # type: ignore[misc]
         self._answers = ()
 
     # -- the path of a click ------------------------------------------------------------------
+
+    def shown(self) -> PredictRequest | None:
+        """Return a request without prompts about the plane shown; None if there is none."""
+        frame = self.bench.frame
+        if frame is None:
+            return None
+        try:
+            key = self.bench.key()
+        except ValueError:
+            return None
+        return PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
+
+    def ask_again(self) -> None:
+        """Ask about prompts that were left on this plane, unless that has been done."""
+        if self._newest is None:
+            self.ask()
 
     def ask(self) -> None:
         """Read the prompts of the plane and ask the model about them."""
@@ -299,24 +307,6 @@ class Controller(QObject):  # type: ignore[misc]
     def _on_dims_changed(self, event: Any = None) -> None:
         self._forget_answer()  # prompts stay on their plane and are asked again there
         self.say_ready()
-
-    def _on_settle_timeout(self) -> None:
-        """Encode the plane that is shown, so that the first click on it is quick."""
-        session, frame, key = self.session, self.bench.frame, self._key()
-        if session is None or frame is None or key is None or self._answers:
-            return
-        if self.jobs.busy:
-            self._settle.start(SETTLE_MS)
-            return
-        request = PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
-        if session.ready(request):
-            self.ask()  # prompts that were left on this plane
-            return
-
-        def steps() -> Iterator[Any]:
-            yield session.embedding(request)
-
-        self.jobs.submit(Job(steps, lambda _: self.ask(), text="encoding"))
 
     def _on_pixels_changed(self) -> None:
         """Start afresh: the image layer holds other pixels now."""
