@@ -134,8 +134,8 @@ def open_dock(make_napari_viewer, model):
     for dock in docks:
         dock.close_dock()
         controller, models = dock.controller, dock.models
-        lines = (controller.jobs, controller.counting, dock.everything.jobs, dock.ahead.jobs)
-        for jobs in (*lines, models.loading, models._jobs):
+        parts = (controller, dock.everything, dock.ahead, dock.hover)
+        for jobs in (*(p.jobs for p in parts), controller.counting, models.loading, models._jobs):
             jobs.wait()
     QApplication.processEvents()
 

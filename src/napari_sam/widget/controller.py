@@ -20,7 +20,7 @@ from .jobs import Job, Jobs
 from .results import largest_label
 from .workbench import Workbench
 
-READY = "click an object, or drag a box around it"
+READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
 Request = tuple[PredictRequest, ...]
 
@@ -217,9 +217,14 @@ class Controller(QObject):  # type: ignore[misc]
             return None
         return PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
 
+    @property
+    def asked(self) -> bool:
+        """Whether there are prompts whose answer is shown or on its way."""
+        return self._newest is not None
+
     def ask_again(self) -> None:
         """Ask about prompts that were left on this plane, unless that has been done."""
-        if self._newest is None:
+        if not self.asked:
             self.ask()
 
     def ask(self) -> None:

@@ -19,6 +19,7 @@ from ..models.specs import ModelSpec
 from .ahead import Ahead
 from .controller import Controller
 from .everything import Everything
+from .hover import Hover
 from .keys import Keys
 from .model_panel import ModelChooser, OfferPanel
 from .models import OPEN_FILE, Models
@@ -43,7 +44,9 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.controller = Controller(napari_viewer)
         self.bench = self.controller.bench
         self.everything = Everything(self.controller)
-        self.ahead = Ahead(self.controller, (self.controller.jobs, self.everything.jobs))
+        self.hover = Hover(self.controller)
+        users = (self.controller.jobs, self.everything.jobs, self.hover.jobs)
+        self.ahead = Ahead(self.controller, users)
         self.models = Models(self.controller)
         self.model, self.offer = ModelChooser(), OfferPanel()
         self.source = SourcePanel(self.model, self.offer, DEVICES)
@@ -97,6 +100,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.disconnect(self._on_layers_changed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active_changed)
+        self.hover.close()
         self.everything.close()
         self.models.close()
         self.controller.close()
