@@ -37,6 +37,7 @@ class Hover(QObject):  # type: ignore[misc]
         super().__init__()
         self.controller = controller
         self.jobs = Jobs()  # what fails here is said when it is asked by a click
+        self.jobs.failed.connect(self._on_done)
         self._newest: PredictRequest | None = None
         self._sent: PredictRequest | None = None
         self._painted = False
