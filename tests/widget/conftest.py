@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
 from napari_sam.types import Progress
-from napari_sam.widget import controller as controller_module
+from napari_sam.widget import models as models_module
 from napari_sam.widget.dock import SegmentAnything
 
 TIMEOUT = 20.0
@@ -105,8 +105,8 @@ def model(monkeypatch):
         yield Progress(0, 0, f"loading {name}")
         return holder.made
 
-    really_loading = controller_module.loading
-    monkeypatch.setattr(controller_module, "loading", loading)
+    really_loading = models_module.loading
+    monkeypatch.setattr(models_module, "loading", loading)
     return holder
 
 
@@ -133,9 +133,10 @@ def open_dock(make_napari_viewer, model):
     yield open_window
     for dock in docks:
         dock.close_dock()
-        for jobs in (dock.controller.jobs, dock.controller.loading, dock.everything.jobs):
+        controller, models = dock.controller, dock.models
+        parts = (controller, dock.everything, dock.ahead, dock.hover)
+        for jobs in (*(p.jobs for p in parts), controller.counting, models.loading, models._jobs):
             jobs.wait()
-        dock.models._jobs.wait()
     QApplication.processEvents()
 
 

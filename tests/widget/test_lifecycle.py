@@ -97,7 +97,7 @@ def test_switching_models_asks_the_new_one(open_dock, scene, model):
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
     hands.click(25, 28)
     model.made = SceneModel()
-    hands.controller.load("another", "cpu")
+    hands.dock.models.open_file("another.pt")
     hands.until(lambda: hands.controller._answers)
     assert hands.controller.session.predictor.model is model.made
 

@@ -261,4 +261,4 @@ def test_a_failed_pick_during_the_first_load_goes_back(make_napari_viewer, qtbot
         assert dock.model.currentText() == "pocket"
     finally:
         dock.close_dock()
-        dock.controller.loading.wait()
+        dock.models.loading.wait()

@@ -10,20 +10,17 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
-from ..models.registry import label, loading
-from ..predictor import SamPredictor
-from ..session import Session, replace_mask
-from ..types import Prediction, PredictRequest, Progress, Prompts, SliceKey
+from ..session import Session
+from ..types import Prediction, PredictRequest, Prompts, SliceKey
 from . import layers
+from .corrections import going_on, ranked
 from .jobs import Job, Jobs
 from .results import largest_label
 from .workbench import Workbench
 
-SETTLE_MS = 150
-"""A plane is encoded ahead of the first click once it has been shown for so long."""
-READY = "click an object, or drag a box around it"
+READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
 Request = tuple[PredictRequest, ...]
 
@@ -43,14 +40,17 @@ class Controller(QObject):  # type: ignore[misc]
         Candidate shown (from 1), candidates in all, its predicted IoU, its pixels; zeros if none.
     kind_changed : str
         Whether the next points are object or background.
-    model_changed : (str, str)
-        Name and device of the model that has been loaded; empty while it loads.
+    plane_changed : no argument
+        Another plane may be shown, by another model; or a new object begins.
+    pixels_changed : no argument
+        The image is another one, or holds other pixels.
     """
 
     status_changed = Signal(str)
     answer_changed = Signal(int, int, float, int)
     kind_changed = Signal(str)
-    model_changed = Signal(str, str)
+    plane_changed = Signal()
+    pixels_changed = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -61,66 +61,44 @@ class Controller(QObject):  # type: ignore[misc]
         self.bench.image_lost.connect(lambda: self.use_image(None))
         self.bench.pixels_changed.connect(self._on_pixels_changed)
         self.jobs = Jobs()
-        self.loading = Jobs()
-        for jobs in (self.jobs, self.loading):
+        self.counting = Jobs()
+        for jobs in (self.jobs, self.counting):
             jobs.failed.connect(self.status_changed)
         self.session: Session | None = None
-        self._former: Session | None = None
-        self._notice = ""
+        self._absence = ""
         self.kind = layers.OBJECT
         self._newest: Request | None = None
         self._answers: tuple[Prediction, ...] = ()
         self._rank = 0
         self._closed = False
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.timeout.connect(self._on_settle_timeout)
         self._dims = viewer.dims.events
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.connect(self._on_dims_changed)
 
     # -- model and image ----------------------------------------------------------------------
 
-    def load(self, name: str, device: str) -> None:
-        """Load a model in the background; prompts wait for it."""
-        self.jobs.cancel()
-        if self.session is not None:
-            self._former = self.session
-        self.session = None
-        self.model_changed.emit("", "")
-        self._forget_answer()
-        self.status_changed.emit(f"loading {label(name)} ...")
+    def use_session(self, session: Session | None, reason: str = "") -> None:
+        """Answer with another model from now on.
 
-        def steps() -> Iterator[Any]:
-            yield (yield from loading(name, device))
-
-        self.loading.cancel()
-        self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
-
-    def restore(self, text: str) -> bool:
-        """Go back to the model before the last `load`, which failed, and say so.
-
-        Returns
-        -------
-        bool
-            Whether there was one.
+        Parameters
+        ----------
+        session : Session or None
+            None while there is none; prompts wait for the next one.
+        reason : str
+            Why there is none, for the status line.
         """
-        self.session, self._former = self._former, None
-        if self.session is None:
-            return False
-        model = self.session.predictor.model
-        self.model_changed.emit(model.name, model.device)
-        self.status_changed.emit(text)
-        if self.bench.frame is not None:
-            self._notice = text  # the answer would hide it
+        self.session, self._absence = session, reason
+        if session is None:
+            self.jobs.cancel()
+            self._forget_answer()
+        self.say_ready()
+        if session is not None and self.bench.frame is not None:
             self.ask()
-        return True
 
     def use_image(self, image: Image | None) -> None:
         """Work on another image layer; None lets go of the one there is."""
         self.jobs.cancel()
-        self._forget_answer()
-        self._clear_sessions()
+        self._forget_pixels()
         self.bench.use_image(image, self.kind)
         self.say_ready()
 
@@ -150,7 +128,7 @@ class Controller(QObject):  # type: ignore[misc]
             self.say_ready()
 
         self.status_changed.emit(f"counting the labels of {layer.name} ...")
-        self.loading.submit(Job(lambda: largest_label(chosen.data), note, done, "counting labels"))
+        self.counting.submit(Job(lambda: largest_label(chosen.data), note, done, "counting labels"))
 
     # -- what the user does -------------------------------------------------------------------
 
@@ -208,32 +186,46 @@ class Controller(QObject):  # type: ignore[misc]
             self.status_changed.emit(str(error))
 
     def say_ready(self) -> None:
-        """Say what to do next, and encode the plane shown once it has settled."""
-        frame, key = self.bench.frame, self._key()
-        if frame is None or key is None:
-            return
-        if self.session is None:
-            if self.loading.busy:
-                self.status_changed.emit("loading the model ...")
-            return
-        self.status_changed.emit(f"{layers.plane_text(key, frame)}: {READY}")
-        self._settle.start(SETTLE_MS)
+        """Say what to do next."""
+        if self._key() is not None:
+            self.status_changed.emit(self._absence if self.session is None else READY)
+        self.plane_changed.emit()
 
     def close(self) -> None:
         """Let go of the viewer: no answer will be painted any more."""
         if self._closed:
             return
         self._closed = True
-        self._settle.stop()
         self.jobs.cancel()
-        self.loading.cancel()
+        self.counting.cancel()
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.disconnect(self._on_dims_changed)
         self.bench.close()
-        self.session = self._former = self._newest = None
+        self.session = self._newest = None
         self._answers = ()
 
     # -- the path of a click ------------------------------------------------------------------
+
+    def shown(self) -> PredictRequest | None:
+        """Return a request without prompts about the plane shown; None if there is none."""
+        frame = self.bench.frame
+        if frame is None:
+            return None
+        try:
+            key = self.bench.key()
+        except ValueError:
+            return None
+        return PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
+
+    @property
+    def asked(self) -> bool:
+        """Whether there are prompts whose answer is shown or on its way."""
+        return self._newest is not None
+
+    def ask_again(self) -> None:
+        """Ask about prompts that were left on this plane, unless that has been done."""
+        if not self.asked:
+            self.ask()
 
     def ask(self) -> None:
         """Read the prompts of the plane and ask the model about them."""
@@ -251,7 +243,11 @@ class Controller(QObject):  # type: ignore[misc]
         if not prompts:
             self._forget_answer()
             return
-        request = tuple(self._request(frame, key, p, k) for k, p in enumerate(prompts))
+        limits = bench.contrast_limits()
+        asked = [PredictRequest(key, frame.data, limits, one) for one in prompts]
+        for k, answer in enumerate(self._answers[: len(asked)]):
+            asked[k] = going_on(asked[k], answer, self._rank)
+        request = tuple(asked)
         self._newest = request
         session = self.session
         if session is None:
@@ -263,22 +259,6 @@ class Controller(QObject):  # type: ignore[misc]
             yield request, tuple(session.predict(one) for one in request)
 
         self.jobs.submit(Job(steps, self._on_answer, text="predicting"))
-
-    def _request(
-        self, frame: layers.Frame, key: SliceKey, prompts: Prompts, position: int
-    ) -> PredictRequest:
-        """Build a request that goes on from the answer shown, if it is about the same object."""
-        fresh = PredictRequest(key, frame.data, self.bench.contrast_limits(), prompts)
-        if position >= len(self._answers):
-            return fresh
-        answer = self._answers[position]
-        asked = answer.request
-        if asked is None or not _extends(prompts, asked.prompts):
-            return fresh
-        if replace(asked.key, window=None) != key or asked.contrast_limits != fresh.contrast_limits:
-            return fresh
-        logits = answer.low_res_logits[_ranked(answer, self._rank)]
-        return replace(fresh, key=asked.key, prompts=replace_mask(prompts, logits))
 
     def _on_answer(self, value: tuple[Request, tuple[Prediction, ...]]) -> None:
         request, answers = value
@@ -296,16 +276,13 @@ class Controller(QObject):  # type: ignore[misc]
         first = bench.results.next_label if bench.results else 1
         layers.show_preview(bench.preview, bench.frame, key, masks, first)
         answer = self._answers[0]
-        score = float(answer.iou_predictions[_ranked(answer, self._rank)])
+        score = float(answer.iou_predictions[ranked(answer, self._rank)])
         area = int(sum(np.count_nonzero(mask) for mask in masks))
+        self.status_changed.emit("Enter keeps it, N shows another answer, Esc clears")
         self.answer_changed.emit(self._rank + 1, len(answer.masks), score, area)
-        self.status_changed.emit(
-            self._notice or "Enter keeps it, N shows another answer, Esc clears"
-        )
-        self._notice = ""
 
     def _shown_masks(self) -> list[NDArray[np.bool_]]:
-        return [a.masks[_ranked(a, self._rank)] for a in self._answers]
+        return [a.masks[ranked(a, self._rank)] for a in self._answers]
 
     def _answered_key(self) -> SliceKey | None:
         """Return the plane that the shown answer belongs to."""
@@ -315,7 +292,7 @@ class Controller(QObject):  # type: ignore[misc]
 
     def _forget_answer(self) -> None:
         """Drop the answer shown and any that is still to come."""
-        self._newest, self._notice = None, ""
+        self._newest = None
         if self._answers and self.bench.preview is not None:
             layers.clear_preview(self.bench.preview)
         self._answers = ()
@@ -332,38 +309,9 @@ class Controller(QObject):  # type: ignore[misc]
 
     # -- events -------------------------------------------------------------------------------
 
-    def _on_loading_step(self, value: Any) -> None:
-        if isinstance(value, Progress):
-            self.status_changed.emit(f"{value.text} ...")
-            return
-        model = value
-        self.session, self._former = Session(SamPredictor(model)), None
-        self.model_changed.emit(model.name, model.device)
-        self.say_ready()
-        if self.bench.frame is not None:
-            self.ask()
-
     def _on_dims_changed(self, event: Any = None) -> None:
         self._forget_answer()  # prompts stay on their plane and are asked again there
         self.say_ready()
-
-    def _on_settle_timeout(self) -> None:
-        """Encode the plane that is shown, so that the first click on it is quick."""
-        session, frame, key = self.session, self.bench.frame, self._key()
-        if session is None or frame is None or key is None or self._answers:
-            return
-        if self.jobs.busy:
-            self._settle.start(SETTLE_MS)
-            return
-        request = PredictRequest(key, frame.data, self.bench.contrast_limits(), Prompts())
-        if session.ready(request):
-            self.ask()  # prompts that were left on this plane
-            return
-
-        def steps() -> Iterator[Any]:
-            yield session.embedding(request)
-
-        self.jobs.submit(Job(steps, lambda _: self.ask(), text="encoding"))
 
     def _on_pixels_changed(self) -> None:
         """Start afresh: the image layer holds other pixels now."""
@@ -373,32 +321,12 @@ class Controller(QObject):  # type: ignore[misc]
         if frame.shape != layers.frame_of(frame.layer).shape:
             self.use_image(frame.layer)
             return
-        self._forget_answer()
-        self._clear_sessions()
+        self._forget_pixels()
         self.say_ready()
 
-    def _clear_sessions(self) -> None:
-        """Forget embeddings, those too that a failed load would bring back."""
-        for session in (self.session, self._former):
-            if session is not None:
-                session.clear()
-
-
-def _ranked(answer: Prediction, rank: int) -> int:
-    """Return the index of the mask at a rank, the highest predicted IoU first."""
-    order = np.argsort(-answer.iou_predictions, kind="stable")
-    return int(order[min(rank, len(order) - 1)])
-
-
-def _extends(new: Prompts, old: Prompts) -> bool:
-    """Tell whether `new` is `old` with further points."""
-    same_box = (new.box is None) == (old.box is None) and (
-        new.box is None or old.box is None or np.array_equal(new.box, old.box)
-    )
-    before, after = _points(old), _points(new)
-    return same_box and before < after and not (new.box is None and not before)
-
-
-def _points(prompts: Prompts) -> set[tuple[float, float, int]]:
-    pairs = zip(prompts.point_coords, prompts.point_labels, strict=True)
-    return {(float(x), float(y), int(label)) for (x, y), label in pairs}
+    def _forget_pixels(self) -> None:
+        """Drop what was made of the pixels there were."""
+        self._forget_answer()
+        if self.session is not None:
+            self.session.clear()
+        self.pixels_changed.emit()

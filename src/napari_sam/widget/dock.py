@@ -16,8 +16,10 @@ from ..amg import AmgParams
 from ..conflict import conflict
 from ..models.registry import recommended_params
 from ..models.specs import ModelSpec
+from .ahead import Ahead
 from .controller import Controller
 from .everything import Everything
+from .hover import Hover
 from .keys import Keys
 from .model_panel import ModelChooser, OfferPanel
 from .models import OPEN_FILE, Models
@@ -42,6 +44,9 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.controller = Controller(napari_viewer)
         self.bench = self.controller.bench
         self.everything = Everything(self.controller)
+        self.hover = Hover(self.controller)
+        users = (self.controller.jobs, self.everything.jobs, self.hover.jobs)
+        self.ahead = Ahead(self.controller, users)
         self.models = Models(self.controller)
         self.model, self.offer = ModelChooser(), OfferPanel()
         self.source = SourcePanel(self.model, self.offer, DEVICES)
@@ -49,7 +54,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.everything_panel = EverythingPanel(AmgParams())
         self._params_of = ""
         self._show_params()
-        self.status = QLabel()
+        self.plane, self.status = QLabel(), QLabel()
         self._tool = "points"
         self._open, self._was_docked = True, False
         self._keys = Keys(
@@ -95,9 +100,11 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.disconnect(self._on_layers_changed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active_changed)
+        self.hover.close()
         self.everything.close()
         self.models.close()
         self.controller.close()
+        self.ahead.close()
 
     def event(self, event: QEvent) -> bool:
         """Notice when napari takes the widget out of its dock: there is no other sign of it."""
@@ -115,6 +122,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         super().closeEvent(event)
 
     def _lay_out(self) -> None:
+        self.plane.setWordWrap(True)
+        self.plane.setToolTip("The plane shown, and which planes will answer a click at once")
         self.status.setWordWrap(True)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
@@ -122,6 +131,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         inner = QVBoxLayout(column)
         inner.setContentsMargins(6, 6, 6, 6)
         inner.addWidget(self.source)
+        inner.addWidget(self.plane)
         inner.addWidget(self.status)
         inner.addWidget(self.prompt)
         section = QCollapsible("Everything")
@@ -143,10 +153,11 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         controller, prompt = self.controller, self.prompt
         controller.status_changed.connect(self.status.setText)
         self.everything.status_changed.connect(self.status.setText)
+        self.ahead.status_changed.connect(self.status.setText)
+        self.ahead.text_changed.connect(self.plane.setText)
         controller.answer_changed.connect(self._on_answer_changed)
         controller.kind_changed.connect(prompt.set_kind)
         self.bench.changed.connect(self._refresh)
-        controller.model_changed.connect(self._on_model_changed)
         prompt.kind_picked.connect(controller.set_kind)
         prompt.tool_picked.connect(self.use_tool)
         prompt.next_asked.connect(controller.next_candidate)
@@ -159,6 +170,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         models, offer = self.models, self.offer
         models.status_changed.connect(self.status.setText)
         models.listed.connect(self._show_models)
+        models.model_changed.connect(self._on_model_changed)
         models.offered.connect(self._on_model_offered)
         models.downloading.connect(offer.set_busy)
         offer.download_asked.connect(models.download)

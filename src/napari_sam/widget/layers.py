@@ -197,6 +197,12 @@ def read_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[Prompts]:
     )
 
 
+def place_in_plane(points: Points, position: Sequence[float], key: SliceKey) -> tuple[float, float]:
+    """Return (x, y), in pixels of the plane, of a place in the world."""
+    place = points.world_to_data(position)
+    return float(place[key.displayed[1]]), float(place[key.displayed[0]])
+
+
 def show_preview(
     preview: Labels, frame: Frame, key: SliceKey, masks: Sequence[NDArray[np.bool_]], first: int
 ) -> None:

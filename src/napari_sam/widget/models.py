@@ -8,8 +8,10 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from ..models.registry import available, fetching, find_spec, is_path, label
+from ..models.registry import available, fetching, find_spec, is_path, label, loading
 from ..models.specs import BUNDLED, SPECS, ModelSpec
+from ..predictor import SamPredictor
+from ..session import Session
 from ..types import Progress
 from .controller import Controller
 from .jobs import Job, Jobs
@@ -31,6 +33,8 @@ class Models(QObject):  # type: ignore[misc]
     status_changed : str
     listed : no argument
         The list of models, or the one in use, has changed.
+    model_changed : (str, str)
+        Name and device of the model that has been loaded; empty while it loads.
     offered : object
         The `ModelSpec` that could be downloaded, or None.
     downloading : bool
@@ -38,6 +42,7 @@ class Models(QObject):  # type: ignore[misc]
 
     status_changed = Signal(str)
     listed = Signal()
+    model_changed = Signal(str, str)
     offered = Signal(object)
     downloading = Signal(bool)
 
@@ -47,13 +52,17 @@ class Models(QObject):  # type: ignore[misc]
         self.current = BUNDLED
         self.device = "auto"
         self._former = (self.current, self.device)
+        self._former_session: Session | None = None
+        self._notice = ""
         self._files: list[str] = []
         self._offer: ModelSpec | None = None
         self._jobs = Jobs()
         self._jobs.busy_changed.connect(self.downloading)
         self._jobs.failed.connect(self.status_changed)
-        controller.loading.failed.connect(self._on_loading_failed)
-        controller.model_changed.connect(self._on_model_changed)
+        self.loading = Jobs()
+        self.loading.failed.connect(self._on_loading_failed)
+        controller.pixels_changed.connect(self._on_pixels_changed)
+        controller.answer_changed.connect(self._on_answer_changed)
 
     def items(self) -> list[ModelItem]:
         """Return the lines of the list: known models, files that were opened, another file."""
@@ -107,11 +116,27 @@ class Models(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Stop whatever runs."""
         self._jobs.cancel()
+        self.loading.cancel()
+        self._former_session = None
 
     def _use(self, name: str) -> None:
-        self.current = name
+        """Load a model in the background; prompts wait for it."""
+        self.current, device = name, self.device
         self.listed.emit()
-        self.controller.load(name, self.device)
+        if self.controller.session is not None:
+            self._former_session = self.controller.session
+        self.model_changed.emit("", "")
+        self._say_loading(f"loading {label(name)} ...")
+
+        def steps() -> Iterator[Any]:
+            yield (yield from loading(name, device))
+
+        self.loading.cancel()
+        self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
+
+    def _say_loading(self, text: str) -> None:
+        self.controller.use_session(None, text)
+        self.status_changed.emit(text)
 
     def _withdraw(self) -> None:
         self._jobs.cancel()
@@ -128,24 +153,46 @@ class Models(QObject):  # type: ignore[misc]
             self._withdraw()
             self._use(spec.name)
 
-    def _on_model_changed(self, name: str, device: str) -> None:
-        if name:
-            self._former = (self.current, self.device)
+    def _on_loading_step(self, value: Any) -> None:
+        if isinstance(value, Progress):
+            self._say_loading(f"{value.text} ...")
+            return
+        self._former = (self.current, self.device)
+        self._put_in_use(Session(SamPredictor(value)))
+
+    def _put_in_use(self, session: Session) -> None:
+        self._former_session = None
+        self.model_changed.emit(session.predictor.model.name, session.predictor.model.device)
+        self.controller.use_session(session)
 
     def _on_loading_failed(self, text: str) -> None:
         """Go on with the model that was there before."""
-        if self.controller.session is not None:
-            return  # it was something else that failed
         if self.current in self._files and self.current != self._former[0]:
             self._files.remove(self.current)
         failed = (self.current, self.device)
         self.current, self.device = self._former
         self.listed.emit()
-        if self.controller.restore(f"{text}; going on with {label(self.current)}"):
-            return
-        if failed != self._former:  # it was picked while the first one loaded
+        if self._former_session is not None:
+            text = f"{text}; going on with {label(self.current)}"
+            self._notice = text
+            self._put_in_use(self._former_session)
+        elif failed != self._former:  # it was picked while the first one loaded
             self._use(self.current)
-            self.status_changed.emit(f"{text}; loading {label(self.current)} instead ...")
+            text = f"{text}; loading {label(self.current)} instead ..."
+        else:
+            self.controller.use_session(None, text)
+        self.status_changed.emit(text)
+
+    def _on_pixels_changed(self) -> None:
+        """Forget the embeddings that a failed load would bring back."""
+        if self._former_session is not None:
+            self._former_session.clear()
+
+    def _on_answer_changed(self, rank: int, total: int, score: float, pixels: int) -> None:
+        """Say once more why the load failed: the answer to prompts that were there hid it."""
+        if total and self._notice:
+            self.status_changed.emit(self._notice)
+        self._notice = ""
 
 
 def _item(spec: ModelSpec) -> ModelItem:

@@ -121,7 +121,10 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             }
         )
         self._tools, tools = _choice(
-            {"points": "Click on the image to add a point", "boxes": "Drag a box around an object"}
+            {
+                "points": "Click on the image to add a point; hold Shift to see the object first",
+                "boxes": "Drag a box around an object",
+            }
         )
         for row, (box, key) in enumerate(((kinds, "T"), (tools, "W"))):
             grid.addWidget(box, row, 0)
