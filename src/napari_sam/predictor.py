@@ -133,7 +133,7 @@ class SamPredictor:
     def prepare(
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
     ) -> PreparedPlane:
-        """Return a plane as the model gets it: the quick half of `encode`, which describes it."""
+        """Return a plane as the model gets it, the quick half of `encode`; parameters as there."""
         rgb = to_rgb8(plane, contrast_limits)
         h, w = rgb.shape[:2]
         size = scaled_size((h, w), self.model.image_size, self.model.largest_scale)
