@@ -17,6 +17,7 @@ from tiny import SceneModel
 import napari_sam
 from napari_sam import cli, commands, demo, io
 from napari_sam.amg import AmgParams
+from napari_sam.cache import DiskCache
 from napari_sam.types import Progress
 
 
@@ -135,7 +136,27 @@ def test_fetch_wants_a_name(capsys):
     assert "part of this package" in succeed(capsys, "models", "--model", "pocket", "--fetch")
 
 
-@pytest.mark.parametrize("arguments", [["models"], ["--help"], ["everything", "--help"]])
+def test_cache_tells_what_is_kept_and_empties_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_SAM_CACHE_DIR", str(tmp_path / "cache"))
+    disk = DiskCache()
+    for key in ("0" * 64, "1" * 64):
+        disk.put(key, {"codes": np.zeros(1_000_000, np.uint8)})
+    out = succeed(capsys, "cache").splitlines()
+    assert out[0].split() == ["folder", str(tmp_path / "cache")]
+    assert out[1].split() == ["planes", "2"]
+    assert out[2].split() == ["size", "2.0", "of", "5,000", "MB"]
+    assert "2 planes, 2.0 MB, removed from" in succeed(capsys, "cache", "--clear")
+    assert disk.usage().planes == 0
+    assert "0 planes, 0.0 MB, removed" in succeed(capsys, "cache", "--clear")
+
+
+def test_a_cache_that_cannot_be_emptied_is_told(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_SAM_CACHE_DIR", str(tmp_path))
+    (tmp_path / f"{'0' * 64}.safetensors").mkdir()  # no file, so it cannot be removed as one
+    assert "cannot be removed" in fail(capsys, "cache", "--clear")
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["cache"], ["--help"], ["everything", "--help"]])
 def test_torch_is_not_loaded_for_nothing(arguments):
     program = (
         "import sys; from napari_sam.cli import main\n"

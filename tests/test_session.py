@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 
 import numpy as np
 import pytest
-from tiny import SceneModel, SlowModel, discs
+from tiny import SceneModel, SlowModel, discs, tiny_sam
 
 from napari_sam import masks
+from napari_sam import session as session_module
+from napari_sam.cache import DiskCache
 from napari_sam.predictor import SamPredictor
-from napari_sam.session import Session, nbytes
+from napari_sam.session import Session, disk_key, nbytes
 from napari_sam.types import PredictRequest, Prompts, SliceKey
 
 STACK = np.stack([discs((80, 100), [(20 + 10 * z, 40)], 15) for z in range(4)])
@@ -261,3 +264,119 @@ def test_bytes_of_features():
 
 def test_the_bundled_model_has_embeddings_that_count(pocket):
     assert nbytes(pocket.encode(STACK[0]).features) > 10_000
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return DiskCache(tmp_path / "cache")
+
+
+def later(disk, model=None, **options):
+    """Return a session of another day: nothing but the folder is left."""
+    return Session(SamPredictor(model or SceneModel(**options)), disk=DiskCache(disk.folder))
+
+
+def test_a_plane_is_encoded_once_and_not_once_a_session(disk):
+    first = Session(SamPredictor(SceneModel()), disk=disk).predict(ask(STACK))
+    session = later(disk)
+    answer = session.predict(ask(STACK.copy()))
+    assert session.predictor.model.encoded == 0
+    assert session.ready(ask(session._image))
+    np.testing.assert_array_equal(answer.masks, first.masks)
+    assert disk.usage().planes == 1
+    session.predict(ask(STACK, z=1))
+    assert session.predictor.model.encoded == 1
+    assert disk.usage().planes == 2
+
+
+def test_weights_and_contrast_limits_have_files_of_their_own(disk):
+    later(disk).predict(ask(STACK))
+    other = SceneModel()
+    other.fingerprint = "others"
+    session = later(disk, other)
+    session.predict(ask(STACK))
+    assert other.encoded == 1
+    session.predict(ask(STACK, limits=(0, 100)))  # the same pixels: they are 0 and 200
+    assert other.encoded == 1
+    session.predict(ask(STACK, limits=(0, 300)))
+    assert other.encoded == 2
+    assert disk.usage().planes == 3
+
+
+def test_what_is_kept_in_memory_is_not_the_coarser_copy_of_the_disk(disk):
+    session = later(disk, tiny_sam())
+    plane = np.random.default_rng(0).integers(0, 256, (64, 50)).astype(np.uint8)
+    request = PredictRequest(SliceKey((0, 1)), plane, None, Prompts([(9, 9)]))
+    exact = session.predictor.encode(plane).features
+    assert (session.embedding(request).features == exact).all()
+    kept = later(disk, tiny_sam()).embedding(request)
+    assert (kept.original_size, kept.input_size, kept.model) == ((64, 50), (64, 50), "tiny")
+    error = (kept.features - exact).abs().max()
+    assert 0 < error < 0.003 * (exact.max() - exact.min())
+
+
+def test_windows_are_not_written(disk):
+    session = later(disk, image_size=256)
+    answer = session.predict(ask_wide(Prompts([SMALL])))
+    assert answer.request.key.window is not None
+    assert session.predictor.model.encoded == 2
+    assert disk.usage().planes == 1
+
+
+def test_a_damaged_file_is_replaced(disk):
+    later(disk).predict(ask(STACK))
+    (path,) = disk.folder.iterdir()
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-9])
+    session = later(disk)
+    session.predict(ask(STACK))
+    assert session.predictor.model.encoded == 1
+    assert path.read_bytes() == sound
+
+
+def test_features_of_another_form_are_replaced(disk):
+    later(disk).predict(ask(STACK))
+    model = SceneModel()
+    model.pack = lambda features: {"other": features}
+    model.unpack = lambda arrays: arrays["other"]
+    later(disk, model).predict(ask(STACK))
+    assert model.encoded == 1
+    later(disk, model).predict(ask(STACK))
+    assert model.encoded == 1
+
+
+def test_a_disk_in_trouble_does_not_stop_a_session(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    disk = DiskCache(tmp_path / "file" / "cache")
+    session = Session(SamPredictor(SceneModel()), disk=disk)
+    answer = session.predict(ask(STACK))
+    assert masks.iou(answer.masks[answer.best], STACK[0] > 0) > 0.9
+    assert "not kept" in disk.notice
+
+
+def test_a_job_that_was_killed_goes_on_where_it_stopped(disk):
+    session = later(disk)
+    for z in range(3):
+        session.predict(ask(STACK, z))
+    session = later(disk)
+    for z in range(4):
+        session.predict(ask(STACK, z))
+    assert session.predictor.model.encoded == 1
+
+
+def test_keys_tell_planes_weights_and_versions_apart(monkeypatch):
+    plane = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    other = plane.copy()
+    other[3, 4, 2] ^= 1
+    keys = {
+        disk_key("a", plane),
+        disk_key("b", plane),
+        disk_key("a", other),
+        disk_key("a", plane.reshape(5, 4, 3)),
+    }
+    assert len(keys) == 4
+    assert disk_key("a", plane.copy()) in keys
+    assert disk_key("a", plane[::-1][::-1]) in keys
+    assert all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+    monkeypatch.setattr(session_module, "__version__", "another")
+    assert disk_key("a", plane) not in keys

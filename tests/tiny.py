@@ -44,6 +44,7 @@ class Stub:
     """What the stubs share: planes up to `image_size` keep their size; counts its calls."""
 
     name = "stub"
+    fingerprint = "stub"
     device = "cpu"
     largest_scale = 1.0
     mask_threshold = 0.0
@@ -63,6 +64,12 @@ class Stub:
 
     def seeds(self, features):
         return None
+
+    def pack(self, features):
+        return {"features": features}
+
+    def unpack(self, arrays):
+        return arrays["features"]
 
 
 class DiscModel(Stub):

@@ -1,4 +1,4 @@
-"""The command line: `napari-sam demo`, `models`, `segment`, `everything`, `evaluate`."""
+"""The command line: `napari-sam demo`, `models`, `segment`, `everything`, `evaluate`, `cache`."""
 
 from __future__ import annotations
 
@@ -122,15 +122,19 @@ def _parser() -> Parser:
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
 
+    def bare(name: str, run: Callable[..., str], text: str) -> Parser:
+        added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(run=run)
+        return added
+
     def command(
         name: str, run: Callable[..., str], text: str, model: str | None = BUNDLED
     ) -> Parser:
-        added = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added = bare(name, run, text)
         added.add_argument("--model", default=model, help="a name, or the path of a checkpoint")
         added.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
         added.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
         added.add_argument("--offline", action="store_true", help="never download a model")
-        added.set_defaults(run=run)
         return added
 
     _add_demo(command("demo", demo, "Segment the built-in samples and draw an overview."))
@@ -146,6 +150,7 @@ def _parser() -> Parser:
     _add_evaluate(
         command("evaluate", commands.evaluate, "Score a model on your own labelled images.")
     )
+    _add_cache(bare("cache", commands.cache, "Show what is kept of encoded planes, or empty it."))
     return parser
 
 
@@ -225,6 +230,10 @@ def _add_evaluate(parser: Parser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="score at most N objects of each plane"
     )
+
+
+def _add_cache(parser: Parser) -> None:
+    parser.add_argument("--clear", action="store_true", help="remove all that is kept")
 
 
 def _add_files(parser: Parser) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import __version__, report, stack
 from .amg import AmgParams, AutomaticMaskGenerator, Candidates, as_annotations
+from .cache import DiskCache
 from .evaluate import (
     ObjectScore,
     average_precision,
@@ -87,6 +88,24 @@ def models(args: Namespace, say: Say) -> str:
         "loads with --model PATH."
     )
     return f"{report.table([head, *rows])}\n\n{note}"
+
+
+def cache(args: Namespace, say: Say) -> str:
+    """Return what the cache of embeddings holds, or empty it."""
+    disk = DiskCache()
+    if not args.clear:
+        used = disk.usage()
+        return report.table(
+            [
+                ("folder", str(disk.folder)),
+                ("planes", str(used.planes)),
+                ("size", f"{used.nbytes / 1e6:,.1f} of {disk.quota_bytes / 1e6:,.0f} MB"),
+            ]
+        )
+    removed = disk.clear()
+    if disk.notice:
+        raise ValueError(disk.notice)
+    return f"{removed.planes} planes, {removed.nbytes / 1e6:,.1f} MB, removed from {disk.folder}"
 
 
 def segment(args: Namespace, say: Say) -> str:

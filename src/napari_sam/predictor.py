@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from .transforms import bilinear_matrix, resize, scale_box, scale_points, scaled_size, to_rgb8
-from .types import ImageEmbedding, Prediction, Prompts
+from .types import ImageEmbedding, Prediction, PreparedPlane, Prompts
 
 if TYPE_CHECKING:
     from .models.sam import PromptableModel
@@ -127,11 +127,22 @@ class SamPredictor:
         ValueError
             If the plane is empty or does not hold real numbers.
         """
+        prepared = self.prepare(plane, contrast_limits)
+        return self.embedding(self.model.encode(prepared.rgb), prepared)
+
+    def prepare(
+        self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
+    ) -> PreparedPlane:
+        """Return a plane as the model gets it, the quick half of `encode`; parameters as there."""
         rgb = to_rgb8(plane, contrast_limits)
         h, w = rgb.shape[:2]
         size = scaled_size((h, w), self.model.image_size, self.model.largest_scale)
-        features = self.model.encode(resize(rgb, size))
-        return ImageEmbedding(features, (h, w), size, self.model.name)
+        return PreparedPlane(resize(rgb, size), (h, w))
+
+    def embedding(self, features: Any, prepared: PreparedPlane) -> ImageEmbedding:
+        """Return features of a plane, encoded now or kept from earlier, as an embedding."""
+        h, w = prepared.rgb.shape[:2]
+        return ImageEmbedding(features, prepared.original_size, (h, w), self.model.name)
 
     def predict(
         self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool | None = None

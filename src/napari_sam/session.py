@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import __version__
+from .cache import DiskCache
 from .masks import box_of
 from .predictor import SamPredictor
 from .transforms import scaled_size
@@ -41,6 +45,9 @@ class Session:
         Bound of the cache; the embeddings used longest ago go first.
     closer_look : bool
         Whether a small object is looked at again in a window of its own.
+    disk : DiskCache, optional
+        Keeps whole planes beyond the session. Windows are not written: they follow the prompts, so
+        hardly one is asked for again, and each would take the place of a plane.
     """
 
     def __init__(
@@ -48,10 +55,12 @@ class Session:
         predictor: SamPredictor,
         max_bytes: int = CACHE_BYTES,
         closer_look: bool = True,
+        disk: DiskCache | None = None,
     ) -> None:
         self.predictor = predictor
         self.max_bytes = max_bytes
         self.closer_look = closer_look
+        self.disk = disk
         self._image: Any = None
         self._cache: OrderedDict[CacheKey, ImageEmbedding] = OrderedDict()
         self._cleared = 0
@@ -72,7 +81,7 @@ class Session:
             return request.image is self._image and key in self._cache
 
     def embedding(self, request: PredictRequest) -> ImageEmbedding:
-        """Return the embedding of the plane (or window) of a request, from the cache if it can.
+        """Return the embedding of the plane (or window) of a request, from a cache if it can.
 
         Raises
         ------
@@ -93,12 +102,27 @@ class Session:
             if kept is not None:
                 return kept
             cleared = self._cleared
-            plane = request.key.read(request.image)
-            embedding = self.predictor.encode(plane, request.contrast_limits)
+            embedding = self._encoded(request)
             with self._lock:
                 if request.image is self._image and cleared == self._cleared:
                     self._keep(key, embedding)
             return embedding
+
+    def _encoded(self, request: PredictRequest) -> ImageEmbedding:
+        """Encode the plane of a request, or take it from the disk."""
+        plane = request.key.read(request.image)
+        if self.disk is None or request.key.window is not None:
+            return self.predictor.encode(plane, request.contrast_limits)
+        model = self.predictor.model
+        prepared = self.predictor.prepare(plane, request.contrast_limits)
+        key = disk_key(model.fingerprint, prepared.rgb)
+        arrays = self.disk.get(key)
+        if arrays is not None:
+            with suppress(KeyError):  # a development version may have had other features
+                return self.predictor.embedding(model.unpack(arrays), prepared)
+        features = model.encode(prepared.rgb)
+        self.disk.put(key, model.pack(features))
+        return self.predictor.embedding(features, prepared)
 
     def _kept(self, key: CacheKey) -> ImageEmbedding | None:
         if key not in self._cache:
@@ -194,6 +218,25 @@ class Session:
         inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale)
         gain = inner[1] / (x1 - x0) / scale
         return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
+
+
+def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:
+    """Return the key of a plane on disk; another version of this package has other keys.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the model's weights.
+    rgb : (h, w, 3) uint8
+        The plane as the model gets it.
+
+    Returns
+    -------
+    str of 64 hexadecimal digits
+    """
+    digest = hashlib.blake2b(f"{__version__} {fingerprint} {rgb.shape}".encode(), digest_size=32)
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()
 
 
 def check_inside(prompts: Prompts, size: tuple[int, int]) -> None:

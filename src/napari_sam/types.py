@@ -139,6 +139,22 @@ def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
+class PreparedPlane:
+    """One plane as a model gets it.
+
+    Attributes
+    ----------
+    rgb : (h, w, 3) uint8
+        Resized, without padding.
+    original_size : (H, W) int
+        Of the plane.
+    """
+
+    rgb: NDArray[np.uint8]
+    original_size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class ImageEmbedding:
     """The encoder's answer for one plane.
 

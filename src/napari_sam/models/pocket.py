@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..masks import local_change
+from . import packing
 from .checkpoint import Checkpoint
 from .pocket_net import PADDING, STRIDE, Pocket, PocketFeatures, normalise
 from .weights import only_float32
@@ -25,6 +28,8 @@ SHALLOWEST = 0.35
 """Depth, of the deepest there could be, below which a place is no seed."""
 COARSE = 16
 """Stride of the coarsest features: windows begin at its multiples."""
+KEPT_STEPS = 12
+"""Steps in a channel's standard deviation where features are kept; `benchmarks/cache_size.py`."""
 
 
 class TwoScales(NamedTuple):
@@ -109,6 +114,11 @@ class PocketModel:
         self.name = name
         self.device = device
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+        return packing.fingerprint(self.pocket)
+
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the sides rounded up to the encoder's stride."""
         h, w = (-(-side // PADDING) * PADDING for side in input_size)
@@ -124,6 +134,14 @@ class PocketModel:
         pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float() / 255
         half = F.avg_pool2d(pixels[None], 2, ceil_mode=True)
         return TwoScales(self._features(pixels[None]), self._features(half))
+
+    def pack(self, features: TwoScales) -> dict[str, NDArray[Any]]:
+        """Return features as arrays; see `packing`."""
+        return packing.pack(features, KEPT_STEPS)
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        """Return the features that `pack` was given; see `PromptableModel.unpack`."""
+        return packing.unpack(arrays, TwoScales, self.device)
 
     @torch.inference_mode()
     def seeds(self, features: TwoScales) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from . import packing
 from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
 from .mask_decoder import MaskDecoder, TwoWayTransformer
@@ -45,6 +48,10 @@ class PromptableModel(Protocol):
     mask_threshold: float
     half_pixel: bool
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights, made when it is first asked for."""
+
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the size (h, w) of the frame that the low-resolution logits cover."""
 
@@ -59,6 +66,18 @@ class PromptableModel(Protocol):
 
     def encode(self, rgb: NDArray[np.uint8]) -> Any:
         """Return the features of a resized plane (h, w, 3)."""
+
+    def pack(self, features: Any) -> dict[str, NDArray[Any]]:
+        """Return features as arrays that are small enough to keep, with a small loss."""
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        """Return the features that `pack` was given.
+
+        Raises
+        ------
+        KeyError
+            If the arrays are another family's.
+        """
 
     def seeds(self, features: Any) -> NDArray[np.float32] | None:
         """Return a point in each object, (N, 2) float32, (x, y) in pixels of the input.
@@ -141,6 +160,11 @@ class SamModel:
         self.device = device
         self.image_size = sam.prompt_encoder.input_image_size[0]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+        return packing.fingerprint(self.sam)
+
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the square that every input is padded to."""
         return self.image_size, self.image_size
@@ -163,6 +187,14 @@ class SamModel:
         padded = nn.functional.pad(pixels, (0, size - w, 0, size - h))
         embedding: Tensor = self.sam.image_encoder(padded[None])
         return embedding
+
+    def pack(self, features: Tensor) -> dict[str, NDArray[Any]]:
+        """Return an embedding as arrays; see `packing`."""
+        return packing.pack(features)
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        """Return the embedding that `pack` was given; see `PromptableModel.unpack`."""
+        return packing.unpack(arrays, Tensor, self.device)
 
     def seeds(self, features: Tensor) -> None:
         """Return None: the published SAM has only its grid."""

@@ -1,0 +1,211 @@
+"""Embeddings in files of a folder, so that a plane is encoded once and not once a day.
+
+A file is written beside its place and then moved there, so it is whole or not there. It carries a
+seal, a hash of its name and content: what is damaged, or was put there by others, is taken for
+missing and written anew. The files used longest ago go first when a number of bytes is exceeded.
+Trouble with the disk never stops anybody: then nothing is kept, and `DiskCache.notice` says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+FOLDER_VARIABLE = "NAPARI_SAM_CACHE_DIR"
+QUOTA_BYTES = 5_000_000_000
+SLACK = 20
+"""Of the quota, the part (one in so many) that is freed beyond need, and written between looks."""
+ABANDONED = 60.0
+"""Age of a file still beside its place, s, whose writer was killed: writing takes milliseconds."""
+SEAL = "seal"
+NAME = re.compile(r"[0-9a-f]{64}(\.safetensors|\.\w+\.part)")
+"""Our files, whole or being written; no other is ever removed."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a folder holds, or held.
+
+    Attributes
+    ----------
+    planes : int
+    nbytes : int
+    """
+
+    planes: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of ours."""
+
+    used: float
+    nbytes: int
+    path: Path
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is in its place."""
+        return self.path.suffix != ".part"
+
+
+def cache_folder() -> Path:
+    """Return the folder that embeddings are kept in."""
+    import pooch  # takes its time
+
+    chosen = os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("napari-sam-stack") / "embeddings"
+    return Path(chosen).expanduser()
+
+
+class DiskCache:
+    """Keeps arrays by key in a folder; may be used by several threads and programs at once.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Instead of `cache_folder()`. Made when it is first needed, for this user alone.
+    quota_bytes : int
+        Bound of the folder. Each program that writes may exceed it by a twentieth for a while.
+
+    Attributes
+    ----------
+    notice : str
+        One sentence on why nothing is kept or removed; empty while all is well.
+    """
+
+    def __init__(self, folder: Path | None = None, quota_bytes: int = QUOTA_BYTES) -> None:
+        self.folder = cache_folder() if folder is None else folder
+        self.quota_bytes = quota_bytes
+        self.notice = ""
+        self._room = 0  # bytes that may be written before the folder is looked at again
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a key, or None; a file that is not ours or not sound is removed."""
+        path = self._path(key)
+        try:
+            arrays = _opened(key, path.read_bytes())
+        except OSError:
+            return None
+        with suppress(OSError):
+            if arrays is None:
+                path.unlink()
+            else:
+                os.utime(path)
+        return arrays
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Keep arrays, if the disk allows it."""
+        content = save({**arrays, SEAL: _seal(key, arrays)})
+        if len(content) > self.quota_bytes:
+            return
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_room(len(content))
+            self._write(key, content)
+        except OSError as error:
+            self.notice = (
+                f"embeddings are not kept in {self.folder}: {error.strerror or error}; make room "
+                f"there, or set {FOLDER_VARIABLE} to another folder"
+            )
+        else:
+            self.notice = ""
+
+    def usage(self) -> Usage:
+        """Count what is kept."""
+        return _sum(self._entries())
+
+    def clear(self) -> Usage:
+        """Remove all that is kept, and return what it was."""
+        self._room = 0
+        self.notice = ""
+        return _sum([entry for entry in self._entries() if self._remove(entry.path)])
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _write(self, key: str, content: bytes) -> None:
+        handle, name = tempfile.mkstemp(".part", f"{key}.", self.folder)  # others cannot read it
+        part = Path(name)
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+            part.replace(self._path(key))
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _make_room(self, size: int) -> None:
+        """Remove what was used longest ago, and what a killed program left, for `size` bytes."""
+        self._room -= size
+        if self._room >= 0:
+            return
+        entries = self._entries()
+        for entry in entries:
+            if not entry.whole and time.time() - entry.used > ABANDONED:
+                self._remove(entry.path)
+        whole = sorted((e for e in entries if e.whole), key=lambda entry: entry.used)
+        total = size + sum(entry.nbytes for entry in whole)
+        slack = self.quota_bytes // SLACK
+        if total > self.quota_bytes:
+            for entry in whole:
+                if self._remove(entry.path):
+                    total -= entry.nbytes
+                if total <= self.quota_bytes - slack:
+                    break
+        self._room = min(slack, self.quota_bytes - total)
+
+    def _remove(self, path: Path) -> bool:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self.notice = f"{path} cannot be removed: {error.strerror or error}"
+            return False
+        return True
+
+    def _entries(self) -> list[Entry]:
+        entries = []
+        with suppress(OSError), os.scandir(self.folder) as found:
+            for file in found:
+                if NAME.fullmatch(file.name):
+                    with suppress(OSError):  # another program may have removed it
+                        state = file.stat()
+                        entries.append(Entry(state.st_mtime, state.st_size, Path(file.path)))
+        return entries
+
+
+def _sum(entries: list[Entry]) -> Usage:
+    return Usage(sum(e.whole for e in entries), sum(e.nbytes for e in entries))
+
+
+def _seal(key: str, arrays: Arrays) -> NDArray[np.uint8]:
+    digest = hashlib.blake2b(key.encode(), digest_size=32)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _opened(key: str, content: bytes) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays that were sealed under a key; None if this is anything else."""
+    try:
+        arrays: dict[str, NDArray[Any]] = load(content)
+    except (SafetensorError, KeyError):  # of a type that numpy lacks
+        return None
+    seal = arrays.pop(SEAL, None)
+    return arrays if seal is not None and np.array_equal(seal, _seal(key, arrays)) else None
