@@ -133,8 +133,10 @@ def open_dock(make_napari_viewer, model):
     yield open_window
     for dock in docks:
         dock.close_dock()
-        for jobs in (dock.controller.jobs, dock.controller.loading, dock.everything.jobs):
-            jobs.wait()
+        controller = dock.controller
+        for owner in (controller.jobs, controller.loading, controller.folder.jobs):
+            owner.wait()
+        dock.everything.jobs.wait()
         dock.models._jobs.wait()
     QApplication.processEvents()
 
