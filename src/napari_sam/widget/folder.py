@@ -65,8 +65,8 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             return True
         self._then = then
         self.status_changed.emit(
-            "labels of this stack are too large for memory: name a new or an empty folder for them, "
-            "or the one of an earlier time"
+            "labels of this stack are too large for memory: name a new or an empty folder for "
+            "them, or the one of an earlier time"
         )
         self.asked.emit()
         return False
