@@ -175,6 +175,24 @@ def test_cancelling_loses_nothing(hands, tmp_path):
     assert np.array_equal(stored(tmp_path)[z] > 0, shown[0] > 0)
 
 
+def test_a_full_disk_loses_nothing(hands, tmp_path, monkeypatch):
+    hands.click_and_wait(*CENTRES[1])
+    commit_to(hands, tmp_path)
+    hands.click_and_wait(*CENTRES[2])
+
+    def full(self, index, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    hands.press(Qt.Key.Key_Return)
+    assert "No space left" in hands.status
+    assert len(hands.controller.bench.points.data) == 1
+    monkeypatch.undo()
+    hands.press(Qt.Key.Key_Return)
+    hands.until(lambda: "object 2 committed" in hands.status)
+    assert stored(tmp_path)[:].max() == 2
+
+
 def test_a_folder_with_something_else_is_refused(hands, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     hands.click_and_wait(*CENTRES[2])

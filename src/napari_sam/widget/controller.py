@@ -187,7 +187,7 @@ class Controller(QObject):  # type: ignore[misc]
             return
         try:
             written = self.bench.results.commit(key, self._shown_masks())
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self.status_changed.emit(str(error))
             return
         self.clear()
