@@ -135,7 +135,13 @@ def open_dock(make_napari_viewer, model):
         dock.close_dock()
         controller, models = dock.controller, dock.models
         parts = (controller, dock.everything, dock.ahead, dock.hover)
-        for jobs in (*(p.jobs for p in parts), controller.counting, models.loading, models._jobs):
+        for jobs in (
+            *(p.jobs for p in parts),
+            controller.counting,
+            controller.folder.jobs,
+            models.loading,
+            models._jobs,
+        ):
             jobs.wait()
     QApplication.processEvents()
 

@@ -16,6 +16,7 @@ from ..session import Session
 from ..types import Prediction, PredictRequest, Prompts, SliceKey
 from . import layers
 from .corrections import going_on, ranked
+from .folder import ResultsFolder
 from .jobs import Job, Jobs
 from .results import largest_label
 from .workbench import Workbench
@@ -60,6 +61,8 @@ class Controller(QObject):  # type: ignore[misc]
         self.bench.preview_lost.connect(self._forget_answer)
         self.bench.image_lost.connect(lambda: self.use_image(None))
         self.bench.pixels_changed.connect(self._on_pixels_changed)
+        self.folder = ResultsFolder(self.bench)
+        self.folder.status_changed.connect(self.status_changed)
         self.jobs = Jobs()
         self.counting = Jobs()
         for jobs in (self.jobs, self.counting):
@@ -103,7 +106,7 @@ class Controller(QObject):  # type: ignore[misc]
         self.say_ready()
 
     def use_results(self, layer: Labels | None) -> None:
-        """Commit to another Labels layer of the same shape; None makes a new one.
+        """Commit to another Labels layer of the same shape; None makes a new one or asks for it.
 
         Its labels are counted in the background; until then nothing is committed.
         """
@@ -112,6 +115,7 @@ class Controller(QObject):  # type: ignore[misc]
             return
         bench.use_results(None)
         if layer is None:
+            self.folder.forget()
             bench.ensure_layers(self.kind)
             return
         chosen = layer
@@ -153,12 +157,15 @@ class Controller(QObject):  # type: ignore[misc]
     def commit(self) -> None:
         """Write the shown objects as the next labels, and clear the prompts of this plane."""
         key = self._answered_key()
+        if key is not None and self.folder.is_missing and not self.counting.busy:
+            self.folder.open_objects(key, self.commit)
+            return
         if key is None or self.bench.results is None:
             self.status_changed.emit(f"nothing to commit yet: {READY}")
             return
         try:
             written = self.bench.results.commit(key, self._shown_masks())
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self.status_changed.emit(str(error))
             return
         self.clear()
@@ -198,6 +205,7 @@ class Controller(QObject):  # type: ignore[misc]
         self._closed = True
         self.jobs.cancel()
         self.counting.cancel()
+        self.folder.close()
         for emitter in (self._dims.current_step, self._dims.order, self._dims.ndisplay):
             emitter.disconnect(self._on_dims_changed)
         self.bench.close()

@@ -28,6 +28,7 @@ from .panels import EverythingPanel, PromptPanel, SourcePanel
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FILES = "Checkpoints (*.pt *.pth *.ckpt *.bin *.safetensors);;All files (*)"
 NEW_LAYER = "a new layer"
+NEW_FOLDER = "a new folder"
 
 
 class SegmentAnything(QWidget):  # type: ignore[misc]
@@ -155,6 +156,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.everything.status_changed.connect(self.status.setText)
         self.ahead.status_changed.connect(self.status.setText)
         self.ahead.text_changed.connect(self.plane.setText)
+        controller.folder.asked.connect(self._ask_for_folder)
         controller.answer_changed.connect(self._on_answer_changed)
         controller.kind_changed.connect(prompt.set_kind)
         self.bench.changed.connect(self._refresh)
@@ -214,7 +216,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             and not any(layer is other for other in others)
         ]
         results = None if bench.results is None else bench.results.layer
-        names = [*(layer.name for layer in fitting), NEW_LAYER]
+        new = NEW_FOLDER if frame is not None and frame.needs_folder else NEW_LAYER
+        names = [*(layer.name for layer in fitting), new]
         self.source.results.set_things(names, [*fitting, None], results)
         ours = [bench.points, bench.boxes, bench.preview, results]
         self._keys.keep_only([self.viewer, *(layer for layer in ours if layer is not None)])
@@ -272,6 +275,17 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
     def _on_file_chosen(self, path: str) -> None:
         self.everything.cancel()
         self.models.open_file(path)
+
+    def _ask_for_folder(self) -> None:
+        """Let the user name the folder of large results, without holding up the window."""
+        folder = self.controller.folder
+        dialog = QFileDialog(self, "A folder for the labels of this stack")
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(folder.use)
+        dialog.rejected.connect(folder.decline)
+        dialog.open()
 
     def _on_device_picked(self, device: str) -> None:
         self.everything.cancel()

@@ -17,6 +17,7 @@ from ..stack import linked
 from ..types import Progress, SliceKey
 from . import layers
 from .controller import Controller
+from .folder import EVERYTHING
 from .jobs import Job, Jobs
 
 
@@ -64,8 +65,14 @@ class Everything(QObject):  # type: ignore[misc]
         except ValueError as error:
             self.status_changed.emit(str(error))
             return
+        if not self.controller.folder.ready(lambda: self.run(params, all_planes)):
+            return
+        try:
+            self._prepare(frame, key)
+        except ValueError as error:
+            self.status_changed.emit(str(error))
+            return
         keys = _all_keys(key, frame) if all_planes else [key]
-        self._prepare(frame)
         predictor, limits, image = session.predictor, self.bench.contrast_limits(), frame.data
         generator = AutomaticMaskGenerator(predictor, params)
         self._close_bar()
@@ -134,12 +141,12 @@ class Everything(QObject):  # type: ignore[misc]
         self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._forget()
 
-    def _prepare(self, frame: layers.Frame) -> None:
+    def _prepare(self, frame: layers.Frame, key: SliceKey) -> None:
         """Have a layer to fill: the last one, or a new one if its labels were edited."""
         if self.layer is None or self._touched or self._frame is not frame:
             self._forget()
-            self._frame = frame
-            self.layer = layers.make_labels(frame, f"{frame.layer.name} everything")
+            layer = self.controller.folder.new_labels(frame, EVERYTHING, key)
+            self._frame, self.layer = frame, layer
             self.layer.events.paint.connect(self._on_layer_paint)
             self.bench.add_below_prompts(self.layer)
 

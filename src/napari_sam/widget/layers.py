@@ -13,6 +13,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from ..grouping import group_prompts
+from ..labels_store import needs_folder
 from ..types import Prompts, SliceKey
 
 OBJECT, BACKGROUND = "object", "background"
@@ -50,6 +51,11 @@ class Frame:
     def data(self) -> Any:
         """The array, or the list of levels; not read."""
         return self.layer.data
+
+    @property
+    def needs_folder(self) -> bool:
+        """Whether labels of this shape go to a folder, being too large for memory."""
+        return needs_folder(self.shape)
 
 
 def frame_of(layer: Image) -> Frame:
@@ -145,9 +151,11 @@ def make_boxes(frame: Frame) -> Shapes:
     )
 
 
-def make_labels(frame: Frame, name: str, dtype: Any = np.int32) -> Labels:
-    """Return an empty Labels layer with the pixels of a frame."""
-    return Labels(np.zeros(frame.shape, dtype), name=name, **frame.transform)
+def make_labels(frame: Frame, name: str, data: Any = None) -> Labels:
+    """Return a Labels layer with the pixels of a frame: empty, or with labels of its shape."""
+    if data is None:
+        data = np.zeros(frame.shape, np.int32)
+    return Labels(data, name=name, **frame.transform)
 
 
 def make_preview(frame: Frame) -> Labels:

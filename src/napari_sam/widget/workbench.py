@@ -78,12 +78,15 @@ class Workbench(QObject):  # type: ignore[misc]
         self.changed.emit()
 
     def ensure_layers(self, kind: str) -> None:
-        """Make those of our layers that are missing."""
-        have = (self.results, self.preview, self.boxes, self.points)
-        if self.frame is None or all(one is not None for one in have):
+        """Make those of our layers that are missing; see `ResultsFolder` for large results."""
+        if self.frame is None:
+            return
+        needs_results = self.results is None and not self.frame.needs_folder
+        have = (self.preview, self.boxes, self.points)
+        if not needs_results and all(one is not None for one in have):
             return
         active = self.viewer.layers.selection.active
-        if self.results is None:
+        if needs_results:
             layer = layers.make_labels(self.frame, f"{self.frame.layer.name} objects")
             self.use_results(layer, 0)
             self.add_below_prompts(layer)

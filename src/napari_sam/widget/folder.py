@@ -1,0 +1,184 @@
+"""Results that are too large for memory: asks once for their folder, makes layers of its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from .. import __version__
+from ..labels_store import check_folder, free_name, largest_stored_label, open_labels
+from ..types import SliceKey
+from . import layers
+from .jobs import Job, Jobs
+from .workbench import Workbench
+
+OBJECTS, EVERYTHING = "objects", "everything"
+
+
+class ResultsFolder(QObject):  # type: ignore[misc]
+    """Keeps the results of large stacks in a folder each, which the user names.
+
+    Parameters
+    ----------
+    bench : Workbench
+
+    Signals
+    -------
+    asked : no argument
+        A folder is needed; `use` and `decline` take the answer.
+    status_changed : str
+    """
+
+    asked = Signal()
+    status_changed = Signal(str)
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.jobs = Jobs()
+        self.jobs.failed.connect(self._on_jobs_failed)
+        self._folders: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
+        self._then: Callable[[], None] | None = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether objects of the image have nowhere to go until a folder is opened."""
+        bench = self.bench
+        return bench.results is None and bench.frame is not None and bench.frame.needs_folder
+
+    def ready(self, then: Callable[[], None]) -> bool:
+        """Tell whether results of the image can be made now.
+
+        Parameters
+        ----------
+        then : callable
+            Called later where they cannot: as soon as the user has named a folder.
+        """
+        frame = self.bench.frame
+        if frame is None:
+            return False
+        if not frame.needs_folder or frame.layer in self._folders:
+            return True
+        self._then = then
+        self.status_changed.emit(
+            "labels of this stack are too large for memory: name a new or an empty folder for "
+            "them, or the one of an earlier time"
+        )
+        self.asked.emit()
+        return False
+
+    def use(self, path: str) -> None:
+        """Take the folder that the user named, and do what waited for it."""
+        frame = self.bench.frame
+        if frame is None:
+            return
+        folder = Path(path).resolve()
+        try:
+            check_folder(folder, frame.shape)
+            self._check_unused(folder, frame)
+        except ValueError as error:
+            self.status_changed.emit(str(error))
+            return
+        self._folders[frame.layer] = folder
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def decline(self) -> None:
+        """Say what happens where the user named none."""
+        self._then = None
+        self.status_changed.emit(
+            "nothing was written, prompts and preview stay; the next commit asks again"
+        )
+
+    def forget(self) -> None:
+        """Ask again for the next result of this image."""
+        self.jobs.cancel()
+        if self.bench.frame is not None:
+            self._folders.pop(self.bench.frame.layer, None)
+
+    def open_objects(self, key: SliceKey, then: Callable[[], None]) -> None:
+        """Open the layer that objects go to and count its labels, then go on.
+
+        Parameters
+        ----------
+        key : SliceKey
+            The plane shown; it is a chunk of a new array.
+        then : callable
+        """
+        frame = self.bench.frame
+        if frame is None or self.jobs.busy:
+            return
+        if not self.ready(lambda: self.open_objects(key, then)):
+            return
+        try:
+            layer = self._make(frame, OBJECTS, key)
+        except ValueError as error:
+            self.status_changed.emit(str(error))
+            return
+        largest = 0
+
+        def note(value: int) -> None:
+            nonlocal largest
+            largest = value
+
+        def done() -> None:
+            now = self.bench.frame
+            if now is None or now.layer is not frame.layer or self.bench.results is not None:
+                return
+            self.bench.use_results(layer, largest)
+            self.bench.add_below_prompts(layer)
+            then()
+
+        self.status_changed.emit("counting the labels of the folder ...")
+        array = layer.data
+        self.jobs.submit(Job(lambda: largest_stored_label(array), note, done, "counting labels"))
+
+    def new_labels(self, frame: layers.Frame, kind: str, key: SliceKey) -> Labels:
+        """Return an empty layer, in the folder if the image is large.
+
+        Raises
+        ------
+        ValueError
+            If the folder cannot be written to.
+        """
+        if not frame.needs_folder:
+            return layers.make_labels(frame, f"{frame.layer.name} {kind}")
+        return self._make(frame, free_name(self._folders[frame.layer], kind), key)
+
+    def close(self) -> None:
+        """Stop counting; what was written is complete."""
+        self.jobs.cancel()
+        self._then = None
+
+    def _make(self, frame: layers.Frame, name: str, key: SliceKey) -> Labels:
+        attributes = {
+            "scale": [float(size) for size in frame.transform["scale"]],
+            "units": [str(unit) for unit in frame.transform["units"]],
+            "provenance": {
+                "program": "napari-sam-stack",
+                "version": __version__,
+                "image": frame.layer.name,
+            },
+        }
+        folder, axes = self._folders[frame.layer], frame.layer.axis_labels
+        try:
+            array = open_labels(folder, name, frame.shape, key.displayed, axes, attributes)
+        except ValueError:
+            self.forget()
+            raise
+        return layers.make_labels(frame, f"{frame.layer.name} {name}", array)
+
+    def _check_unused(self, folder: Path, frame: layers.Frame) -> None:
+        """Refuse the folder of another image: both would write the same labels."""
+        for image, other in self._folders.items():
+            if other == folder and image is not frame.layer:
+                raise ValueError(f"{folder} is the folder of {image.name}; name another one")
+
+    def _on_jobs_failed(self, text: str) -> None:
+        self.forget()
+        self.status_changed.emit(text)
