@@ -25,7 +25,7 @@ from napari_sam.types import Progress
 def stub(monkeypatch):
     """Put a model that answers at once in the place of the bundled one."""
 
-    def loading(name, device, offline):
+    def loading(name, device, offline, precision):
         yield Progress(0, 0, f"loading {name}")
         return SceneModel()
 

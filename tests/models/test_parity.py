@@ -11,7 +11,9 @@ from another_sam import SMALL, answer, draw, largest_error, pixels, prompts, pub
 
 from napari_sam.models import checkpoint, vit
 
-TOLERANCE = 1e-3  # in standard deviations of the reference's answer
+TOLERANCE = 3e-3
+"""In standard deviations of the reference's answer. Random weights amplify float32's rounding: both
+are up to 1e-2 off from double precision (`benchmarks/rounding.py`), in which they agree."""
 
 PLACES = (0.5, 0.9, 0.1, 0.7, 0.3, 0.99)  # of the weight that is changed, in its tensor
 
@@ -71,7 +73,7 @@ def test_a_single_wrong_weight_of_any_sub_module_is_noticed(small):
 
     def noticed(flat, place):
         kept = flat[place].clone()
-        flat[place] += 1.0
+        flat[place] += 2.0
         found = any(error > TOLERANCE for error in errors(model, answers))
         flat[place] = kept
         return found
