@@ -57,7 +57,7 @@ class Switch:
 def one_scale() -> AbstractContextManager[object]:
     """Answer every prompt in a window of the input, none at half its size."""
 
-    def fitting(asked: Asked, frame: int) -> tuple[Tensor, Tensor]:
+    def fitting(asked: Asked, *_: object) -> tuple[Tensor, Tensor]:
         near = torch.ones(len(asked.points), dtype=torch.bool)
         return near, ~near
 

@@ -35,12 +35,15 @@ def main() -> None:
     plane = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     embedding = predictor.encode(plane)
     click = Prompts([(250, 260)], [1])
+    logits = predictor.predict(embedding, click).low_res_logits[0]
+    correction = Prompts([(250, 260), (280, 250)], [1, 0], mask_input=logits)
     many = [Prompts([(x, y)], [1]) for x in range(32, 512, 64) for y in range(32, 512, 64)]
     result = {
         "model": args.model,
         "threads": args.threads,
         "encode_ms": median_ms(lambda: predictor.encode(plane), args.repeats),
         "click_ms": median_ms(lambda: predictor.predict(embedding, click), args.repeats),
+        "correction_ms": median_ms(lambda: predictor.predict(embedding, correction), args.repeats),
         "64_clicks_ms": median_ms(lambda: predictor.predict_many(embedding, many), 5),
     }
     print(json.dumps(result))

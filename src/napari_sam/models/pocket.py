@@ -173,8 +173,9 @@ class PocketModel:
         if mask_input is not None:
             mask = torch.from_numpy(mask_input)
         asked = Asked(points, kinds, box, mask)
-        near, far = fitting(asked, max(cells) * STRIDE)
-        size, start = windows_of(asked, (cells[0] * STRIDE, cells[1] * STRIDE))
+        span = extent(asked)
+        near, far = fitting(asked, span, max(cells) * STRIDE)
+        size, start = windows_of(span, (cells[0] * STRIDE, cells[1] * STRIDE))
         questions = []
         if near.any():
             questions.append(in_windows(features.full, asked.of(near), start[near], size))
@@ -233,14 +234,14 @@ class PocketModel:
         return features
 
 
-def windows_of(asked: Asked, frame: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def windows_of(span: tuple[Tensor, Tensor], frame: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the size (x, y) of windows in a frame (h, w), and where each prompt's begins (P, 2).
 
-    They begin at whole cells of every level of features.
+    They lie about the `extent` of each prompt and begin at whole cells of every level of features.
     """
     h, w = frame
     size = torch.tensor([min(WINDOW, w), min(WINDOW, h)])
-    low, high = extent(asked)
+    low, high = span
     start = ((low + high - size) / 2 / COARSE).round() * COARSE
     return size, start.clamp(min=0).minimum(torch.tensor([w, h]) - size).long()
 
@@ -298,14 +299,13 @@ def extent(asked: Asked) -> tuple[Tensor, Tensor]:
     return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
 
 
-def fitting(asked: Asked, frame: int) -> tuple[Tensor, Tensor]:
+def fitting(asked: Asked, span: tuple[Tensor, Tensor], frame: int) -> tuple[Tensor, Tensor]:
     """Tell which prompts (P,) are answered in a window, and which at half the size.
 
     A frame that is no larger than a window shows everything in it.
     """
-    low, high = extent(asked)
-    side = (high - low).amax(dim=1)
-    known = ~torch.cat([asked.boxes, bounds(asked.masks)], dim=1)[:, ::4].isnan().all(dim=1)
+    side = (span[1] - span[0]).amax(dim=1)
+    known = ~asked.boxes[:, 0].isnan() | (asked.masks > 0).flatten(1).any(dim=1)
     near = (side <= LARGEST) | torch.tensor(frame <= WINDOW)
     return near, ~near | ~known
 
