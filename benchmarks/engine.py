@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from amg_parity import official, partners
 from reference_decoder import load
@@ -40,7 +41,7 @@ with stubbed_torchvision():
 SIDES = ("ours", "theirs")
 GRID = [(x, y) for y in range(30, 300, 36) for x in range(30, 380, 46)][:64]
 """Points of the picture asked at once."""
-THRESHOLDS = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.6}
+THRESHOLDS = {"pred_iou_thresh": 0.1, "stability_score_thresh": 0.3}
 """Of everything mode: the reference decoder's scores are low."""
 
 
@@ -155,9 +156,22 @@ def peak(side: str, points: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def resident() -> float:
-    """Return the largest memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+def grown(action: Callable[[], Any]) -> float:
+    """Return by how much the memory of this process rises at most during an action, MB."""
+    process, over = psutil.Process(), threading.Event()
+    before = most = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.005):
+            most = max(most, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    action()
+    over.set()
+    watcher.join()
+    return (most - before) / 1e6
 
 
 def measure(figure: str, runs: int, points: int) -> dict[str, Any]:
@@ -189,10 +203,7 @@ def main() -> None:
     args = parser.parse_args()
     with torch.inference_mode():
         if args.peak:
-            run = Programs.make().everything(args.points_per_side)[args.peak]
-            before = resident()
-            run()
-            print(round(resident() - before))
+            print(round(grown(Programs.make().everything(args.points_per_side)[args.peak])))
             return
         results = {}
         for figure in args.figures:
