@@ -1,11 +1,11 @@
 """Train a prompt encoder and mask decoder of SAM's size, so that exactness can be measured offline.
 
-Random weights give no masks, and no published ones can be assumed at hand. A MobileSAM-shaped
-image encoder is therefore drawn from a fixed seed and frozen, images are encoded once, and SAM's
-light half is trained on those embeddings. The result segments real images well enough for
-everything mode; it is for comparing programs with each other, not for use.
+Random weights give no masks, and no published ones can be assumed at hand. An image encoder of
+MobileSAM's or ViT-B's shape is therefore drawn from a fixed seed and frozen, images are encoded
+once, and SAM's light half is trained on those embeddings. The result segments real images well
+enough for everything mode; it is for comparing programs with each other, not for use.
 
-`load` returns the model; its decoder is `reference_decoder.safetensors` (half precision).
+`load` returns a model; the decoders (half precision) lie beside this script.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,17 @@ from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
+from napari_sam.models.vit import ImageEncoderViT
 from napari_sam.training.data import LabelledImage, load_sources
 from napari_sam.training.losses import prompt_loss
 from napari_sam.training.simulate import corrected, first_prompts
 from napari_sam.transforms import resize, scaled_size, to_rgb8
 
-WEIGHTS = Path(__file__).with_name("reference_decoder.safetensors")
+ENCODERS = {"mobile_sam": partial(TinyViT, num_classes=0), "vit_b": ImageEncoderViT}
+WEIGHTS = {
+    "mobile_sam": Path(__file__).with_name("reference_decoder.safetensors"),
+    "vit_b": Path(__file__).with_name("reference_decoder_vit_b.safetensors"),
+}
 ENCODER_SEED = 0
 GAIN = 1.4  # of the drawn weights: the signal neither dies nor drowns on its way
 CELLS = 32  # of the embedding's 64: a step sees a window, for speed
@@ -39,10 +45,10 @@ IMAGES = {"dsb2018": 90, "emps_particles": 16, "plant_em": 10, "axon_sem": 6, "u
 OTHERS = 5  # images of every other source
 
 
-def draw_encoder(seed: int = ENCODER_SEED) -> TinyViT:
-    """Return a MobileSAM-shaped encoder whose every parameter is drawn from a seed."""
+def draw_encoder(shape: str, seed: int = ENCODER_SEED) -> nn.Module:
+    """Return an encoder of one of the `ENCODERS`, its every parameter drawn from a seed."""
     generator = torch.Generator().manual_seed(seed)
-    encoder = TinyViT(num_classes=0).eval()
+    encoder: nn.Module = ENCODERS[shape]().eval()
     with torch.no_grad():
         for name, value in encoder.named_parameters():
             drawn = torch.randn(value.shape, generator=generator)
@@ -54,17 +60,17 @@ def draw_encoder(seed: int = ENCODER_SEED) -> TinyViT:
     return encoder
 
 
-def new_sam(seed: int = 0) -> Sam:
+def new_sam(shape: str, seed: int = 0) -> Sam:
     """Return SAM's light half, not trained, behind the drawn encoder."""
     torch.manual_seed(seed)
     decoder = MaskDecoder(256, TwoWayTransformer(2, 256, 8, 2048))
-    return Sam(draw_encoder(), PromptEncoder(256, (64, 64), (1024, 1024), 16), decoder)
+    return Sam(draw_encoder(shape), PromptEncoder(256, (64, 64), (1024, 1024), 16), decoder)
 
 
-def load(path: Path = WEIGHTS, device: str = "cpu") -> SamModel:
+def load(shape: str = "mobile_sam", device: str = "cpu") -> SamModel:
     """Return the trained model behind the contract of every family."""
-    sam = new_sam()
-    light = {name: value.float() for name, value in load_file(path).items()}
+    sam = new_sam(shape)
+    light = {name: value.float() for name, value in load_file(WEIGHTS[shape]).items()}
     encoder = {f"image_encoder.{k}": v for k, v in sam.image_encoder.state_dict().items()}
     sam.load_state_dict(light | encoder)
     return SamModel(sam, "reference", device)
@@ -180,13 +186,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the state")
+    parser.add_argument("--encoder", default="mobile_sam", choices=sorted(ENCODERS))
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    sam = new_sam()
+    sam = new_sam(args.encoder)
     model = SamModel(sam, "reference")
+    model.lower("auto")
     cache = args.run / "embedded.pt"
     if cache.exists():
         items = [Embedded(**kept) for kept in torch.load(cache)]
@@ -241,7 +249,7 @@ def main() -> None:
                 "minutes": minutes,
             }
             torch.save(kept, state)
-            write(sam, args.run / WEIGHTS.name)
+            write(sam, args.run / WEIGHTS[args.encoder].name)
         if share >= 1:
             break
 
