@@ -1,21 +1,24 @@
-"""Time and memory against segment-anything 1.0 on equal weights, side by side in one run.
+"""Time and memory against other programs on equal weights, side by side in one run.
 
-Needs segment-anything (`pip install --no-deps segment-anything`); what it takes from torchvision
-is stubbed. The decoder is that of `reference_decoder.py`; the ViT-B is drawn from a seed. The
-programs take turns, and a figure is the ratio of their medians.
+The others are segment-anything 1.0 (`pip install --no-deps segment-anything`; what it takes from
+torchvision is stubbed) and the SAM of transformers, whose masks are brought to the plane as its
+processor does; its everything mode needs torchvision and is left out. The weights are those of
+`reference_decoder.py`: a ViT-B for encoding, a MobileSAM-shaped encoder for the rest, which times
+the decoder alone. The programs take turns, and a figure is the ratio of their medians.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,101 +28,128 @@ import torch
 from amg_parity import official, partners
 from reference_decoder import load
 from skimage import data
-from stubs import stubbed_torchvision
+from torch.nn import functional as F
 
 from napari_sam.amg import AmgParams, AutomaticMaskGenerator
 from napari_sam.masks import iou
-from napari_sam.models.vit import ImageEncoderViT
+from napari_sam.models.sam import SamModel
 from napari_sam.predictor import SamPredictor
-from napari_sam.transforms import to_rgb8
+from napari_sam.transforms import resize, scale_points, scaled_size, to_rgb8
 from napari_sam.types import Prompts
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from another_sam import other, pixels, renamed
+from stubs import stubbed_torchvision
 
 with stubbed_torchvision():
     import segment_anything
     from segment_anything import modeling
 
 SIDES = ("ours", "theirs")
+FIGURES = ("encode", "click", "64 clicks", "everything")
+PRECISIONS = ("float32", "bfloat16")
 GRID = [(x, y) for y in range(30, 300, 36) for x in range(30, 380, 46)][:64]
 """Points of the picture asked at once."""
 THRESHOLDS = {"pred_iou_thresh": 0.1, "stability_score_thresh": 0.3}
 """Of everything mode: the reference decoder's scores are low."""
 
+Points = list[tuple[int, int]]
 
-@dataclass
-class Programs:
-    """Both programs around one model and one picture.
 
-    Attributes
-    ----------
-    ours : SamPredictor
-    theirs : segment_anything.SamPredictor
-    rgb : (H, W, 3) uint8
-    """
+class Ours:
+    """Our package around a model."""
 
-    ours: SamPredictor
-    theirs: Any
-    rgb: np.ndarray
+    def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
+        self.predictor, self.rgb = SamPredictor(model), rgb
 
-    @classmethod
-    def make(cls) -> Programs:
-        """Load the reference model into both."""
-        model = load()
-        return cls(
-            SamPredictor(model),
-            segment_anything.SamPredictor(official(model.sam)),
-            to_rgb8(data.coins()),
-        )
+    def encode(self) -> Any:
+        """Return the embedding of the picture."""
+        return self.predictor.encode(self.rgb)
 
-    def click(self, points: list[tuple[int, int]]) -> dict[str, Callable[[], np.ndarray]]:
-        """Return what answers points (each an object of its own) with masks (P, 3, H, W)."""
-        embedding = self.ours.encode(self.rgb)
-        self.theirs.set_image(self.rgb)
+    def masks(self, embedding: Any, points: Points) -> np.ndarray:
+        """Return the masks (P, 3, H, W) of points, each an object of its own."""
         prompts = [Prompts([point], [1]) for point in points]
-        coords = self.theirs.transform.apply_coords_torch(
+        return np.stack([p.masks for p in self.predictor.predict_many(embedding, prompts)])
+
+    def everything(self, side: int) -> np.ndarray:
+        """Return the masks (N, H, W) of the grid generator."""
+        params = AmgParams(points_per_side=side, **THRESHOLDS)
+        records = AutomaticMaskGenerator(self.predictor, params).generate(self.rgb)
+        return np.array([record.segmentation for record in records])
+
+
+class SegmentAnything:
+    """segment-anything 1.0."""
+
+    def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
+        sam = official(model.sam)
+        if hasattr(sam.image_encoder, "pos_embed"):
+            sam.image_encoder = modeling.ImageEncoderViT(
+                embed_dim=768, depth=12, num_heads=12, window_size=14, use_rel_pos=True,
+                global_attn_indexes=(2, 5, 8, 11), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            ).eval()  # fmt: skip
+            sam.image_encoder.load_state_dict(model.sam.image_encoder.state_dict())
+        self.predictor, self.rgb = segment_anything.SamPredictor(sam), rgb
+
+    def encode(self) -> Any:
+        """Return the embedding of the picture."""
+        self.predictor.set_image(self.rgb)
+
+    def masks(self, embedding: Any, points: Points) -> np.ndarray:
+        """Return the masks (P, 3, H, W) of points."""
+        coords = self.predictor.transform.apply_coords_torch(
             torch.tensor(points, dtype=torch.float32)[:, None], self.rgb.shape[:2]
         )
         labels = torch.ones(len(points), 1, dtype=torch.int64)
+        found: np.ndarray = self.predictor.predict_torch(coords, labels)[0].numpy()
+        return found
 
-        def theirs() -> np.ndarray:
-            return self.theirs.predict_torch(coords, labels)[0].numpy()
-
-        def ours() -> np.ndarray:
-            return np.stack([p.masks for p in self.ours.predict_many(embedding, prompts)])
-
-        return {"ours": ours, "theirs": theirs}
-
-    def everything(self, side: int) -> dict[str, Callable[[], np.ndarray]]:
-        """Return what runs the grid generator and returns its masks (N, H, W)."""
-        params = AmgParams(points_per_side=side, **THRESHOLDS)
+    def everything(self, side: int) -> np.ndarray:
+        """Return the masks (N, H, W) of the grid generator."""
         generator = segment_anything.SamAutomaticMaskGenerator(
-            self.theirs.model, points_per_side=side, **THRESHOLDS
+            self.predictor.model, points_per_side=side, **THRESHOLDS
         )
-
-        def ours() -> np.ndarray:
-            records = AutomaticMaskGenerator(self.ours, params).generate(self.rgb)
-            return np.array([record.segmentation for record in records])
-
-        def theirs() -> np.ndarray:
-            return np.array([r["segmentation"] for r in generator.generate(self.rgb)])
-
-        return {"ours": ours, "theirs": theirs}
+        return np.array([r["segmentation"] for r in generator.generate(self.rgb)])
 
 
-def vit_b(precision: torch.dtype) -> dict[str, Callable[[], torch.Tensor]]:
-    """Return what encodes one 1024 x 1024 input with ViT-B, drawn from a seed."""
-    torch.manual_seed(0)
-    ours = ImageEncoderViT().eval()
-    for name, value in ours.named_parameters():
-        if "rel_pos" in name or "pos_embed" in name:
-            torch.nn.init.normal_(value, std=0.02)
-    theirs = modeling.ImageEncoderViT(
-        embed_dim=768, depth=12, num_heads=12, window_size=14, global_attn_indexes=(2, 5, 8, 11),
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), use_rel_pos=True,
-    ).eval()  # fmt: skip
-    theirs.load_state_dict(ours.state_dict())
-    ours.lower(precision)
-    image = torch.randn(1, 3, 1024, 1024)
-    return {"ours": lambda: ours(image), "theirs": lambda: theirs(image)}
+class Transformers:
+    """The SAM of transformers."""
+
+    def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
+        own = model.sam.state_dict()
+        self.ours = model if "image_encoder.pos_embed" not in own else None
+        vision = {"num_hidden_layers": 1, "global_attn_indexes": [0]} if self.ours else {}
+        self.model = other.SamModel(other.SamConfig(vision_config=vision)).eval()
+        state = self.model.state_dict()
+        if self.ours is not None:  # its own encoder stays idle
+            own = {name: value for name, value in own.items() if "image_encoder" not in name}
+        self.model.load_state_dict({key: own.get(renamed(key), state[key]) for key in state})
+        for module in self.model.mask_decoder.modules():  # the published code leaves the default
+            if isinstance(module, torch.nn.LayerNorm) and not hasattr(module, "data_format"):
+                module.eps = 1e-5
+        self.rgb = rgb
+        self.size = scaled_size(rgb.shape[:2], 1024, np.inf)
+
+    def encode(self) -> Any:
+        """Return the embedding of the picture."""
+        rgb = resize(self.rgb, self.size)
+        if self.ours is not None:
+            return self.ours.encode(rgb)
+        return self.model.get_image_embeddings(pixels(rgb, 1024))
+
+    def masks(self, embedding: Any, points: Points) -> np.ndarray:
+        """Return the masks (P, 3, H, W) of points."""
+        places = scale_points(np.array(points), self.rgb.shape[:2], self.size)
+        coords = torch.from_numpy(places).float()[None, :, None]
+        low = self.model(image_embeddings=embedding, input_points=coords).pred_masks[0]
+        large = F.interpolate(low, (1024, 1024), mode="bilinear")[
+            ..., : self.size[0], : self.size[1]
+        ]
+        return (F.interpolate(large, self.rgb.shape[:2], mode="bilinear") > 0).numpy()
+
+
+RIVALS = {"segment-anything": SegmentAnything, "transformers": Transformers}
+MISSING = {("transformers", "everything")}
 
 
 def alternate(actions: dict[str, Callable[[], Any]], runs: int) -> tuple[dict[str, Any], dict]:
@@ -150,9 +180,10 @@ def shared(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     return {"masks ours": len(a), "masks theirs": len(b), "partners": round(min(share), 4)}
 
 
-def peak(side: str, points: int) -> float:
+def peak(side: str, points: int, precision: str) -> float:
     """Return how much everything mode adds to the memory of a process of its own, MB."""
     command = [sys.executable, __file__, "--peak", side, "--points-per-side", str(points)]
+    command += ["--precision", precision]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -174,43 +205,64 @@ def grown(action: Callable[[], Any]) -> float:
     return (most - before) / 1e6
 
 
-def measure(figure: str, runs: int, points: int) -> dict[str, Any]:
+def programs(shape: str, rival: str, precision: str) -> dict[str, Any]:
+    """Return both programs around one model and one picture."""
+    rgb = to_rgb8(data.coins())
+    theirs = RIVALS[rival](load(shape), rgb)
+    model = load(shape)
+    model.lower(precision)
+    return {"ours": Ours(model, rgb), "theirs": theirs}
+
+
+def measure(figure: str, rival: str, precision: str, runs: int, points: int) -> dict[str, Any]:
     """Return one figure by its name."""
-    if figure.startswith("encode"):
-        dtype = torch.bfloat16 if figure.endswith("bfloat16") else torch.float32
-        found, answers = alternate(vit_b(dtype), runs)
-        off = (answers["ours"] - answers["theirs"]).abs().mean() / answers["theirs"].abs().mean()
-        return found | {"relative difference": float(f"{float(off):.2e}")}
-    programs = Programs.make()
+    both = programs("vit_b" if figure == "encode" else "mobile_sam", rival, precision)
+    if figure == "encode":
+        found, made = alternate({side: both[side].encode for side in SIDES}, runs)
+        return found | likeness(*(both[side].masks(made[side], GRID) for side in SIDES))
     if figure == "everything":
-        found, answers = alternate(programs.everything(points), runs)
-        memory = {side: peak(side, points) for side in SIDES}
+        found, answers = alternate({s: partial(both[s].everything, points) for s in SIDES}, runs)
+        memory = {side: peak(side, points, precision) for side in SIDES}
         found["memory ratio"] = round(memory["ours"] / memory["theirs"], 3)
-        return found | {f"MB {side}": memory[side] for side in SIDES} | shared(*answers.values())
-    found, answers = alternate(programs.click(GRID[:1] if figure == "click" else GRID), runs)
-    return found | likeness(answers["ours"], answers["theirs"])
+        found |= {f"MB {side}": memory[side] for side in SIDES}
+        return found | shared(*(answers[side] for side in SIDES))
+    asked = GRID[:1] if figure == "click" else GRID
+    found, answers = alternate(
+        {s: partial(both[s].masks, both[s].encode(), asked) for s in SIDES}, runs
+    )
+    return found | likeness(*(answers[side] for side in SIDES))
 
 
 def main() -> None:
     """Measure the figures that are asked for."""
-    figures = ("encode float32", "encode bfloat16", "click", "64 clicks", "everything")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--figures", nargs="*", default=figures, choices=figures)
+    parser.add_argument("--figures", nargs="*", default=FIGURES, choices=FIGURES)
+    parser.add_argument("--against", nargs="*", default=sorted(RIVALS), choices=sorted(RIVALS))
+    parser.add_argument("--precision", nargs="*", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="a file that the figures are added to")
     args = parser.parse_args()
+    torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     with torch.inference_mode():
         if args.peak:
-            print(round(grown(Programs.make().everything(args.points_per_side)[args.peak])))
+            program = programs("mobile_sam", "segment-anything", args.precision[0])[args.peak]
+            print(round(grown(partial(program.everything, args.points_per_side))))
             return
-        results = {}
-        for figure in args.figures:
-            results[figure] = measure(figure, args.runs, args.points_per_side)
-            print(figure, results[figure], flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        for rival, figure, precision in product(args.against, args.figures, args.precision):
+            if (rival, figure) in MISSING:
+                continue
+            found = measure(figure, rival, precision, args.runs, args.points_per_side)
+            found |= {
+                "runs": args.runs,
+                "machine": f"{platform.machine()}, {torch.get_num_threads()} cores",
+            }
+            print(rival, figure, precision, found, flush=True)
+            if args.json:
+                kept = json.loads(args.json.read_text()) if args.json.exists() else {}
+                kept[f"{rival}: {figure}, {precision}"] = found
+                args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

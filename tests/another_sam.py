@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from transformers.models import sam as other
 
+MATRIX = "pe_layer.positional_encoding_gaussian_matrix"
 RENAMED = (
+    (r"^shared_image_embedding\.positional_embedding", f"prompt_encoder.{MATRIX}"),
+    (r"^prompt_encoder\.shared_embedding\.positional_embedding", f"prompt_encoder.{MATRIX}"),
     (r"^vision_encoder\.", "image_encoder."),
     (r"patch_embed\.projection", "patch_embed.proj"),
     (r"^image_encoder\.layers\.", "image_encoder.blocks."),
@@ -67,18 +70,16 @@ def draw(vision=None, seed=5):
     return model
 
 
+def renamed(name):
+    """Return the published name of a parameter of the other writing."""
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
 def published(model):
     """Return the parameters of the other writing under their published names."""
-    weights = {}
-    for own, value in model.state_dict().items():
-        name = own
-        for pattern, replacement in RENAMED:
-            name = re.sub(pattern, replacement, name)
-        weights[name] = value
-    matrix = weights.pop("shared_image_embedding.positional_embedding")
-    weights.pop("prompt_encoder.shared_embedding.positional_embedding", None)
-    weights["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"] = matrix
-    return weights
+    return {renamed(name): value for name, value in model.state_dict().items()}
 
 
 def pixels(rgb, side):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class SamPredictor:
 
     def __init__(self, model: PromptableModel) -> None:
         self.model = model
+        self._upsampler = lru_cache(maxsize=16)(Upsampler.between)
 
     def encode(
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
@@ -235,7 +237,7 @@ class SamPredictor:
 
     def upsampler(self, embedding: ImageEmbedding, low_res: Sequence[int]) -> Upsampler:
         """Return what maps logits of size `low_res` (h, w) to the plane of an embedding."""
-        return Upsampler.between(
+        return self._upsampler(
             (low_res[0], low_res[1]),
             self.model.padded_size(embedding.input_size),
             embedding.input_size,

@@ -7,7 +7,6 @@ from napari_sam.models.mask_decoder import (
     Attention,
     MaskDecoder,
     TwoWayTransformer,
-    attend_to_few,
 )
 
 
@@ -96,27 +95,74 @@ def test_attention_is_that_of_torch():
     torch.testing.assert_close(ours(q, k, v), theirs(q, k, v)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_attention_to_few_keys_is_attention():
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, n, 8, generator=generator).double() for n in (50, 5, 5))
-    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    torch.testing.assert_close(attend_to_few(q, k, v), expected)
-
-
-@pytest.mark.parametrize("tokens", [3, 9])  # few, and too many to be cheaper the other way
-@pytest.mark.parametrize("images", [1, 2])
-def test_tokens_and_image_attend_as_written_out(tokens, images):
-    generator = torch.Generator().manual_seed(1)
-    layer = Attention(32, 4, downsample_rate=1).double()
-    for value in layer.parameters():
+def drawn(module, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    for value in module.parameters():
         value.data = torch.randn(value.shape, generator=generator).double() / 4
-    token, image, placed = (
-        torch.randn(b, n, 32, generator=generator).double()
-        for b, n in ((2, tokens), (images, 50), (images, 50))
+    return module.double(), lambda *shape: torch.randn(shape, generator=generator).double()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("own", [True, False])
+def test_tokens_and_image_attend_as_written_out(shared, own):
+    layer, draw = drawn(Attention(32, 4, downsample_rate=2))
+    tokens, positions = draw(2, 7, 32), draw(50, 32)
+    common = draw(50, 32) if shared else torch.zeros(50, 32).double()
+    extra = draw(2, 50, 32) if own else torch.zeros(2, 50, 32).double()
+    whole = common + extra
+    seen = layer.to_image(
+        tokens,
+        layer.keys_of(common + positions),
+        layer.values_of(common) if shared or not own else None,
+        extra if own else None,
     )
-    whole = [x.expand(2, -1, -1) for x in (placed, image)]
-    torch.testing.assert_close(layer.to_image(token, placed, image), layer(token, *whole))
-    torch.testing.assert_close(
-        layer.from_image(placed, token, token + 1), layer(whole[0], token, token + 1)
+    torch.testing.assert_close(seen, layer(tokens, whole + positions, whole))
+    told = layer.from_image(
+        whole, layer.queries_of(common + positions), extra if own else None, tokens, tokens + 1
     )
-    assert layer._folds(token) == (tokens == 3)
+    torch.testing.assert_close(told, whole + layer(whole + positions, tokens, tokens + 1))
+
+
+def test_the_prompts_part_of_the_image_counts_as_the_shared_one():
+    transformer, draw = drawn(TwoWayTransformer(2, 32, 4, 64))
+    image, own, places, tokens = (
+        draw(1, 32, 5, 6),
+        draw(2, 32, 5, 6),
+        draw(1, 32, 5, 6),
+        draw(2, 7, 32),
+    )
+    split = transformer(transformer.side(image, places), own, tokens)
+    none = transformer(transformer.side(None, places), image + own, tokens)
+    for one, other in zip(split, none, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@torch.inference_mode()
+def test_some_of_the_masks_are_those_of_all():
+    decoder, draw = drawn(full_size())
+    image, places, sparse = draw(1, 256, 4, 6), draw(1, 256, 4, 6), draw(3, 2, 256)
+    whole = decoder(image, places, sparse, torch.zeros(3, 256, 4, 6).double())
+    side = decoder.side(image, places)
+    for masks in (slice(1, None), slice(0, 1)):
+        some = decoder.answer(side, sparse, None, masks)
+        for one, other in zip(some, whole, strict=True):
+            torch.testing.assert_close(one, other[:, masks])
+
+
+@torch.inference_mode()
+def test_bfloat16_comes_close_and_leaves_what_it_returns_in_float32():
+    decoder = full_size()
+    generator = torch.Generator().manual_seed(2)
+    image, places, sparse = (
+        torch.randn(*shape, generator=generator)
+        for shape in ((1, 256, 8, 8), (1, 256, 8, 8), (2, 2, 256))
+    )
+    exact, scores = decoder.answer(decoder.side(image, places), sparse, None)
+    decoder.lower(torch.bfloat16)
+    side = decoder.side(image, places)
+    assert side.image.dtype == side.layers[1].keys.dtype == torch.bfloat16
+    logits, iou = decoder.answer(side, sparse, None)
+    assert logits.dtype == iou.dtype == torch.float32
+    assert (logits - exact).abs().mean() < 0.03 * exact.std()
+    assert (iou - scores).abs().max() < 0.03
+    assert not torch.equal(logits, exact)

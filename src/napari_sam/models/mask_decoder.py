@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,84 +40,142 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from `q` (B, N, C) to `k`, `v` (B, M, C); returns (B, N, C)."""
         q, k, v = (self._split(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
-        few = 4 * k.shape[2] < q.shape[2]  # from the image to the tokens
-        out = attend_to_few(q, k, v) if few else F.scaled_dot_product_attention(q, k, v)
-        return self._joined(out)
+        out = F.scaled_dot_product_attention(q, k, v)
+        result: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return result
 
-    def to_image(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend from tokens (B, T, C) to the image (B or 1, N, C); returns (B, T, C).
+    def keys_of(self, image: Tensor) -> Tensor:
+        """Return the keys (heads, c, N) of an image (N, C)."""
+        return self._split(self.k_proj(image)).transpose(-1, -2).contiguous()
 
-        With few tokens it is cheaper to bring them to the image's width than to project the
-        image: the projection's weights go over to the other side of each product. The bias of
-        the keys shifts all scores of a token alike, which the softmax does not see.
+    def values_of(self, image: Tensor) -> Tensor:
+        """Return the values (heads, N, c) of an image (N, C)."""
+        return self._split(self.v_proj(image)).contiguous()
+
+    def queries_of(self, image: Tensor) -> Tensor:
+        """Return the queries (heads, c, N) of an image (N, C)."""
+        return self._split(self.q_proj(image)).transpose(-1, -2).contiguous()
+
+    def to_image(
+        self, tokens: Tensor, keys: Tensor, values: Tensor | None, own: Tensor | None
+    ) -> Tensor:
+        """Attend from tokens to the image.
+
+        The image is a sum: a part that all prompts share, whose keys and values are given, and a
+        part of each prompt. That one is not projected: with few tokens it is cheaper to bring them
+        to the image's width, so the projection's weights go over to the other side of each product.
+
+        Parameters
+        ----------
+        tokens : (B, T, C) float
+        keys : (heads, c, N) float
+        values : (heads, N, c) float, or None where the shared part has none
+        own : (B, N, C) float, or None where no prompt has a part of its own
+
+        Returns
+        -------
+        (B, T, C) float
         """
-        if not self._folds(tokens):
-            keys, values = (x.expand(len(tokens), -1, -1) for x in (keys, values))
-            return self.forward(tokens, keys, values)
-        q: Tensor = self._split(self.q_proj(tokens)) * self._scale
-        weights = (self._fold(q, self.k_proj) @ keys.transpose(1, 2)).softmax(-1)  # (B, heads*T, N)
-        seen = self._by_head(weights @ values)  # (B, heads, T, C)
-        out = seen @ self._per_head(self.v_proj.weight).transpose(1, 2)
-        return self._joined(out + self._per_head(self.v_proj.bias)[:, None])
+        weights = self._scores(self.q_proj(tokens), keys, own, self.k_proj).softmax(-1)
+        seen = weights @ values if values is not None else self._per_head(self.v_proj.bias)[:, None]
+        if own is not None:
+            brought = self._by_head(weights.flatten(1, 2) @ own)  # (B, heads, T, C)
+            seen = seen + brought.to(tokens.dtype) @ self._per_head(self.v_proj.weight).mT
+        result: Tensor = self.out_proj(seen.to(tokens.dtype).transpose(1, 2).flatten(2))
+        return result
 
-    def from_image(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend from the image (B or 1, N, C) to tokens (B, T, C); returns (B, N, C).
+    def from_image(
+        self, image: Tensor, queries: Tensor, own: Tensor | None, keys: Tensor, values: Tensor
+    ) -> Tensor:
+        """Attend from the image to tokens, and add what they tell to the image; see `to_image`.
 
-        As in `to_image`, the tokens are brought to the image's width.
+        Parameters
+        ----------
+        image : (B or 1, N, C) float
+        queries : (heads, c, N) float
+            Of the part that all prompts share.
+        own : (B, N, C) float or None
+        keys, values : (B, T, C) float
+
+        Returns
+        -------
+        (B, N, C) float
         """
-        if not self._folds(keys):
-            return self.forward(queries.expand(len(keys), -1, -1), keys, values)
-        k, v = self._split(self.k_proj(keys)) * self._scale, self._split(self.v_proj(values))
-        shift = (k @ self._per_head(self.q_proj.bias)[:, :, None]).flatten(1, 2)
-        scores = self._fold(k, self.q_proj) @ queries.transpose(1, 2) + shift  # (B, heads*T, N)
-        weights = self._by_head(scores).softmax(2).flatten(1, 2)
-        brought = (v @ self._per_head(self.out_proj.weight.T)).flatten(1, 2)  # (B, heads*T, C)
-        return torch.baddbmm(self.out_proj.bias, weights.transpose(1, 2), brought)
+        weights = self._scores(self.k_proj(keys), queries, own, self.q_proj).softmax(-2)
+        told = self._split(self.v_proj(values)) @ self._per_head(self.out_proj.weight.T)
+        told = told + self.out_proj.bias / self.num_heads  # the weights of a head have the sum 1
+        told = told.flatten(1, 2).to(image.dtype)  # (B, heads*T, C)
+        return torch.baddbmm(image, weights.flatten(1, 2).transpose(1, 2), told)
 
-    @property
-    def _scale(self) -> float:
-        return float((self.q_proj.out_features // self.num_heads) ** -0.5)
-
-    def _folds(self, tokens: Tensor) -> bool:
-        return self.num_heads * tokens.shape[1] < self.q_proj.out_features
-
-    def _fold(self, x: Tensor, projection: nn.Linear) -> Tensor:
-        """Bring (B, heads, T, c) before a projection: (B, heads*T, C)."""
-        return (x @ self._per_head(projection.weight)).flatten(1, 2)
+    def _scores(
+        self, tokens: Tensor, shared: Tensor, own: Tensor | None, projection: nn.Linear
+    ) -> Tensor:
+        """Return products (B, heads, T, N) of tokens (B, T, inner) and the projected image."""
+        x = self._split(tokens)
+        x = x * x.shape[-1] ** -0.5
+        scores: Tensor = x.to(shared.dtype) @ shared
+        if own is None:
+            return scores
+        wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(own.dtype)
+        return scores + self._by_head((own @ wide.transpose(1, 2)).transpose(1, 2))
 
     def _per_head(self, parameter: Tensor) -> Tensor:
         return parameter.reshape(self.num_heads, -1, *parameter.shape[1:])
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), self.num_heads, -1, x.shape[-1])  # from (B, heads*T, C)
+        return x.reshape(len(x), self.num_heads, -1, x.shape[-1])  # from (B, heads*T, M)
 
     def _split(self, x: Tensor) -> Tensor:
-        heads = x.reshape(*x.shape[:-1], self.num_heads, -1)  # (B, N, heads, c)
-        return heads.transpose(1, 2)
-
-    def _joined(self, x: Tensor) -> Tensor:
-        result: Tensor = self.out_proj(x.transpose(1, 2).flatten(2))
-        return result
+        heads = x.reshape(*x.shape[:-1], self.num_heads, -1)  # (..., N, heads, c)
+        return heads.transpose(-2, -3)
 
 
-def attend_to_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return scaled dot-product attention of many queries to few keys.
+@dataclass(frozen=True)
+class LayerSide:
+    """Projections of the image that one layer needs, the same for all prompts.
 
-    The weights are kept as (keys, queries): their softmax then runs along whole rows of memory,
-    three times as fast as the fused attention does with a handful of keys.
-
-    Parameters
+    Attributes
     ----------
-    q : (B, heads, N, c) float
-    k, v : (B, heads, M, c) float
-
-    Returns
-    -------
-    (B, heads, N, c) float
+    keys : (heads, c, N) float
+        To which the tokens attend.
+    values : (heads, N, c) float or None
+        None where the shared part of the image is only its positions.
+    queries : (heads, c, N) float
+        From which the image attends.
     """
-    weights = (k * k.shape[-1] ** -0.5) @ q.transpose(-1, -2)  # (B, heads, M, N)
-    out: Tensor = v.transpose(-1, -2) @ weights.softmax(-2)
-    return out.transpose(-1, -2)
+
+    keys: Tensor
+    values: Tensor | None
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class ImageSide:
+    """What the decoder needs of an image, as far as no prompt changes it.
+
+    Attributes
+    ----------
+    size : (h, w) int
+    image : (1, h*w, C) float or None
+        The shared part; None if all of the image comes with the prompts.
+    layers : tuple of LayerSide
+    last_keys : (heads, c, N) float
+        Of the last look from the tokens to the image.
+    """
+
+    size: tuple[int, int]
+    image: Tensor | None
+    layers: tuple[LayerSide, ...]
+    last_keys: Tensor
+
+    def to(self, dtype: torch.dtype) -> ImageSide:
+        """Return the same in another precision."""
+
+        def lowered(x: Tensor | None) -> Any:
+            return None if x is None else x.to(dtype)
+
+        layers = [LayerSide(*map(lowered, (x.keys, x.values, x.queries))) for x in self.layers]
+        return ImageSide(self.size, lowered(self.image), tuple(layers), lowered(self.last_keys))
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -151,22 +211,52 @@ class TwoWayAttentionBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(embedding_dim, num_heads, rate)
         self.skip_first_layer_pe = skip_first_layer_pe
 
+    def side(self, image: Tensor | None, positions: Tensor) -> LayerSide:
+        """Project the shared part of the image, (N, C) or None, and its positions (N, C)."""
+        placed = positions if image is None else image + positions
+        seen, told = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        values = None if image is None else seen.values_of(image)
+        return LayerSide(seen.keys_of(placed), values, told.queries_of(placed))
+
     def forward(
-        self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
+        self,
+        queries: Tensor,
+        query_pe: Tensor,
+        side: LayerSide,
+        image: Tensor,
+        own: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Update tokens (B, T, C) and image (B or 1, N, C), each with its positions."""
+        """Update tokens and image.
+
+        Parameters
+        ----------
+        queries, query_pe : (B, T, C) float
+        side : LayerSide
+            Of the part that all prompts share.
+        image : (B or 1, N, C) float
+            The whole.
+        own : (B, N, C) float or None
+            The part of each prompt.
+
+        Returns
+        -------
+        queries : (B, T, C) float
+        image : (B, N, C) float
+        """
         if self.skip_first_layer_pe:
             queries = self.self_attn(queries, queries, queries)
         else:
             q = queries + query_pe
             queries = queries + self.self_attn(q, q, queries)
         queries = self.norm1(queries)
-        q, placed = queries + query_pe, keys + key_pe
-        seen = self.cross_attn_token_to_image.to_image(q, placed, keys)
+        q = queries + query_pe
+        seen = self.cross_attn_token_to_image.to_image(q, side.keys, side.values, own)
         queries = self.norm2(queries + seen)
-        queries = self.norm3(queries + self.mlp(queries))
-        told = self.cross_attn_image_to_token.from_image(placed, queries + query_pe, queries)
-        return queries, self.norm4(keys + told)
+        queries = self.norm3(queries + self.mlp(queries.to(self.mlp.lin1.weight.dtype)))
+        image = self.cross_attn_image_to_token.from_image(
+            image, side.queries, own, queries + query_pe, queries
+        )
+        return queries, self.norm4(image)
 
 
 class TwoWayTransformer(nn.Module):
@@ -200,19 +290,53 @@ class TwoWayTransformer(nn.Module):
         )
         self.norm_final_attn = nn.LayerNorm(embedding_dim)
 
-    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the updated tokens (B, T, C) and the updated image (B, h*w, C).
+    def side(self, image: Tensor | None, image_pe: Tensor) -> ImageSide:
+        """Project what all prompts share.
 
-        `image` and `image_pe` are (B or 1, C, h, w), `tokens` is (B, T, C).
+        Parameters
+        ----------
+        image : (1, C, h, w) float or None
+            None if all of the image comes with the prompts.
+        image_pe : (1, C, h, w) float
+
+        Returns
+        -------
+        ImageSide
         """
-        keys = image.flatten(2).transpose(1, 2)  # (B, h*w, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2)
-        queries = tokens
-        for layer in self.layers:
-            queries, keys = layer(queries, keys, tokens, key_pe)
-        q = queries + tokens
-        queries = queries + self.final_attn_token_to_image.to_image(q, keys + key_pe, keys)
-        return self.norm_final_attn(queries), keys
+        positions = image_pe[0].flatten(1).T  # (h*w, C)
+        shared = None if image is None else image[0].flatten(1).T.contiguous()
+        layers = tuple(
+            cast(TwoWayAttentionBlock, layer).side(None if index else shared, positions)
+            for index, layer in enumerate(self.layers)
+        )
+        last = self.final_attn_token_to_image.keys_of(positions)
+        size = (image_pe.shape[2], image_pe.shape[3])
+        return ImageSide(size, None if shared is None else shared[None], layers, last)
+
+    def forward(self, side: ImageSide, own: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Exchange.
+
+        Parameters
+        ----------
+        side : ImageSide
+        own : (B, C, h, w) float or None
+            The part of the image that is not shared.
+        tokens : (B, T, C) float
+
+        Returns
+        -------
+        tokens : (B, T, C) float
+        image : (B, h*w, C) float
+        """
+        extra = None if own is None else own.flatten(2).transpose(1, 2).contiguous()
+        parts = [part for part in (side.image, extra) if part is not None]
+        image, queries = sum(parts[1:], parts[0]), tokens
+        for layer, projected in zip(self.layers, side.layers, strict=True):
+            queries, image = layer(queries, tokens, projected, image, extra)
+            extra = image
+        last = self.final_attn_token_to_image
+        seen = last.to_image(queries + tokens, side.last_keys, None, image)
+        return self.norm_final_attn(queries + seen), image
 
 
 class MaskDecoder(nn.Module):
@@ -276,21 +400,48 @@ class MaskDecoder(nn.Module):
         logits : (B, 1 + num_multimask_outputs, 4h, 4w) float
         iou : (B, 1 + num_multimask_outputs) float
         """
+        return self.answer(self.side(image, image_pe), sparse, dense)
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Compute the MLPs and products with the image in `dtype`; sums and norms stay."""
+        for module in self.modules():
+            if isinstance(module, MLPBlock | nn.ConvTranspose2d):
+                module.to(dtype)
+
+    def side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
+        """Return what is the same for all prompts of an image; arguments as in `forward`."""
+        dtype = self.output_upscaling[0].get_parameter("weight").dtype
+        return self.transformer.side(image, image_pe).to(dtype)
+
+    def answer(
+        self, side: ImageSide, sparse: Tensor, dense: Tensor | None, masks: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Predict masks of each prompt.
+
+        Parameters
+        ----------
+        side : ImageSide
+        sparse : (B, K, C) float
+        dense : (B, C, h, w) float or None
+            To be added to the image.
+        masks : slice
+            Which of the masks.
+
+        Returns
+        -------
+        logits : (B, masks, 4h, 4w) float
+        iou : (B, masks) float
+        """
         batch = sparse.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
-        hidden, keys = self.transformer(image + dense, image_pe, tokens)
-        mask_tokens = hidden[:, 1 : 1 + self.num_mask_tokens]
-        weights = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)],
-            dim=1,
-        )  # (B, masks, C/8)
-        h, w = image.shape[-2:]
-        logits = self._masks(keys, weights).reshape(batch, h, w, 2, 2, 2, 2, -1)
-        grid = logits.permute(0, 7, 1, 3, 5, 2, 4, 6)  # rows of three steps, columns of three
-        return grid.reshape(batch, -1, 4 * h, 4 * w), self.iou_prediction_head(hidden[:, 0])
+        hidden, keys = self.transformer(side, dense, tokens)
+        mlps = list(enumerate(self.output_hypernetworks_mlps))[masks]
+        weights = torch.stack([mlp(hidden[:, 1 + i]) for i, mlp in mlps], dim=1)  # (B, masks, C/8)
+        iou = self.iou_prediction_head(hidden[:, 0])
+        return self._masks(keys, weights, side.size), iou[:, masks]
 
-    def _masks(self, keys: Tensor, weights: Tensor) -> Tensor:
+    def _masks(self, keys: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
         """Up-sample each cell to 4 x 4 and multiply with the weights of each mask.
 
         The transposed convolutions do not overlap, so each is a product of every cell; the cells
@@ -298,21 +449,25 @@ class MaskDecoder(nn.Module):
 
         Parameters
         ----------
-        keys : (B, N, C) float
+        keys : (B, h*w, C) float
         weights : (B, masks, C/8) float
+        size : (h, w) int
 
         Returns
         -------
-        (B, N * 16, masks) float
-            For each cell, row and column of the first step, then of the second.
+        (B, masks, 4h, 4w) float
         """
         layers: list[Any] = list(self.output_upscaling)
         first, norm, act, second, act_again = layers
-        x = _upscaled(keys, first)  # (B, N * 4, C/4)
+        x = _upscaled(keys, first)  # (B, h*w * 4, C/4)
         x = act(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = act_again(_upscaled(x, second))  # (B, N * 16, C/8)
-        logits: Tensor = x @ weights.transpose(1, 2)
-        return logits
+        x = act_again(_upscaled(x, second))  # (B, h*w * 16, C/8)
+        fine = x @ weights.to(x.dtype).transpose(1, 2)
+        fine = fine.unflatten(1, (*size, 16))  # rows and columns of the first step, of the second
+        logits = weights.new_empty(len(x), weights.shape[1], size[0], 4, size[1], 4)
+        for place, (row, column, y, x_) in enumerate(product((0, 1), repeat=4)):
+            logits[:, :, :, 2 * row + y, :, 2 * column + x_] = fine[:, :, :, place].movedim(-1, 1)
+        return logits.flatten(4, 5).flatten(2, 3)
 
 
 def _upscaled(x: Tensor, convolution: nn.ConvTranspose2d) -> Tensor:

@@ -125,6 +125,18 @@ class PromptEncoder(nn.Module):
         sparse : (B, K, C) float
         dense : (B, C, h, w) float
         """
+        sparse = self.sparse(coords, labels, boxes)
+        if masks is not None:
+            return sparse, self.mask_downscaling(masks)
+        h, w = self.image_embedding_size
+        return sparse, self.no_mask().expand(len(coords), -1, h, w)
+
+    def no_mask(self) -> Tensor:
+        """Return what stands in every cell where there is no mask, (1, C, 1, 1)."""
+        return self.no_mask_embed.weight[..., None, None]
+
+    def sparse(self, coords: Tensor, labels: Tensor, boxes: Tensor | None) -> Tensor:
+        """Encode points and boxes as tokens (B, K, C); arguments as in `forward`."""
         batch = coords.shape[0]
         parts = []
         if coords.shape[1]:
@@ -134,13 +146,7 @@ class PromptEncoder(nn.Module):
             parts.append(self.embed_points(coords, labels))
         if boxes is not None:
             parts.append(self.embed_boxes(boxes))
-        sparse = torch.cat(parts, dim=1) if parts else coords.new_zeros(batch, 0, self.embed_dim)
-        if masks is not None:
-            dense: Tensor = self.mask_downscaling(masks)
-        else:
-            h, w = self.image_embedding_size
-            dense = self.no_mask_embed.weight.view(1, -1, 1, 1).expand(batch, -1, h, w)
-        return sparse, dense
+        return torch.cat(parts, dim=1) if parts else coords.new_zeros(batch, 0, self.embed_dim)
 
     def embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
         """Embed points (B, N, 2) with labels (B, N) as (B, N, C)."""

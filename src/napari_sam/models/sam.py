@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from . import packing
 from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
-from .mask_decoder import MaskDecoder, TwoWayTransformer
+from .mask_decoder import ImageSide, MaskDecoder, TwoWayTransformer
 from .prompt_encoder import PromptEncoder
-from .weights import choose_dtype, only_float32
+from .weights import choose_dtype
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 STRIDE = 16  # from the image to the embedding
+AT_ONCE = 2
+"""Prompts decoded together on a processor: what they need at a time stays near its cores."""
 DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
 
 
@@ -159,6 +161,7 @@ class SamModel:
         self.name = name
         self.device = device
         self.image_size = sam.prompt_encoder.input_image_size[0]
+        self._latest: tuple[Tensor, ImageSide] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -171,11 +174,12 @@ class SamModel:
 
     def lower(self, precision: str) -> None:
         """Let the encoder compute in another precision; see `PromptableModel.lower`."""
+        dtype = choose_dtype(precision, self.device)
         lower = getattr(self.sam.image_encoder, "lower", None)
         if lower is not None:
-            lower(choose_dtype(precision, self.device))
-        else:
-            only_float32(precision, self.name)
+            lower(dtype)
+        self.sam.mask_decoder.lower(dtype)
+        self._latest = None
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -210,18 +214,36 @@ class SamModel:
         multimask_output: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer P prompts; see `PromptableModel.decode`."""
-        device = self.device
-        sparse, dense = self.sam.prompt_encoder(
-            torch.from_numpy(coords).to(device),
-            torch.from_numpy(labels).to(device),
-            None if boxes is None else torch.from_numpy(boxes).to(device),
-            None if mask_input is None else torch.from_numpy(mask_input).to(device)[:, None],
+        light, side = self.sam.prompt_encoder, self._side(features)
+        masks = slice(1, None) if multimask_output else slice(0, 1)
+        step = AT_ONCE if self.device == "cpu" else max(1, len(coords))
+        answers = []
+        for start in range(0, len(coords), step):
+            some = slice(start, start + step)
+            points, kinds = self._tensor(coords[some]), self._tensor(labels[some])
+            sparse = light.sparse(
+                points, kinds, None if boxes is None else self._tensor(boxes[some])
+            )
+            own = None
+            if mask_input is not None:
+                own = light.mask_downscaling(self._tensor(mask_input[some, None])) - light.no_mask()
+            answers.append(self.sam.mask_decoder.answer(side, sparse, own, masks))
+        logits, iou = (
+            torch.cat(parts).float().cpu().numpy() for parts in zip(*answers, strict=True)
         )
-        logits, iou = self.sam.mask_decoder(
-            features, self.sam.prompt_encoder.get_dense_pe(), sparse, dense
-        )
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        return logits[:, chosen].float().cpu().numpy(), iou[:, chosen].float().cpu().numpy()
+        return logits, iou
+
+    def _side(self, features: Tensor) -> ImageSide:
+        """Return what the decoder needs of an embedding; that of the last one is kept."""
+        latest = self._latest
+        if latest is None or latest[0] is not features:
+            light = self.sam.prompt_encoder
+            side = self.sam.mask_decoder.side(features + light.no_mask(), light.get_dense_pe())
+            latest = self._latest = (features, side)
+        return latest[1]
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
 
 def neck(dim: int, out_chans: int) -> nn.Sequential:
