@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the state")
     parser.add_argument("--encoder", default="mobile_sam", choices=sorted(ENCODERS))
+    parser.add_argument("--share", type=float, default=1.0, help="of the images")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     args = parser.parse_args()
@@ -201,11 +202,13 @@ def main() -> None:
     else:
         items = []
         for source, images in load_sources(args.data, ["train"]).items():
-            count = min(IMAGES.get(source, OTHERS), len(images))
+            count = min(math.ceil(args.share * IMAGES.get(source, OTHERS)), len(images))
             picked = rng.choice(len(images), count, replace=False)
             items += [embedded(model, images[k]) for k in picked]
             print(source, count, flush=True)
         torch.save([vars(item) for item in items], cache)
+    if not args.minutes:
+        return
     sam.image_encoder.requires_grad_(False)
     sam.train()
     light = [p for p in sam.parameters() if p.requires_grad]

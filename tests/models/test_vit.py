@@ -6,7 +6,7 @@ from another_sam import SMALL, draw, published
 
 from napari_sam.models import vit
 from napari_sam.models.checkpoint import recognise
-from napari_sam.models.vit import attend, join, relative, split
+from napari_sam.models.vit import attend, relative
 
 
 @pytest.fixture
@@ -35,11 +35,21 @@ def test_biases_are_held_a_few_at_a_time(monkeypatch):
         torch.testing.assert_close(attend(q, k, v, *tables), expected)
 
 
-def test_windows_are_put_together_again():
-    x = torch.arange(2 * 7 * 5 * 3).reshape(2, 7, 5, 3)
-    windows = split(x, 3)
-    assert windows.shape == (2 * 3 * 2, 3, 3, 3)
-    assert (join(windows, 3, x.shape) == x).all()
+@torch.inference_mode()
+def test_windows_attend_alone_and_zeros_fill_them_up():
+    generator = torch.Generator().manual_seed(1)
+    layer = vit.Attention(12, 3, (3, 3)).double()
+    for value in layer.parameters():
+        value.data = torch.randn(value.shape, generator=generator).double()
+    x = torch.randn(2, 7, 5, 12, generator=generator).double()
+    filled = torch.zeros(2, 9, 6, 12).double()
+    filled[:, :7, :5] = x
+    expected = torch.empty_like(filled)
+    for row in range(0, 9, 3):
+        for column in range(0, 6, 3):
+            part = (slice(None), slice(row, row + 3), slice(column, column + 3))
+            expected[part] = layer(filled[part])
+    torch.testing.assert_close(layer(x, 3), expected[:, :7, :5])
 
 
 @torch.inference_mode()
