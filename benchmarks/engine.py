@@ -2,7 +2,8 @@
 
 The others are segment-anything 1.0 (`pip install --no-deps segment-anything`; what it takes from
 torchvision is stubbed) and the SAM of transformers, whose masks are brought to the plane as its
-processor does; its everything mode needs torchvision and is left out. The weights are those of
+processor does; its everything mode needs torchvision and is left out. micro-sam 1.8 is measured
+where it is asked for (`--against micro-sam`) and installed. The weights are those of
 `reference_decoder.py`: a ViT-B for encoding, a MobileSAM-shaped encoder for the rest, which times
 the decoder alone. The programs take turns, and a figure is the ratio of their medians.
 """
@@ -148,7 +149,43 @@ class Transformers:
         return (F.interpolate(large, self.rgb.shape[:2], mode="bilinear") > 0).numpy()
 
 
-RIVALS = {"segment-anything": SegmentAnything, "transformers": Transformers}
+class MicroSam(SegmentAnything):
+    """micro-sam, where it is installed; its decoder is that of segment-anything."""
+
+    def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
+        super().__init__(model, rgb)
+        with stubbed_torchvision():
+            from micro_sam import inference, instance_segmentation, prompt_based_segmentation
+        self.segment_from_points = prompt_based_segmentation.segment_from_points
+        self.batched_inference = inference.batched_inference
+        self.generator = instance_segmentation.AutomaticMaskGenerator
+
+    def masks(self, embedding: Any, points: Points) -> np.ndarray:
+        """Return the masks (P, 3, H, W) of points."""
+        places, labels = np.array(points), np.ones(len(points), int)
+        if len(points) == 1:  # what its annotator calls
+            return np.asarray(
+                self.segment_from_points(
+                    self.predictor, places[:, ::-1], labels,
+                    multimask_output=True, use_best_multimask=False,
+                )
+            )[None]  # fmt: skip
+        records = self.batched_inference(
+            self.predictor, None, len(points), points=places[:, None], point_labels=labels[:, None],
+            multimasking=True, return_instance_segmentation=False, reduce_multimasking=False,
+        )  # fmt: skip
+        found = np.stack([np.asarray(record["segmentation"]) for record in records])
+        return found.reshape(len(points), 3, *found.shape[-2:])
+
+    def everything(self, side: int) -> np.ndarray:
+        """Return the masks (N, H, W) of the grid generator."""
+        generator = self.generator(self.predictor, points_per_side=side)
+        generator.initialize(self.rgb)
+        records = generator.generate(**THRESHOLDS, output_mode="binary_mask")
+        return np.array([record["segmentation"] for record in records])
+
+
+RIVALS = {"segment-anything": SegmentAnything, "transformers": Transformers, "micro-sam": MicroSam}
 MISSING = {("transformers", "everything")}
 
 
@@ -180,10 +217,10 @@ def shared(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     return {"masks ours": len(a), "masks theirs": len(b), "partners": round(min(share), 4)}
 
 
-def peak(side: str, points: int, precision: str) -> float:
+def peak(side: str, rival: str, points: int, precision: str) -> float:
     """Return how much everything mode adds to the memory of a process of its own, MB."""
     command = [sys.executable, __file__, "--peak", side, "--points-per-side", str(points)]
-    command += ["--precision", precision]
+    command += ["--precision", precision, "--against", rival]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -222,7 +259,7 @@ def measure(figure: str, rival: str, precision: str, runs: int, points: int) -> 
         return found | likeness(*(both[side].masks(made[side], GRID) for side in SIDES))
     if figure == "everything":
         found, answers = alternate({s: partial(both[s].everything, points) for s in SIDES}, runs)
-        memory = {side: peak(side, points, precision) for side in SIDES}
+        memory = {side: peak(side, rival, points, precision) for side in SIDES}
         found["memory ratio"] = round(memory["ours"] / memory["theirs"], 3)
         found |= {f"MB {side}": memory[side] for side in SIDES}
         return found | shared(*(answers[side] for side in SIDES))
@@ -237,7 +274,8 @@ def main() -> None:
     """Measure the figures that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figures", nargs="*", default=FIGURES, choices=FIGURES)
-    parser.add_argument("--against", nargs="*", default=sorted(RIVALS), choices=sorted(RIVALS))
+    usual = ("segment-anything", "transformers")
+    parser.add_argument("--against", nargs="*", default=usual, choices=sorted(RIVALS))
     parser.add_argument("--precision", nargs="*", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--points-per-side", type=int, default=32)
@@ -247,7 +285,7 @@ def main() -> None:
     torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     with torch.inference_mode():
         if args.peak:
-            program = programs("mobile_sam", "segment-anything", args.precision[0])[args.peak]
+            program = programs("mobile_sam", args.against[0], args.precision[0])[args.peak]
             print(round(grown(partial(program.everything, args.points_per_side))))
             return
         for rival, figure, precision in product(args.against, args.figures, args.precision):

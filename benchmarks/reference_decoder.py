@@ -219,10 +219,11 @@ def main() -> None:
         sam.load_state_dict(kept["sam"])
         optimiser.load_state_dict(kept["optimiser"])
         done = kept["minutes"]
-    started = saved = time.monotonic()
+    saved = time.monotonic()
     index, shown = 0, []
     while True:
-        minutes = done + (time.monotonic() - started) / 60
+        # the processor's time: the run may be halted while something else is timed
+        minutes = done + time.process_time() / torch.get_num_threads() / 60
         share = min(1.0, minutes / args.minutes)
         rate = min(1.0, (index + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share)) + 0.01
         for group in optimiser.param_groups:
@@ -240,7 +241,7 @@ def main() -> None:
         shown += reached.tolist()
         if index % 50 == 0:
             print(
-                f"{index} {minutes:.1f} min loss {float(loss):.3f} IoU {np.mean(shown):.3f}",
+                f"{index} {minutes:.1f} min loss {loss.item():.3f} IoU {np.mean(shown):.3f}",
                 flush=True,
             )
             shown = []
