@@ -47,7 +47,8 @@ class Session:
         Whether a small object is looked at again in a window of its own.
     disk : DiskCache, optional
         Keeps whole planes beyond the session. Windows are not written: they follow the prompts, so
-        hardly one is asked for again, and each would take the place of a plane.
+        hardly one is asked for again, and each would take the place of a plane. It writes in the
+        background, after the plane was encoded.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Session:
             with suppress(KeyError):  # a development version may have had other features
                 return self.predictor.embedding(model.unpack(arrays), prepared)
         features = model.encode(prepared.rgb)
-        self.disk.put(key, model.pack(features))
+        self.disk.put_later(key, lambda: model.pack(features))
         return self.predictor.embedding(features, prepared)
 
     def _kept(self, key: CacheKey) -> ImageEmbedding | None:
