@@ -322,7 +322,8 @@ def test_features_that_cannot_be_packed_are_told_and_others_still_kept(disk):
 def test_a_program_that_ends_writes_what_waits(tmp_path):
     program = (
         "import sys, numpy, pathlib; from napari_sam.cache import DiskCache; "
-        f"DiskCache(pathlib.Path(sys.argv[1])).put_later('{KEYS[0]}', lambda: {{'a': numpy.ones(2)}})"
+        "disk = DiskCache(pathlib.Path(sys.argv[1])); "
+        f"disk.put_later('{KEYS[0]}', lambda: {{'a': numpy.ones(2)}})"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
     assert_same(DiskCache(tmp_path).get(KEYS[0]), {"a": np.ones(2)})
