@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__
+from . import __version__, stopping
 from .cache import DiskCache
 from .masks import box_of
 from .predictor import SamPredictor
@@ -36,7 +36,8 @@ CacheKey = tuple[SliceKey, tuple[float, float] | None]
 class Session:
     """Answers requests about one image; embeddings are made once and kept.
 
-    May be called from several threads.
+    May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits for
+    any more ends in `Stopped`, and nothing of it is kept.
 
     Parameters
     ----------
@@ -98,6 +99,7 @@ class Session:
         if kept is not None:
             return kept
         with self._encoding:  # one plane at a time; nobody but workers waits here
+            stopping.check()  # the wait may have been long
             with self._lock:
                 kept = self._kept(key)
             if kept is not None:

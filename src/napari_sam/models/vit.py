@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import stopping
 from .blocks import MLPBlock
 from .checkpoint import Checkpoint
 from .sam import SamModel, assemble, neck
@@ -202,6 +203,7 @@ class ImageEncoderViT(nn.Module):
         """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""
         x = self.patch_embed(x) + self.pos_embed
         for block in self.blocks:
+            stopping.check()
             x = block(x)
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return embedding
