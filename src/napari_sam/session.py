@@ -36,8 +36,8 @@ CacheKey = tuple[SliceKey, tuple[float, float] | None]
 class Session:
     """Answers requests about one image; embeddings are made once and kept.
 
-    May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits for
-    any more ends in `Stopped`, and nothing of it is kept.
+    May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits
+    for any more ends in `Stopped`, and nothing of it is kept.
 
     Parameters
     ----------
