@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 import time
 
@@ -252,3 +254,76 @@ def test_the_folder_is_the_users_choice(monkeypatch, tmp_path):
     assert "~" not in str(cache_folder())
     monkeypatch.delenv(cache.FOLDER_VARIABLE)
     assert cache_folder().name == "embeddings"
+
+
+def test_what_is_put_later_is_written_once_the_answer_had_its_time(disk, monkeypatch):
+    monkeypatch.setattr(cache, "QUIET", 0.2)
+    calls = []
+
+    def pack():
+        calls.append(time.monotonic())
+        return arrays()
+
+    start = time.monotonic()
+    disk.put_later(KEYS[0], pack)
+    assert time.monotonic() - start < 0.1
+    disk.wait()
+    assert calls[0] - start >= 0.2
+    assert_same(disk.get(KEYS[0]), arrays())
+    assert not [t for t in threading.enumerate() if t.name == "planes to disk"]
+    disk.put_later(KEYS[1], arrays)  # it begins anew
+    disk.wait()
+    assert disk.usage().planes == 2
+
+
+def test_no_more_planes_wait_than_there_is_room_for(disk, monkeypatch):
+    monkeypatch.setattr(cache, "MOST_WAITING", 3)
+    for seed, key in enumerate(KEYS):
+        disk.put_later(key, lambda seed=seed: arrays(seed))
+    disk.wait()
+    assert [disk.get(key) is not None for key in KEYS] == [False] * 5 + [True] * 3
+    assert_same(disk.get(KEYS[-1]), arrays(7))
+
+
+def test_clear_forgets_what_waits_too(disk, monkeypatch):
+    monkeypatch.setattr(cache, "QUIET", 0.0)
+    begun, released = threading.Event(), threading.Event()
+
+    def pack():
+        begun.set()
+        assert released.wait(timeout=20)
+        return arrays()
+
+    disk.put_later(KEYS[0], pack)
+    assert begun.wait(timeout=20)
+    disk.put_later(KEYS[1], arrays)
+    clearing = threading.Thread(target=disk.clear)
+    clearing.start()
+    time.sleep(0.05)
+    released.set()
+    clearing.join(timeout=20)
+    disk.wait()
+    assert disk.usage() == Usage(0, 0)
+
+
+def test_features_that_cannot_be_packed_are_told_and_others_still_kept(disk):
+    def pack():
+        raise RuntimeError("CUDA out of memory")
+
+    disk.put_later(KEYS[0], pack)
+    disk.wait()
+    assert disk.notice == "an embedding is not kept: CUDA out of memory"
+    disk.put_later(KEYS[1], arrays)
+    disk.wait()
+    assert disk.notice == ""
+    assert disk.usage().planes == 1
+
+
+def test_a_program_that_ends_writes_what_waits(tmp_path):
+    program = (
+        "import sys, numpy, pathlib; from napari_sam.cache import DiskCache; "
+        "disk = DiskCache(pathlib.Path(sys.argv[1])); "
+        f"disk.put_later('{KEYS[0]}', lambda: {{'a': numpy.ones(2)}})"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+    assert_same(DiskCache(tmp_path).get(KEYS[0]), {"a": np.ones(2)})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import SceneModel, SlowModel, discs, tiny_sam
 
-from napari_sam import masks
+from napari_sam import cache, masks
 from napari_sam import session as session_module
 from napari_sam.cache import DiskCache
 from napari_sam.predictor import SamPredictor
@@ -267,7 +267,8 @@ def test_the_bundled_model_has_embeddings_that_count(pocket):
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "QUIET", 0.0)
     return DiskCache(tmp_path / "cache")
 
 
@@ -276,29 +277,36 @@ def later(disk, model=None, **options):
     return Session(SamPredictor(model or SceneModel(**options)), disk=DiskCache(disk.folder))
 
 
+def kept(session, request):
+    """Return the answer to a request once what was encoded for it is written."""
+    answer = session.predict(request)
+    session.disk.wait()
+    return answer
+
+
 def test_a_plane_is_encoded_once_and_not_once_a_session(disk):
-    first = Session(SamPredictor(SceneModel()), disk=disk).predict(ask(STACK))
+    first = kept(Session(SamPredictor(SceneModel()), disk=disk), ask(STACK))
     session = later(disk)
     answer = session.predict(ask(STACK.copy()))
     assert session.predictor.model.encoded == 0
     assert session.ready(ask(session._image))
     np.testing.assert_array_equal(answer.masks, first.masks)
     assert disk.usage().planes == 1
-    session.predict(ask(STACK, z=1))
+    kept(session, ask(STACK, z=1))
     assert session.predictor.model.encoded == 1
     assert disk.usage().planes == 2
 
 
 def test_weights_and_contrast_limits_have_files_of_their_own(disk):
-    later(disk).predict(ask(STACK))
+    kept(later(disk), ask(STACK))
     other = SceneModel()
     other.fingerprint = "others"
     session = later(disk, other)
-    session.predict(ask(STACK))
+    kept(session, ask(STACK))
     assert other.encoded == 1
-    session.predict(ask(STACK, limits=(0, 100)))  # the same pixels: they are 0 and 200
+    kept(session, ask(STACK, limits=(0, 100)))  # the same pixels: they are 0 and 200
     assert other.encoded == 1
-    session.predict(ask(STACK, limits=(0, 300)))
+    kept(session, ask(STACK, limits=(0, 300)))
     assert other.encoded == 2
     assert disk.usage().planes == 3
 
@@ -309,39 +317,40 @@ def test_what_is_kept_in_memory_is_not_the_coarser_copy_of_the_disk(disk):
     request = PredictRequest(SliceKey((0, 1)), plane, None, Prompts([(9, 9)]))
     exact = session.predictor.encode(plane).features
     assert (session.embedding(request).features == exact).all()
-    kept = later(disk, tiny_sam()).embedding(request)
-    assert (kept.original_size, kept.input_size, kept.model) == ((64, 50), (64, 50), "tiny")
-    error = (kept.features - exact).abs().max()
+    session.disk.wait()
+    found = later(disk, tiny_sam()).embedding(request)
+    assert (found.original_size, found.input_size, found.model) == ((64, 50), (64, 50), "tiny")
+    error = (found.features - exact).abs().max()
     assert 0 < error < 0.003 * (exact.max() - exact.min())
 
 
 def test_windows_are_not_written(disk):
     session = later(disk, image_size=256)
-    answer = session.predict(ask_wide(Prompts([SMALL])))
+    answer = kept(session, ask_wide(Prompts([SMALL])))
     assert answer.request.key.window is not None
     assert session.predictor.model.encoded == 2
     assert disk.usage().planes == 1
 
 
 def test_a_damaged_file_is_replaced(disk):
-    later(disk).predict(ask(STACK))
+    kept(later(disk), ask(STACK))
     (path,) = disk.folder.iterdir()
     sound = path.read_bytes()
     path.write_bytes(sound[:-9])
     session = later(disk)
-    session.predict(ask(STACK))
+    kept(session, ask(STACK))
     assert session.predictor.model.encoded == 1
     assert path.read_bytes() == sound
 
 
 def test_features_of_another_form_are_replaced(disk):
-    later(disk).predict(ask(STACK))
+    kept(later(disk), ask(STACK))
     model = SceneModel()
     model.pack = lambda features: {"other": features}
     model.unpack = lambda arrays: arrays["other"]
-    later(disk, model).predict(ask(STACK))
+    kept(later(disk, model), ask(STACK))
     assert model.encoded == 1
-    later(disk, model).predict(ask(STACK))
+    kept(later(disk, model), ask(STACK))
     assert model.encoded == 1
 
 
@@ -349,15 +358,34 @@ def test_a_disk_in_trouble_does_not_stop_a_session(tmp_path):
     (tmp_path / "file").write_text("in the way")
     disk = DiskCache(tmp_path / "file" / "cache")
     session = Session(SamPredictor(SceneModel()), disk=disk)
-    answer = session.predict(ask(STACK))
+    answer = kept(session, ask(STACK))
     assert masks.iou(answer.masks[answer.best], STACK[0] > 0) > 0.9
     assert "not kept" in disk.notice
+
+
+def test_a_disk_that_hangs_delays_nobody(disk, monkeypatch):
+    released = threading.Event()
+    put = disk.put
+
+    def hang(key, arrays):
+        assert released.wait(timeout=20)
+        put(key, arrays)
+
+    monkeypatch.setattr(disk, "put", hang)
+    session = Session(SamPredictor(SceneModel()), disk=disk)
+    for z in range(3):  # the second and third would wait if a lock were held while writing
+        session.predict(ask(STACK, z))
+        assert session.ready(ask(STACK, z))
+    assert disk.usage().planes == 0
+    released.set()
+    disk.wait()
+    assert disk.usage().planes == 3
 
 
 def test_a_job_that_was_killed_goes_on_where_it_stopped(disk):
     session = later(disk)
     for z in range(3):
-        session.predict(ask(STACK, z))
+        kept(session, ask(STACK, z))
     session = later(disk)
     for z in range(4):
         session.predict(ask(STACK, z))

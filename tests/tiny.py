@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from napari_sam import stopping
 from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
@@ -143,6 +144,31 @@ class SlowModel(SceneModel):
 
     def encode(self, rgb):
         time.sleep(self.delay)
+        return super().encode(rgb)
+
+
+class SlowBlocks(SceneModel):
+    """Takes its time in blocks between which it can be stopped; notes the planes it began.
+
+    A plane is known by its brightest pixel.
+    """
+
+    blocks, delay = 40, 0.05
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.begun, self.stopped = [], []
+
+    def encode(self, rgb):
+        plane = int(rgb.max())
+        self.begun.append(plane)
+        for _ in range(self.blocks):
+            try:
+                stopping.check()
+            except stopping.Stopped:
+                self.stopped.append(plane)
+                raise
+            time.sleep(self.delay)
         return super().encode(rgb)
 
 

@@ -12,8 +12,10 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +32,16 @@ SLACK = 20
 """Of the quota, the part (one in so many) that is freed beyond need, and written between looks."""
 ABANDONED = 60.0
 """Age of a file still beside its place, s, whose writer was killed: writing takes milliseconds."""
+QUIET = 0.3
+"""A plane is written once the answer to the click that it was encoded for has had so long, s."""
+MOST_WAITING = 8
+"""Planes that wait to be written; where more come, those that have waited longest are dropped."""
 SEAL = "seal"
 NAME = re.compile(r"[0-9a-f]{64}(\.safetensors|\.\w+\.part)")
 """Our files, whole or being written; no other is ever removed."""
 
 Arrays = Mapping[str, NDArray[Any]]
+Pack = Callable[[], Arrays]
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,10 @@ class DiskCache:
         self.quota_bytes = quota_bytes
         self.notice = ""
         self._room = 0  # bytes that may be written before the folder is looked at again
+        self._waiting: OrderedDict[str, Pack] = OrderedDict()
+        self._writer: threading.Thread | None = None
+        self._lock = threading.Lock()  # of those two; never held for long
+        self._changing = threading.Lock()  # of the folder, between the writer and `clear`
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a key, or None; a file that is not ours or not sound is removed."""
@@ -126,15 +137,52 @@ class DiskCache:
         else:
             self.notice = ""
 
+    def put_later(self, key: str, pack: Pack) -> None:
+        """Keep what `pack` returns; it is called, and its arrays written, in a thread of ours.
+
+        The thread lives as long as anything waits. A program that ends waits for it; one that is
+        killed loses what was not written yet.
+        """
+        with self._lock:
+            self._waiting[key] = pack
+            while len(self._waiting) > MOST_WAITING:
+                self._waiting.popitem(last=False)
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_waiting, name="planes to disk")
+                self._writer.start()
+
+    def wait(self) -> None:
+        """Block until nothing waits to be written any more."""
+        writer = self._writer
+        if writer is not None:
+            writer.join()
+
     def usage(self) -> Usage:
         """Count what is kept."""
         return _sum(self._entries())
 
     def clear(self) -> Usage:
-        """Remove all that is kept, and return what it was."""
-        self._room = 0
-        self.notice = ""
-        return _sum([entry for entry in self._entries() if self._remove(entry.path)])
+        """Remove all that is kept or waits to be, and return what was kept."""
+        with self._lock:
+            self._waiting.clear()
+        with self._changing:
+            self._room = 0
+            self.notice = ""
+            return _sum([entry for entry in self._entries() if self._remove(entry.path)])
+
+    def _write_waiting(self) -> None:
+        time.sleep(QUIET)
+        while True:
+            with self._changing:
+                with self._lock:
+                    if not self._waiting:
+                        self._writer = None
+                        return
+                    key, pack = self._waiting.popitem(last=False)
+                try:
+                    self.put(key, pack())
+                except (RuntimeError, MemoryError) as error:  # memory may be full, on any device
+                    self.notice = f"an embedding is not kept: {str(error) or 'not enough memory'}"
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

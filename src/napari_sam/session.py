@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__
+from . import __version__, stopping
 from .cache import DiskCache
 from .masks import box_of
 from .predictor import SamPredictor
@@ -36,7 +36,8 @@ CacheKey = tuple[SliceKey, tuple[float, float] | None]
 class Session:
     """Answers requests about one image; embeddings are made once and kept.
 
-    May be called from several threads.
+    May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits
+    for any more ends in `Stopped`, and nothing of it is kept.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ class Session:
         Whether a small object is looked at again in a window of its own.
     disk : DiskCache, optional
         Keeps whole planes beyond the session. Windows are not written: they follow the prompts, so
-        hardly one is asked for again, and each would take the place of a plane.
+        hardly one is asked for again, and each would take the place of a plane. It writes in the
+        background, after the plane was encoded.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Session:
         if kept is not None:
             return kept
         with self._encoding:  # one plane at a time; nobody but workers waits here
+            stopping.check()  # the wait may have been long
             with self._lock:
                 kept = self._kept(key)
             if kept is not None:
@@ -121,7 +124,7 @@ class Session:
             with suppress(KeyError):  # a development version may have had other features
                 return self.predictor.embedding(model.unpack(arrays), prepared)
         features = model.encode(prepared.rgb)
-        self.disk.put(key, model.pack(features))
+        self.disk.put_later(key, lambda: model.pack(features))
         return self.predictor.embedding(features, prepared)
 
     def _kept(self, key: CacheKey) -> ImageEmbedding | None:

@@ -18,6 +18,14 @@ from napari_sam.widget.dock import SegmentAnything
 TIMEOUT = 20.0
 
 
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    """Keep no plane in the user's own cache, nor find one of another test."""
+    folder = tmp_path / "embeddings"
+    monkeypatch.setenv("NAPARI_SAM_CACHE_DIR", str(folder))
+    return folder
+
+
 class Hands:
     """Uses a napari window as a person does: through mouse and key events."""
 
@@ -134,7 +142,7 @@ def open_dock(make_napari_viewer, model):
     for dock in docks:
         dock.close_dock()
         controller, models = dock.controller, dock.models
-        parts = (controller, dock.everything, dock.ahead, dock.hover)
+        parts = (controller, dock.everything, dock.ahead, dock.hover, dock.kept)
         for jobs in (
             *(p.jobs for p in parts),
             controller.counting,
@@ -143,6 +151,7 @@ def open_dock(make_napari_viewer, model):
             models._jobs,
         ):
             jobs.wait()
+        dock.kept.disk.wait()
     QApplication.processEvents()
 
 

@@ -207,6 +207,7 @@ def test_another_model_begins_anew(open_lazy, lazy, model):
     settled(hands)
     lazy.read.clear()
     model.made = SceneModel()
+    model.made.fingerprint = "another"
     hands.dock.models.open_file("another.pt")
     hands.until(lambda: line(hands) == "plane 3 of 12 - ready (next 4, 5, 6)")
     assert lazy.read[:4] == [2, 3, 4, 5]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import stopping
 from .checkpoint import Checkpoint
 from .sam import SamModel, assemble, neck
 
@@ -210,6 +211,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the next stage's shape."""
         for block in self.blocks:
+            stopping.check()
             x = block(x)
         if self.downsample is None:
             return x

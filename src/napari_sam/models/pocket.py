@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import stopping
 from ..masks import local_change
 from . import packing
 from .checkpoint import Checkpoint
@@ -133,7 +134,9 @@ class PocketModel:
         """Return the features of a resized plane (h, w, 3)."""
         pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float() / 255
         half = F.avg_pool2d(pixels[None], 2, ceil_mode=True)
-        return TwoScales(self._features(pixels[None]), self._features(half))
+        coarse = self._features(half)
+        stopping.check()
+        return TwoScales(self._features(pixels[None]), coarse)
 
     def pack(self, features: TwoScales) -> dict[str, NDArray[Any]]:
         """Return features as arrays; see `packing`."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import stopping
 from .blocks import MLPBlock
 from .checkpoint import Checkpoint
 from .sam import SamModel, assemble, neck
@@ -205,6 +206,7 @@ class ImageEncoderViT(nn.Module):
         """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""
         x = self.patch_embed(x) + self.pos_embed
         for block in self.blocks:
+            stopping.check()
             x = block(x)
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return embedding

@@ -60,7 +60,7 @@ class Ahead(QObject):  # type: ignore[misc]
         self._timer.timeout.connect(self._on_timer_timeout)
         controller.plane_changed.connect(self._on_plane_changed)
         for jobs in others:
-            jobs.busy_changed.connect(self._settle)
+            jobs.busy_changed.connect(self._on_others_busy_changed)
 
     def close(self) -> None:
         """Begin nothing any more."""
@@ -72,6 +72,15 @@ class Ahead(QObject):  # type: ignore[misc]
         """Begin no other neighbour; start afresh when the user has been quiet for a while."""
         self._wanted.clear()
         self._timer.start(SETTLE_MS)
+
+    def _make_way(self) -> None:
+        """Stop the plane that is being encoded if the one shown would have to wait for it."""
+        shown, session = self.controller.shown(), self._session
+        if self._begun is None or shown is None or session is None:
+            return
+        if not same_plane(self._begun, shown) and not session.ready(shown):
+            self._begun = None
+            self.jobs.cancel()
 
     def _submit(self, session: Session, shown: PredictRequest, request: PredictRequest) -> None:
         def steps() -> Iterator[Any]:
@@ -133,8 +142,14 @@ class Ahead(QObject):  # type: ignore[misc]
         if before is not None and shown is not None:
             self._travel = travelled(before.key, shown.key) or self._travel
         self._shown, self._session = shown, self.controller.session
+        self._make_way()
         self._settle()
         self._say()
+
+    def _on_others_busy_changed(self, busy: bool) -> None:
+        if busy:
+            self._make_way()
+        self._settle()
 
     def _on_timer_timeout(self) -> None:
         self._shown = self.controller.shown()  # with the contrast limits of now
@@ -157,6 +172,12 @@ class Ahead(QObject):  # type: ignore[misc]
         if self._begun.key == self._shown.key:
             self.status_changed.emit(text)
         self._next()
+
+
+def same_plane(one: PredictRequest, other: PredictRequest) -> bool:
+    """Tell whether two requests have one embedding."""
+    same_image = one.image is other.image
+    return same_image and (one.key, one.contrast_limits) == (other.key, other.contrast_limits)
 
 
 def travelled(before: SliceKey, after: SliceKey) -> Travel | None:

@@ -319,6 +319,7 @@ class Controller(QObject):  # type: ignore[misc]
 
     def _on_dims_changed(self, event: Any = None) -> None:
         self._forget_answer()  # prompts stay on their plane and are asked again there
+        self.jobs.cancel()
         self.say_ready()
 
     def _on_pixels_changed(self) -> None:

@@ -20,10 +20,12 @@ from .ahead import Ahead
 from .controller import Controller
 from .everything import Everything
 from .hover import Hover
+from .kept import Kept
 from .keys import Keys
 from .model_panel import ModelChooser, OfferPanel
 from .models import OPEN_FILE, Models
 from .panels import EverythingPanel, PromptPanel, SourcePanel
+from .settings_panel import SettingsPanel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FILES = "Checkpoints (*.pt *.pth *.ckpt *.bin *.safetensors);;All files (*)"
@@ -48,11 +50,13 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.hover = Hover(self.controller)
         users = (self.controller.jobs, self.everything.jobs, self.hover.jobs)
         self.ahead = Ahead(self.controller, users)
-        self.models = Models(self.controller)
+        self.kept = Kept()
+        self.models = Models(self.controller, self.kept.disk)
         self.model, self.offer = ModelChooser(), OfferPanel()
         self.source = SourcePanel(self.model, self.offer, DEVICES)
         self.prompt = PromptPanel()
         self.everything_panel = EverythingPanel(AmgParams())
+        self.settings_panel = SettingsPanel(str(self.kept.disk.folder))
         self._params_of = ""
         self._show_params()
         self.plane, self.status = QLabel(), QLabel()
@@ -70,6 +74,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         )
         self._lay_out()
         self._connect()
+        self._connect_settings()
         self._show_models()
         self.models.pick(self.models.current)
         self.controller.use_image(self._best_image())
@@ -106,6 +111,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.models.close()
         self.controller.close()
         self.ahead.close()
+        self.kept.close()
 
     def event(self, event: QEvent) -> bool:
         """Notice when napari takes the widget out of its dock: there is no other sign of it."""
@@ -135,10 +141,12 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         inner.addWidget(self.plane)
         inner.addWidget(self.status)
         inner.addWidget(self.prompt)
-        section = QCollapsible("Everything")
-        section.addWidget(self.everything_panel)
-        self.everything_section = section
-        inner.addWidget(section)
+        self.everything_section = QCollapsible("Everything")
+        self.everything_section.addWidget(self.everything_panel)
+        inner.addWidget(self.everything_section)
+        self.settings_section = QCollapsible("Settings")
+        self.settings_section.addWidget(self.settings_panel)
+        inner.addWidget(self.settings_section)
         inner.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -188,6 +196,18 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._on_layers_changed)
         self.viewer.layers.selection.events.active.connect(self._on_active_changed)
+
+    def _connect_settings(self) -> None:
+        kept, panel = self.kept, self.settings_panel
+        kept.status_changed.connect(self.status.setText)
+        kept.usage_changed.connect(panel.set_usage)
+        kept.jobs.busy_changed.connect(panel.set_busy)
+        panel.empty_asked.connect(kept.empty)
+        self.settings_section.toggled.connect(self._on_settings_toggled)
+
+    def _on_settings_toggled(self, opened: bool) -> None:
+        if opened:
+            self.kept.count()
 
     def _images(self) -> list[Image]:
         return [layer for layer in self.viewer.layers if isinstance(layer, Image)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker, create_worker
+
+from ..stopping import Stopped, stoppable
 
 Worker = GeneratorWorker[Any, Any, Any]
 
@@ -38,6 +41,15 @@ class Job:
     text: str = "working"
 
 
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A job under way, its worker, and what tells the work inside that nobody waits any more."""
+
+    job: Job
+    worker: Worker
+    stop: Event
+
+
 class Jobs(QObject):  # type: ignore[misc]
     """Runs jobs one at a time.
 
@@ -53,7 +65,7 @@ class Jobs(QObject):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._running: tuple[Job, Worker] | None = None
+        self._running: Run | None = None
         self._waiting: Job | None = None
         self._abandoned: set[Worker] = set()
         self._pool = QThreadPool()
@@ -72,12 +84,11 @@ class Jobs(QObject):  # type: ignore[misc]
             self._waiting = job
 
     def cancel(self) -> None:
-        """Drop what waits and what runs; the interface is free at once."""
+        """Drop what waits and what runs; the interface is free at once, the work ends soon."""
         self._waiting = None
         if self._running is not None:
-            _, worker = self._running
-            self._running = None
-            self._abandon(worker)
+            run, self._running = self._running, None
+            self._abandon(run)
             self.busy_changed.emit(False)
 
     def wait(self) -> None:
@@ -85,11 +96,11 @@ class Jobs(QObject):  # type: ignore[misc]
         self._pool.waitForDone()
 
     def _start(self, job: Job) -> None:
-        steps = _guarded(job.steps)
+        steps, stop = _guarded(job.steps), Event()
         worker: Worker = create_worker(
-            _driven, steps, _start_thread=False, _ignore_errors=True
+            _driven, steps, stop, _start_thread=False, _ignore_errors=True
         )  # errors are told below, not raised in the event loop
-        self._running = (job, worker)
+        self._running = Run(job, worker, stop)
         worker.finished.connect(lambda *_: steps.close())  # where it was stopped half-way
         worker.yielded.connect(lambda value: self._on_worker_yielded(worker, value))
         worker.errored.connect(lambda error: self._on_worker_errored(worker, error))
@@ -97,22 +108,23 @@ class Jobs(QObject):  # type: ignore[misc]
         self.busy_changed.emit(True)
         self._pool.start(worker)
 
-    def _abandon(self, worker: Worker) -> None:
+    def _abandon(self, run: Run) -> None:
         """Let a worker run out; keep it alive until then."""
-        self._abandoned.add(worker)
-        worker.quit()
+        self._abandoned.add(run.worker)
+        run.stop.set()
+        run.worker.quit()
 
     def _is_running(self, worker: Worker) -> bool:
-        return self._running is not None and self._running[1] is worker
+        return self._running is not None and self._running.worker is worker
 
     def _on_worker_yielded(self, worker: Worker, value: Any) -> None:
         if self._running is not None and self._is_running(worker):
-            self._running[0].on_step(value)
+            self._running.job.on_step(value)
 
     def _on_worker_errored(self, worker: Worker, error: Exception) -> None:
         if self._running is None or not self._is_running(worker):
             return
-        job, self._running = self._running[0], None
+        job, self._running = self._running.job, None
         self._abandoned.add(worker)
         self.failed.emit(f"{job.text} failed: {error}")
         self._next()
@@ -121,7 +133,7 @@ class Jobs(QObject):  # type: ignore[misc]
         self._abandoned.discard(worker)
         if self._running is None or not self._is_running(worker):
             return
-        job, self._running = self._running[0], None
+        job, self._running = self._running.job, None
         job.on_done()
         self._next()
 
@@ -135,9 +147,15 @@ class Jobs(QObject):  # type: ignore[misc]
             self.busy_changed.emit(False)
 
 
-def _driven(steps: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    """Hand on what `steps` yields; superqt wants a function of its own to drive."""
-    yield from steps
+def _driven(steps: Generator[Any, None, None], stop: Event) -> Generator[Any, None, None]:
+    """Hand on what `steps` yields, and let the work between two values look at `stop`."""
+    while True:
+        with stoppable(stop.is_set):
+            try:
+                value = next(steps)
+            except StopIteration:
+                return
+        yield value
 
 
 def _guarded(steps: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:
@@ -147,6 +165,8 @@ def _guarded(steps: Callable[[], Iterator[Any]]) -> Generator[Any, None, None]:
     """
     try:
         yield from steps()
+    except Stopped:
+        return
     except MemoryError as error:
         raise JobError(
             "there is not enough memory; close something or use a smaller model"

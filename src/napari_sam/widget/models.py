@@ -8,6 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ..cache import DiskCache
 from ..models.registry import available, fetching, find_spec, is_path, label, loading
 from ..models.specs import BUNDLED, SPECS, ModelSpec
 from ..predictor import SamPredictor
@@ -27,6 +28,8 @@ class Models(QObject):  # type: ignore[misc]
     Parameters
     ----------
     controller : Controller
+    disk : DiskCache
+        Where the sessions keep planes.
 
     Signals
     -------
@@ -46,9 +49,10 @@ class Models(QObject):  # type: ignore[misc]
     offered = Signal(object)
     downloading = Signal(bool)
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, disk: DiskCache) -> None:
         super().__init__()
         self.controller = controller
+        self.disk = disk
         self.current = BUNDLED
         self.device = "auto"
         self._former = (self.current, self.device)
@@ -158,7 +162,7 @@ class Models(QObject):  # type: ignore[misc]
             self._say_loading(f"{value.text} ...")
             return
         self._former = (self.current, self.device)
-        self._put_in_use(Session(SamPredictor(value)))
+        self._put_in_use(Session(SamPredictor(value), disk=self.disk))
 
     def _put_in_use(self, session: Session) -> None:
         self._former_session = None

@@ -1,0 +1,43 @@
+"""What is set once and seldom looked at: how much is kept on disk."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+
+class SettingsPanel(QWidget):  # type: ignore[misc]
+    """How much is kept of encoded planes, and a button that empties it.
+
+    Parameters
+    ----------
+    folder : str
+        Where they are kept, for the tooltip.
+
+    Signals
+    -------
+    empty_asked : no argument
+    """
+
+    empty_asked = Signal()
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.usage = QLabel("counting ...")
+        self.usage.setWordWrap(True)
+        self.usage.setToolTip(f"Planes that need not be encoded again; they lie in {folder}")
+        self.empty = QPushButton("Empty the disk cache")
+        self.empty.setToolTip("Remove the planes that are kept; each is encoded anew when needed")
+        self.empty.clicked.connect(self.empty_asked)
+        layout.addWidget(self.usage)
+        layout.addWidget(self.empty)
+
+    def set_usage(self, text: str) -> None:
+        """Show how much is kept."""
+        self.usage.setText(text)
+
+    def set_busy(self, busy: bool) -> None:
+        """While it counts or empties there is nothing to press."""
+        self.empty.setEnabled(not busy)
