@@ -46,7 +46,6 @@ with stubbed_torchvision():
     import segment_anything
     from segment_anything import modeling
 
-SIDES = ("ours", "theirs")
 FIGURES = ("encode", "click", "64 clicks", "everything")
 PRECISIONS = ("float32", "bfloat16")
 GRID = [(x, y) for y in range(30, 300, 36) for x in range(30, 380, 46)][:64]
@@ -155,27 +154,21 @@ class MicroSam(SegmentAnything):
     def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
         super().__init__(model, rgb)
         with stubbed_torchvision():
-            from micro_sam import inference, instance_segmentation, prompt_based_segmentation
+            from micro_sam import instance_segmentation, prompt_based_segmentation
         self.segment_from_points = prompt_based_segmentation.segment_from_points
-        self.batched_inference = inference.batched_inference
         self.generator = instance_segmentation.AutomaticMaskGenerator
 
     def masks(self, embedding: Any, points: Points) -> np.ndarray:
-        """Return the masks (P, 3, H, W) of points."""
+        """Return the masks (P, 3, H, W) of points, by what its annotator calls."""
         places, labels = np.array(points), np.ones(len(points), int)
-        if len(points) == 1:  # what its annotator calls
-            return np.asarray(
-                self.segment_from_points(
-                    self.predictor, places[:, ::-1], labels,
-                    multimask_output=True, use_best_multimask=False,
-                )
-            )[None]  # fmt: skip
-        records = self.batched_inference(
-            self.predictor, None, len(points), points=places[:, None], point_labels=labels[:, None],
-            multimasking=True, return_instance_segmentation=False, reduce_multimasking=False,
-        )  # fmt: skip
-        found = np.stack([np.asarray(record["segmentation"]) for record in records])
-        return found.reshape(len(points), 3, *found.shape[-2:])
+        masks = [
+            self.segment_from_points(
+                self.predictor, place[None, ::-1], label[None], multimask_output=True,
+                use_best_multimask=False,
+            )
+            for place, label in zip(places, labels, strict=True)
+        ]  # fmt: skip
+        return np.array(masks)
 
     def everything(self, side: int) -> np.ndarray:
         """Return the masks (N, H, W) of the grid generator."""
@@ -186,22 +179,20 @@ class MicroSam(SegmentAnything):
 
 
 RIVALS = {"segment-anything": SegmentAnything, "transformers": Transformers, "micro-sam": MicroSam}
-MISSING = {("transformers", "everything")}
+MISSING = {("transformers", "everything"), ("micro-sam", "64 clicks")}
+"""The second gives one mask of each point where it takes many."""
 
 
-def alternate(actions: dict[str, Callable[[], Any]], runs: int) -> tuple[dict[str, Any], dict]:
-    """Let the programs take turns; return the ratio with its times, and the last answers."""
-    times: dict[str, list[float]] = {side: [] for side in SIDES}
+def alternate(actions: dict[str, Callable[[], Any]], runs: int) -> tuple[dict[str, float], dict]:
+    """Let the programs take turns; return the median of each one's seconds, and its last answer."""
+    times: dict[str, list[float]] = {side: [] for side in actions}
     answers: dict[str, Any] = {}
-    for run in range(runs + 1):  # the first one warms up
-        for side in SIDES if run % 2 else SIDES[::-1]:
+    for run in range(runs):
+        for side in actions if run % 2 else reversed(actions):
             start = time.perf_counter()
             answers[side] = actions[side]()
-            if run:
-                times[side].append(time.perf_counter() - start)
-    median = {side: float(np.median(taken)) for side, taken in times.items()}
-    figures = {f"seconds {side}": round(median[side], 4) for side in SIDES}
-    return {"ratio": round(median["ours"] / median["theirs"], 3), **figures}, answers
+            times[side].append(time.perf_counter() - start)
+    return {side: float(np.median(taken)) for side, taken in times.items()}, answers
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -217,10 +208,10 @@ def shared(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     return {"masks ours": len(a), "masks theirs": len(b), "partners": round(min(share), 4)}
 
 
-def peak(side: str, rival: str, points: int, precision: str) -> float:
+def peak(side: str, rival: str, points: int) -> float:
     """Return how much everything mode adds to the memory of a process of its own, MB."""
     command = [sys.executable, __file__, "--peak", side, "--points-per-side", str(points)]
-    command += ["--precision", precision, "--against", rival]
+    command += ["--against", rival]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -242,32 +233,47 @@ def grown(action: Callable[[], Any]) -> float:
     return (most - before) / 1e6
 
 
-def programs(shape: str, rival: str, precision: str) -> dict[str, Any]:
-    """Return both programs around one model and one picture."""
+def programs(shape: str, rival: str) -> dict[str, Any]:
+    """Return ours, by precision, and theirs around one model and one picture."""
     rgb = to_rgb8(data.coins())
-    theirs = RIVALS[rival](load(shape), rgb)
-    model = load(shape)
-    model.lower(precision)
-    return {"ours": Ours(model, rgb), "theirs": theirs}
+    ours = {}
+    for precision in PRECISIONS:
+        model = load(shape)
+        model.lower(precision)
+        ours[precision] = Ours(model, rgb)
+    return {**ours, "theirs": RIVALS[rival](load(shape), rgb)}
 
 
-def measure(figure: str, rival: str, precision: str, runs: int, points: int) -> dict[str, Any]:
-    """Return one figure by its name."""
-    both = programs("vit_b" if figure == "encode" else "mobile_sam", rival, precision)
+def measure(figure: str, rival: str, runs: int, points: int) -> dict[str, dict[str, Any]]:
+    """Return one figure in each precision."""
+    sides = programs("vit_b" if figure == "encode" else "mobile_sam", rival)
+    memory: dict[str, float] = {}
+    alike: Callable[[np.ndarray, np.ndarray], dict[str, float]] = likeness
     if figure == "encode":
-        found, made = alternate({side: both[side].encode for side in SIDES}, runs)
-        return found | likeness(*(both[side].masks(made[side], GRID) for side in SIDES))
-    if figure == "everything":
-        found, answers = alternate({s: partial(both[s].everything, points) for s in SIDES}, runs)
-        memory = {side: peak(side, rival, points, precision) for side in SIDES}
-        found["memory ratio"] = round(memory["ours"] / memory["theirs"], 3)
-        found |= {f"MB {side}": memory[side] for side in SIDES}
-        return found | shared(*(answers[side] for side in SIDES))
-    asked = GRID[:1] if figure == "click" else GRID
-    found, answers = alternate(
-        {s: partial(both[s].masks, both[s].encode(), asked) for s in SIDES}, runs
-    )
-    return found | likeness(*(answers[side] for side in SIDES))
+        seconds, made = alternate({name: side.encode for name, side in sides.items()}, runs)
+        answers = {name: side.masks(made[name], GRID) for name, side in sides.items()}
+    elif figure == "everything":
+        actions = {name: partial(side.everything, points) for name, side in sides.items()}
+        seconds, answers = alternate(actions, runs)
+        memory = {name: peak(name, rival, points) for name in sides}
+        alike = shared
+    else:
+        asked = GRID[:1] if figure == "click" else GRID
+        actions = {name: partial(side.masks, side.encode(), asked) for name, side in sides.items()}
+        for action in actions.values():
+            action()  # to get ready
+        seconds, answers = alternate(actions, runs)
+    found: dict[str, dict[str, Any]] = {}
+    for precision in PRECISIONS:
+        pair = {"ours": seconds[precision], "theirs": seconds["theirs"]}
+        found[precision] = {"ratio": round(pair["ours"] / pair["theirs"], 3)}
+        found[precision] |= {f"seconds {name}": round(value, 4) for name, value in pair.items()}
+        if memory:
+            ours, theirs = memory[precision], memory["theirs"]
+            found[precision] |= {"memory ratio": round(ours / theirs, 3)}
+            found[precision] |= {"MB ours": ours, "MB theirs": theirs}
+        found[precision] |= alike(answers[precision], answers["theirs"])
+    return found
 
 
 def main() -> None:
@@ -276,31 +282,28 @@ def main() -> None:
     parser.add_argument("--figures", nargs="*", default=FIGURES, choices=FIGURES)
     usual = ("segment-anything", "transformers")
     parser.add_argument("--against", nargs="*", default=usual, choices=sorted(RIVALS))
-    parser.add_argument("--precision", nargs="*", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--points-per-side", type=int, default=32)
-    parser.add_argument("--peak", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--peak", choices=(*PRECISIONS, "theirs"), help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="a file that the figures are added to")
     args = parser.parse_args()
     torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     with torch.inference_mode():
         if args.peak:
-            program = programs("mobile_sam", args.against[0], args.precision[0])[args.peak]
+            program = programs("mobile_sam", args.against[0])[args.peak]
             print(round(grown(partial(program.everything, args.points_per_side))))
             return
-        for rival, figure, precision in product(args.against, args.figures, args.precision):
+        for rival, figure in product(args.against, args.figures):
             if (rival, figure) in MISSING:
                 continue
-            found = measure(figure, rival, precision, args.runs, args.points_per_side)
-            found |= {
-                "runs": args.runs,
-                "machine": f"{platform.machine()}, {torch.get_num_threads()} cores",
-            }
-            print(rival, figure, precision, found, flush=True)
-            if args.json:
-                kept = json.loads(args.json.read_text()) if args.json.exists() else {}
-                kept[f"{rival}: {figure}, {precision}"] = found
-                args.json.write_text(json.dumps(kept, indent=1) + "\n")
+            found = measure(figure, rival, args.runs, args.points_per_side)
+            for precision, values in found.items():
+                print(rival, figure, precision, values, flush=True)
+                if args.json:
+                    kept = json.loads(args.json.read_text()) if args.json.exists() else {}
+                    kept |= {"machine": f"{platform.machine()}, {torch.get_num_threads()} cores"}
+                    kept[f"{rival}: {figure}, {precision}"] = values | {"runs": args.runs}
+                    args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.vit import ImageEncoderViT
+from napari_sam.models.weights import choose_dtype
 from napari_sam.training.data import LabelledImage, load_sources
 from napari_sam.training.losses import prompt_loss
 from napari_sam.training.simulate import corrected, first_prompts
@@ -195,12 +196,13 @@ def main() -> None:
     rng = np.random.default_rng(0)
     sam = new_sam(args.encoder)
     model = SamModel(sam, "reference")
-    model.lower("auto")
     cache = args.run / "embedded.pt"
     if cache.exists():
         items = [Embedded(**kept) for kept in torch.load(cache)]
     else:
         items = []
+        if args.encoder == "vit_b":
+            sam.image_encoder.lower(choose_dtype("auto", "cpu"))
         for source, images in load_sources(args.data, ["train"]).items():
             count = min(math.ceil(args.share * IMAGES.get(source, OTHERS)), len(images))
             picked = rng.choice(len(images), count, replace=False)

@@ -117,7 +117,9 @@ class Attention(nn.Module):
         if own is None:
             return scores
         wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(own.dtype)
-        return scores + self._by_head((own @ wide.transpose(1, 2)).transpose(1, 2))
+        triples = zip(scores.flatten(1, 2), wide, own, strict=True)
+        # one prompt at a time: products of batches would copy what is transposed
+        return self._by_head(torch.stack([torch.addmm(s, w, image.T) for s, w, image in triples]))
 
     def _per_head(self, parameter: Tensor) -> Tensor:
         return parameter.reshape(self.num_heads, -1, *parameter.shape[1:])
@@ -407,6 +409,9 @@ class MaskDecoder(nn.Module):
         for module in self.modules():
             if isinstance(module, MLPBlock | nn.ConvTranspose2d):
                 module.to(dtype)
+            if isinstance(module, nn.ConvTranspose2d):  # laid out as `_upscaled` reads them
+                laid = module.weight.permute(2, 3, 1, 0).contiguous()
+                module.weight.data = laid.permute(3, 2, 0, 1)
 
     def side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
         """Return what is the same for all prompts of an image; arguments as in `forward`."""
