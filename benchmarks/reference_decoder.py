@@ -71,10 +71,15 @@ def new_sam(shape: str, seed: int = 0) -> Sam:
 def load(shape: str = "mobile_sam", device: str = "cpu") -> SamModel:
     """Return the trained model behind the contract of every family."""
     sam = new_sam(shape)
-    light = {name: value.float() for name, value in load_file(WEIGHTS[shape]).items()}
+    read_into(sam, WEIGHTS[shape])
+    return SamModel(sam, "reference", device)
+
+
+def read_into(sam: Sam, path: Path) -> None:
+    """Take a trained light half from a file."""
+    light = {name: value.float() for name, value in load_file(path).items()}
     encoder = {f"image_encoder.{k}": v for k, v in sam.image_encoder.state_dict().items()}
     sam.load_state_dict(light | encoder)
-    return SamModel(sam, "reference", device)
 
 
 @dataclass
@@ -188,6 +193,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the state")
     parser.add_argument("--encoder", default="mobile_sam", choices=sorted(ENCODERS))
+    parser.add_argument("--start", type=Path, help="a trained light half to go on from")
     parser.add_argument("--share", type=float, default=1.0, help="of the images")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
@@ -195,6 +201,8 @@ def main() -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     sam = new_sam(args.encoder)
+    if args.start:
+        read_into(sam, args.start)
     model = SamModel(sam, "reference")
     cache = args.run / "embedded.pt"
     if cache.exists():
