@@ -23,6 +23,9 @@ from .workbench import Workbench
 
 READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
+PATIENCE_MS = 50
+"""A prompt is drawn together with its answer if that takes no longer."""
+
 Request = tuple[PredictRequest, ...]
 
 
@@ -267,6 +270,8 @@ class Controller(QObject):  # type: ignore[misc]
             yield request, tuple(session.predict(one) for one in request)
 
         self.jobs.submit(Job(steps, self._on_answer, text="predicting"))
+        if session.ready(request[0]):
+            self.jobs.wait(PATIENCE_MS)
 
     def _on_answer(self, value: tuple[Request, tuple[Prediction, ...]]) -> None:
         request, answers = value
