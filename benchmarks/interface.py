@@ -166,8 +166,8 @@ def measure_slow_stack(asynchronous: bool) -> dict[str, float]:
     window.viewer.add_image(image, contrast_limits=(0, 4000), scale=STACK_SCALE)
     window.rest(1.5)
     move = window.viewer.dims.set_current_step
-    end = lambda: time.monotonic() + 4 * SLOW  # noqa: E731
-    found["alone"] = window.held(lambda: move(0, 3), lambda stop=end(): time.monotonic() > stop)
+    stop = time.monotonic() + 4 * SLOW
+    found["alone"] = window.held(lambda: move(0, 3), lambda: time.monotonic() > stop)
     found["opening the dock"] = window.held(
         window.open_dock, lambda: window.dock.controller.session is not None
     )
