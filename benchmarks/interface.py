@@ -168,12 +168,22 @@ def measure_slow_stack(asynchronous: bool) -> dict[str, float]:
     move = window.viewer.dims.set_current_step
     stop = time.monotonic() + 4 * SLOW
     found["alone"] = window.held(lambda: move(0, 3), lambda: time.monotonic() > stop)
+    layer = window.viewer.add_points(ndim=3, size=4)
+    layer.mode = "add"
+    window.rest(1.0)
+    places = centres(14)
+    click = lambda k: window.click(*places[k])  # noqa: E731
+    found["alone, first point"] = window.held(lambda: click(0), lambda: True)
+    found["alone, second point"] = window.held(lambda: click(1), lambda: True)
+    window.viewer.layers.remove(layer)
     found["opening the dock"] = window.held(
         window.open_dock, lambda: window.dock.controller.session is not None
     )
     window.settle()
     found["with the dock"] = window.held(lambda: move(0, 14), window.quiet)
-    found["click"] = window.held(lambda: window.click(*centres(14)[0]), window.quiet)
+    found["first click"] = window.held(lambda: click(0), window.quiet)
+    window.press(Qt.Key.Key_Escape)
+    found["second click"] = window.held(lambda: click(1), window.quiet)
     window.viewer.close()
     get_settings().experimental.async_ = False
     return {f"held {name}, {what}": ms(seconds) for what, seconds in found.items()}

@@ -181,9 +181,9 @@ class Controller(QObject):  # type: ignore[misc]
         bench.ensure_layers(self.kind)
         key = self._key()
         self._forget_answer()
+        self.set_kind(layers.OBJECT)  # first: colours need the points that are still shown
         if key is not None and bench.points is not None and bench.boxes is not None:
             layers.remove_prompts(bench.points, bench.boxes, key)
-        self.set_kind(layers.OBJECT)
         self.say_ready()
 
     def undo(self) -> None:
