@@ -1,153 +1,225 @@
 """Clicks to painted previews, and how long the event loop is held, in a real napari window.
 
 Needs a display (`xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/interface.py`). Every
-click is a mouse event on the canvas; it counts until the canvas has been drawn with the preview.
+click is a mouse event on the canvas; it counts until the window with the preview is on the screen.
+The event loop is held as long as a timer of 1 ms does not come round. "alone" is napari without
+the dock, doing the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import napari
+import dask.array as da
 import numpy as np
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from napari.settings import get_settings
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from window import Window, calls, ms
 
-from napari_sam.samples import cells_stack, cells_stack_labels
-from napari_sam.widget.dock import SegmentAnything
+from napari_sam.cache import DiskCache
+from napari_sam.samples import STACK_SCALE, cells_stack, cells_stack_labels
+
+FIRST = 12
+"""Planes from here on hold many nuclei."""
+STAGES = ("handling", "waiting", "model", "handing back", "writing", "drawing")
+SLOW = 0.5
+"""Seconds that a plane of the slow stack takes to read."""
+IMPORT = "import time; t = time.perf_counter(); import napari_sam; print(time.perf_counter() - t)"
 
 
-class Window:
-    """A napari window with the dock, on the drawn stack."""
+def centres(z: int) -> list[tuple[float, float]]:
+    """Return the middle of each nucleus of a plane, (row, column) in the world."""
+    plane = cells_stack_labels()[z]
+    middles = [np.argwhere(plane == k).mean(0) for k in np.unique(plane) if k]
+    return [(row * STACK_SCALE[1], column * STACK_SCALE[2]) for row, column in middles]
 
-    def __init__(self) -> None:
-        self.viewer = napari.Viewer()
-        self.viewer.window._qt_window.resize(1380, 900)
-        self.viewer.add_image(cells_stack(), name="cells")
+
+def measure_alone(window: Window) -> dict[str, float]:
+    """Return what napari takes without the dock: to draw, and to add and draw a point."""
+    redraws, points = [], []
+    layer = window.viewer.add_points(ndim=3, size=4)
+    layer.mode = "add"
+    window.rest(0.5)
+    for row, column in centres(FIRST)[:10]:
         start = time.perf_counter()
-        self.dock = SegmentAnything(self.viewer)
-        self.viewer.window.add_dock_widget(self.dock, name="Segment Anything")
-        self.opened = time.perf_counter() - start
-        self.until(lambda: self.dock.controller.session is not None)
-        self.rest(1.0)
-        self.canvas = self.viewer.window._qt_viewer.canvas.native
-        scene = self.viewer.window._qt_viewer.canvas._scene_canvas
-        self.drawn = 0
-        scene.events.draw.connect(self._on_draw, position="last")
-
-    def _on_draw(self, event: object = None) -> None:
-        self.drawn += 1
-
-    def until(self, condition: Callable[[], bool], timeout: float = 120.0) -> None:
-        """Run the event loop until something holds."""
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(self.dock.status.text())
-            QApplication.processEvents()
-            time.sleep(0.0005)  # as an idle event loop does, leave the core to the worker
-
-    def rest(self, seconds: float) -> None:
-        """Run the event loop for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.001)
-
-    def place(self, row: float, column: float) -> QPoint:
-        """Return the canvas position of a pixel of the plane."""
-        zoom = self.viewer.camera.zoom
-        middle = self.viewer.camera.center[-2:]
-        x = self.canvas.width() / 2 + (column - middle[1]) * zoom
-        y = self.canvas.height() / 2 + (row - middle[0]) * zoom
-        return QPoint(round(x), round(y))
-
-    def click(self, row: float, column: float) -> float:
-        """Click, and return the seconds until the preview is on the canvas."""
-        controller = self.dock.controller
-        before = controller._answers
+        redraws.append(window.painted(window.canvas.update, lambda: True) - start)
+        window.rest(0.1)
+        count = len(layer.data)
         start = time.perf_counter()
-        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(row, column))
-        self.until(lambda: bool(controller._answers) and controller._answers is not before)
-        drawn = self.drawn
-        self.until(lambda: self.drawn > drawn)
-        return time.perf_counter() - start
-
-    def gaps(self, action: Callable[[], None], done: Callable[[], bool]) -> list[float]:
-        """Return the intervals of a 1 ms timer while something runs, in seconds."""
-        intervals: list[float] = []
-        last = time.perf_counter()
-
-        def tick() -> None:
-            nonlocal last
-            now = time.perf_counter()
-            intervals.append(now - last)
-            last = now
-
-        timer = QTimer()
-        timer.timeout.connect(tick)
-        timer.start(1)
-        action()
-        self.until(done)
-        timer.stop()
-        return intervals
+        points.append(
+            window.painted(
+                lambda row=row, column=column: window.click(row, column),
+                lambda count=count: len(layer.data) > count,
+            )
+            - start
+        )
+        window.rest(0.2)
+    labels = np.zeros(cells_stack().shape, np.int32)
+    held = window.held(lambda: window.viewer.add_labels(labels, name="labels"), lambda: True)
+    window.viewer.layers.remove(layer)
+    window.viewer.layers.remove("labels")
+    return {
+        "alone_redraw_ms": ms(redraws),
+        "alone_click_ms": ms(points),
+        "alone_held_adding_labels_ms": ms(held),
+    }
 
 
-def centres(plane: np.ndarray) -> list[tuple[float, float]]:
-    """Return the middle of each object of a label plane, (row, column)."""
-    return [tuple(np.argwhere(plane == k).mean(0)) for k in np.unique(plane) if k]  # type: ignore[misc]
+def measure_clicks(window: Window, count: int) -> dict[str, Any]:
+    """Click nuclei on planes that are encoded."""
+    controller = window.dock.controller
+    asked, answered = calls(controller.jobs, "submit"), calls(controller.session, "predict")
+    written = calls(controller, "_on_answer")
+    totals, parts, z = [], [], FIRST
+    while len(totals) < count:
+        window.viewer.dims.set_current_step(0, z)
+        window.rest(0.3)
+        window.until(window.quiet)
+        for row, column in centres(z)[: count - len(totals)]:
+            for times in (asked, answered, written):
+                times.clear()
+            start = time.perf_counter()
+            end = window.painted(lambda r=row, c=column: window.click(r, c), lambda: written)
+            totals.append(end - start)
+            moments = (start, asked[0][0], *answered[0], *written[0], end)
+            parts.append(np.diff(moments))
+            window.rest(0.1)
+            window.press(Qt.Key.Key_Escape)
+        z += 1
+    return {
+        "clicks": count,
+        "click_median_ms": ms(totals),
+        "click_p95_ms": ms(totals, 95),
+        "stages_ms": {name: ms([p[k] for p in parts]) for k, name in enumerate(STAGES)},
+    }
+
+
+def measure_hover(window: Window) -> float:
+    """Return the median time from a move with Shift held to the painted mask, in ms."""
+    written, times = calls(window.dock.hover, "_on_answer"), []
+    for row, column in centres(FIRST)[:10]:
+        written.clear()
+        start = time.perf_counter()
+        moved = lambda r=row, c=column: window.hover(r, c)  # noqa: E731
+        times.append(window.painted(moved, lambda: written) - start)
+        window.rest(0.2)
+    window.dock.hover.end()
+    return ms(times)
+
+
+def measure_holds(window: Window, folder: str) -> dict[str, float]:
+    """Return the longest holds of the event loop during what runs in the background, in ms."""
+    dock, controller, done = window.dock, window.dock.controller, window.quiet
+    window.viewer.dims.set_current_step(0, FIRST)
+    window.settle()
+    found = {"nothing": window.held(lambda: None, done)}
+    controller.session.clear()
+    found["encoding and prefetch"] = window.held(controller.say_ready, done)
+    controller.session.clear()
+    controller.session.disk = DiskCache(Path(folder))
+    found["the same, written to disk"] = window.held(controller.say_ready, done)
+    controller.session.disk = None
+    found["everything, first"] = window.held(dock.run_everything, done)
+    found["everything, again"] = window.held(dock.run_everything, done)
+    # as far as ten planes or so
+    end = time.monotonic() + 5
+    found["everything, all planes"] = window.held(
+        lambda: dock.run_everything(True), lambda: time.monotonic() > end
+    )
+    dock.everything.cancel()
+    window.until(done)
+    window.click(*centres(FIRST)[0])
+    window.until(lambda: controller._answers)
+    window.rest(0.3)
+    found["commit"] = window.held(controller.commit, done)
+    return {f"held {name}": ms(seconds) for name, seconds in found.items()}
+
+
+def slow_stack() -> tuple[da.Array, list[int]]:
+    """Return a stack whose planes take long to read, and a list of those read."""
+    stack, read = cells_stack(), []
+
+    def plane(block_info: Any = None) -> NDArray[np.uint16]:
+        z = block_info[None]["chunk-location"][0]
+        read.append(z)
+        time.sleep(SLOW)
+        return stack[z][None]
+
+    chunks = ((1,) * len(stack), *((side,) for side in stack.shape[1:]))
+    return da.map_blocks(plane, chunks=chunks, dtype=stack.dtype, meta=stack[:0]), read
+
+
+def measure_slow_stack(asynchronous: bool) -> dict[str, float]:
+    """Move the slider of a slow stack without the dock and with it."""
+    get_settings().experimental.async_ = asynchronous
+    window, found = Window(), {}
+    name = "slow stack, asynchronous" if asynchronous else "slow stack"
+    image, _ = slow_stack()
+    window.viewer.add_image(image, contrast_limits=(0, 4000), scale=STACK_SCALE)
+    window.rest(1.5)
+    move = window.viewer.dims.set_current_step
+    stop = time.monotonic() + 4 * SLOW
+    found["alone"] = window.held(lambda: move(0, 3), lambda: time.monotonic() > stop)
+    layer = window.viewer.add_points(ndim=3, size=4)
+    layer.mode = "add"
+    window.rest(1.0)
+    places = centres(14)
+    click = lambda k: window.click(*places[k])  # noqa: E731
+    found["alone, first point"] = window.held(lambda: click(0), lambda: True)
+    found["alone, second point"] = window.held(lambda: click(1), lambda: True)
+    window.viewer.layers.remove(layer)
+    found["opening the dock"] = window.held(
+        window.open_dock, lambda: window.dock.controller.session is not None
+    )
+    window.settle()
+    found["with the dock"] = window.held(lambda: move(0, 14), window.quiet)
+    found["first click"] = window.held(lambda: click(0), window.quiet)
+    window.press(Qt.Key.Key_Escape)
+    found["second click"] = window.held(lambda: click(1), window.quiet)
+    window.viewer.close()
+    get_settings().experimental.async_ = False
+    return {f"held {name}, {what}": ms(seconds) for what, seconds in found.items()}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clicks", type=int, default=40)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--part", choices=("all", "clicks", "holds", "slow"), default="all")
+    parser.add_argument("--json", type=Path, help="add the figures to this file")
     args = parser.parse_args()
-    window, labels = Window(), cells_stack_labels()
-    times = []
-    z = 12
-    while len(times) < args.clicks:
-        window.viewer.dims.set_current_step(0, z)
-        window.rest(1.0)  # the plane is encoded by itself
-        for row, column in centres(labels[z]):
-            if len(times) < args.clicks:
-                times.append(window.click(row, column))
-                QTest.keyClick(window.canvas, Qt.Key.Key_Escape)
-                window.rest(0.1)
-        z += 1
-    controller, everything = window.dock.controller, window.dock.everything
-    controller.session.clear()
-
-    def encode() -> None:
-        controller.say_ready()
-
-    encoding = window.gaps(
-        encode, lambda: not controller.jobs.busy and not controller._settle.isActive()
-    )
-    window.dock.everything_panel.set_values({"points_per_side": 16})
-    done = lambda: not everything.jobs.busy  # noqa: E731
-    first = window.gaps(window.dock.run_everything, done)  # napari adds the result layer
-    running = window.gaps(window.dock.run_everything, done)
-    result = {
-        "clicks": len(times),
-        "click_median_ms": round(1000 * float(np.median(times)), 1),
-        "click_p95_ms": round(1000 * float(np.percentile(times, 95)), 1),
-        "held_encode_ms": round(1000 * max(encoding), 1),
-        "held_first_everything_ms": round(1000 * max(first), 1),
-        "held_everything_ms": round(1000 * max(running), 1),
-        "dock_open_ms": round(1000 * window.opened, 1),
-    }
+    result: dict[str, Any] = {}
+    if args.part in ("all", "clicks", "holds"):
+        imports = [float(subprocess.check_output([sys.executable, "-c", IMPORT])) for _ in range(5)]
+        result["import_ms"] = ms(imports)
+        window = Window()
+        window.viewer.add_image(cells_stack(), name="cells", scale=STACK_SCALE)
+        window.rest(0.5)
+        result |= measure_alone(window)
+        result["dock_open_ms"] = ms(window.open_dock())
+        window.settle()
+        if args.part != "holds":
+            result |= measure_clicks(window, args.clicks)
+            result["hover_median_ms"] = measure_hover(window)
+        if args.part != "clicks":
+            with tempfile.TemporaryDirectory() as folder:
+                result |= measure_holds(window, folder)
+        window.viewer.close()
+    if args.part in ("all", "slow"):
+        result |= measure_slow_stack(asynchronous=False)
+        result |= measure_slow_stack(asynchronous=True)
+    print(json.dumps(result, indent=1))
     if args.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(f"{name:20s} {value}")
-    window.viewer.close()
+        known = json.loads(args.json.read_text()) if args.json.exists() else {}
+        args.json.write_text(json.dumps(known | result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

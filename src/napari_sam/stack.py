@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def everything(
             yield z, labels
 
 
-def linked(planes: dict[int, NDArray[np.int32]], least: float = LINK_IOU) -> Iterator[Plane]:
+def linked(planes: Mapping[int, NDArray[np.int32]], least: float = LINK_IOU) -> Iterator[Plane]:
     """Give outlines that overlap in neighbouring planes one label.
 
     Outlines of two consecutive planes are paired so that the sum of their IoU is largest; pairs
@@ -85,8 +85,8 @@ def linked(planes: dict[int, NDArray[np.int32]], least: float = LINK_IOU) -> Ite
 
     Parameters
     ----------
-    planes : dict of z to (H, W) int32
-        No label occurs in two planes.
+    planes : mapping of z to (H, W) int32
+        No label occurs in two planes. Each is asked for twice, and two are held at a time.
     least : float
 
     Yields
@@ -96,11 +96,13 @@ def linked(planes: dict[int, NDArray[np.int32]], least: float = LINK_IOU) -> Ite
     order = sorted(planes)
     names: dict[int, int] = {}
     following = 1
-    for position, z in enumerate(order):
-        pairs: dict[int, int] = {}
-        if position and order[position - 1] == z - 1:
-            pairs = _pairs(planes[z - 1], planes[z], least)
-        for label in np.unique(planes[z]):
+    before: Plane | None = None
+    for z in order:
+        plane = planes[z]
+        touching = before is not None and before[0] == z - 1
+        pairs = _pairs(before[1], plane, least) if before is not None and touching else {}
+        before = z, plane
+        for label in np.unique(plane):
             if label == 0:
                 continue
             if int(label) in pairs:
@@ -112,8 +114,9 @@ def linked(planes: dict[int, NDArray[np.int32]], least: float = LINK_IOU) -> Ite
     for label, name in names.items():
         table[label] = name
     for z in order:
-        renamed = table[planes[z]]
-        if not np.array_equal(renamed, planes[z]):
+        plane = planes[z]
+        renamed = table[plane]
+        if not np.array_equal(renamed, plane):
             yield z, renamed
 
 

@@ -23,6 +23,9 @@ from .workbench import Workbench
 
 READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
+PATIENCE_MS = 50
+"""A prompt is drawn together with its answer if that takes no longer."""
+
 Request = tuple[PredictRequest, ...]
 
 
@@ -178,9 +181,9 @@ class Controller(QObject):  # type: ignore[misc]
         bench.ensure_layers(self.kind)
         key = self._key()
         self._forget_answer()
+        self.set_kind(layers.OBJECT)  # first: colours need the points that are still shown
         if key is not None and bench.points is not None and bench.boxes is not None:
             layers.remove_prompts(bench.points, bench.boxes, key)
-        self.set_kind(layers.OBJECT)
         self.say_ready()
 
     def undo(self) -> None:
@@ -267,6 +270,8 @@ class Controller(QObject):  # type: ignore[misc]
             yield request, tuple(session.predict(one) for one in request)
 
         self.jobs.submit(Job(steps, self._on_answer, text="predicting"))
+        if session.ready(request[0]):
+            self.jobs.wait(PATIENCE_MS)
 
     def _on_answer(self, value: tuple[Request, tuple[Prediction, ...]]) -> None:
         request, answers = value

@@ -76,9 +76,9 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self._connect()
         self._connect_settings()
         self._show_models()
-        self.models.pick(self.models.current)
         self.controller.use_image(self._best_image())
         self._refresh()
+        QTimer.singleShot(0, self._load_model)  # importing torch would slow down the opening
         warning = conflict()
         if warning:
             show_warning(warning)
@@ -192,6 +192,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         panel.cancel_asked.connect(self.everything.cancel)
         panel.thresholds_changed.connect(self._on_thresholds_changed)
         self.everything.busy_changed.connect(panel.set_busy)
+        self.everything.progress_changed.connect(panel.set_progress)
         events = self.viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._on_layers_changed)
@@ -265,6 +266,10 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         if name != self._params_of:
             self._params_of = name
             self.everything_panel.set_params(AmgParams(**recommended_params(name)))
+
+    def _load_model(self) -> None:
+        if self._open:
+            self.models.pick(self.models.current)
 
     def _show_models(self) -> None:
         self.model.set_items(self.models.items(), self.models.current)

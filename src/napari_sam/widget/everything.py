@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils import progress
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from ..amg import AmgParams, AutomaticMaskGenerator, Candidates
-from ..masks import to_labels
 from ..stack import linked
 from ..types import Progress, SliceKey
 from . import layers
 from .controller import Controller
 from .folder import EVERYTHING
+from .found import Found, StoredPlanes, turned
 from .jobs import Job, Jobs
+
+KEPT_PLANES = 200
+"""So many planes keep their candidates, of some 100 kB each; thresholds move only these."""
 
 
 class Everything(QObject):  # type: ignore[misc]
     """Finds every object of a plane or of all planes.
+
+    The labels are in the layer and nowhere else. While it is filled, the user cannot paint in it.
 
     Parameters
     ----------
@@ -32,25 +36,27 @@ class Everything(QObject):  # type: ignore[misc]
     -------
     status_changed : str
     busy_changed : bool
+    progress_changed : (int, int)
+        Done and total of a run.
     """
 
     status_changed = Signal(str)
     busy_changed = Signal(bool)
+    progress_changed = Signal(int, int)
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.controller = controller
         self.bench = controller.bench
         self.jobs = Jobs()
-        self.jobs.failed.connect(self._on_jobs_failed)
-        self.jobs.busy_changed.connect(self.busy_changed)
+        self.jobs.failed.connect(self.status_changed)
+        self.jobs.busy_changed.connect(self._on_jobs_busy_changed)
         self.layer: Labels | None = None
         self._frame: layers.Frame | None = None
-        self._found: dict[SliceKey, Candidates] = {}
-        self._planes: dict[SliceKey, NDArray[np.int32]] = {}
+        self._candidates: dict[SliceKey, Candidates] = {}
+        self._values: dict[SliceKey, NDArray[np.int32]] = {}
         self._touched = False
         self._selecting = False
-        self._bar: Any = None
         self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
         self.bench.changed.connect(self._on_bench_changed)
 
@@ -75,23 +81,25 @@ class Everything(QObject):  # type: ignore[misc]
         keys = _all_keys(key, frame) if all_planes else [key]
         predictor, limits, image = session.predictor, self.bench.contrast_limits(), frame.data
         generator = AutomaticMaskGenerator(predictor, params)
-        self._close_bar()
-        self._bar = progress(total=100 * len(keys), desc="everything")
+        last = self._largest(keys)
 
         def steps() -> Iterator[Any]:
+            largest = last
             for number, one in enumerate(keys):
                 plane = one.read(image)
                 for step in generator.propose(plane, limits):
                     if isinstance(step, Candidates):
-                        yield one, step, to_labels(generator.select(step), step.size)
+                        found = Found.selected(one, generator, step, largest)
+                        largest = max(largest, found.largest)
+                        yield found
                     else:
                         yield _shifted(step, number, len(keys), one, frame)
 
         def done() -> None:
-            self._close_bar()
             if all_planes and len(frame.shape) > 2:
                 self._link()
-            self._say()
+            else:
+                self._say()
 
         self.status_changed.emit("everything: encoding ...")
         self._selecting = False
@@ -101,12 +109,11 @@ class Everything(QObject):  # type: ignore[misc]
         """Stop; what was found stays."""
         if self.jobs.busy:
             self.jobs.cancel()
-            self._close_bar()
             self.status_changed.emit("everything: cancelled; what was found stays")
 
     def reselect(self, params: AmgParams) -> None:
         """Apply other thresholds to what the last run found."""
-        if not self._found or self.layer is None or self._frame is None:
+        if not self._candidates or self.layer is None or self._frame is None:
             return
         if self.jobs.busy and not self._selecting:
             return  # a run reads the thresholds it was started with
@@ -116,28 +123,27 @@ class Everything(QObject):  # type: ignore[misc]
         session = self.controller.session
         if session is None:
             return
-        floor = max(found.floor for found in self._found.values())
+        floor = max(candidates.floor for candidates in self._candidates.values())
         if params.pred_iou_thresh < floor:
             self.status_changed.emit(f"for scores under {floor:.2f} run again")
         generator = AutomaticMaskGenerator(session.predictor, params)
-        found = dict(self._found)
+        kept = dict(self._candidates)
+        last = self._largest(kept)
 
         def steps() -> Iterator[Any]:
-            for key, candidates in found.items():
-                yield key, candidates, to_labels(generator.select(candidates), candidates.size)
-
-        def done() -> None:
-            if len(found) > 1:
-                self._link()
-            self._say()
+            largest = last
+            for key, candidates in kept.items():
+                found = Found.selected(key, generator, candidates, largest)
+                largest = max(largest, found.largest)
+                yield found
 
         self._selecting = True
+        done = self._link if len(self._values) > 1 else self._say
         self.jobs.submit(Job(steps, self._on_step, done, text="selecting"))
 
     def close(self) -> None:
         """Let go of viewer and layers."""
         self.jobs.cancel()
-        self._close_bar()
         self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._forget()
 
@@ -155,55 +161,67 @@ class Everything(QObject):  # type: ignore[misc]
             self.layer.events.paint.disconnect(self._on_layer_paint)
         self.layer = None
         self._frame = None
-        self._found, self._planes = {}, {}
+        self._candidates, self._values = {}, {}
         self._touched = False
 
-    def _on_step(self, value: Any) -> None:
+    def _largest(self, keys: Iterable[SliceKey]) -> int:
+        """Return the largest label there is; that of a plane done anew alone does not count."""
+        anew = set(keys)
+        values = [v for key, v in self._values.items() if len(anew) > 1 or key not in anew]
+        return max((int(one[-1]) for one in values if len(one)), default=0)
+
+    def _on_step(self, value: Progress | Found) -> None:
         if isinstance(value, Progress):
-            if self._bar is not None:
-                self._bar.n = value.done
-                self._bar.refresh()
+            self.progress_changed.emit(value.done, value.total)
             self.status_changed.emit(f"everything: {value.text}")
             return
-        key, candidates, labels = value
-        self._found[key] = candidates
-        self._planes.pop(key, None)
-        if len(self._planes):  # labels of other planes are taken
-            start = max(int(plane.max(initial=0)) for plane in self._planes.values())
-            labels = np.where(labels > 0, labels + start, 0).astype(np.int32)
-        self._paint(key, labels)
+        if value.candidates is not None:
+            self._candidates.pop(value.key, None)
+            self._candidates[value.key] = value.candidates
+            while len(self._candidates) > KEPT_PLANES:
+                del self._candidates[next(iter(self._candidates))]
+        self._values[value.key] = value.values
+        if self.layer is not None:
+            self.layer.data[value.key.index] = turned(value.labels, value.key)
+            if self._is_shown(value.key):
+                self.layer.refresh(highlight=False, extent=False)
 
-    def _paint(self, key: SliceKey, labels: NDArray[np.int32]) -> None:
-        if self.layer is None:
-            return
-        self._planes[key] = labels
-        oriented = labels.T if key.displayed[0] > key.displayed[1] else labels
-        self.layer.data[key.index] = oriented
-        self.layer.refresh()
+    def _is_shown(self, key: SliceKey) -> bool:
+        try:
+            return self.bench.key() == key
+        except ValueError:
+            return True  # in the 3-D view every plane is
 
     def _link(self) -> None:
         """Give objects that go on in the next plane one label, along the first fixed axis."""
-        for run in _runs(self._planes):
-            planes = {key.fixed[0][1]: self._planes[key] for key in run}
-            names = {key.fixed[0][1]: key for key in run}
-            for z, labels in linked(planes):
-                self._paint(names[z], labels)
+        if self.layer is None:
+            return
+        groups = [StoredPlanes(self.layer.data, keys) for keys in _runs(self._values)]
+
+        def steps() -> Iterator[Any]:
+            for planes in groups:
+                for z, labels in linked(planes):
+                    yield Found.of(planes.keys_by_place[z], labels)
+
+        self.status_changed.emit("everything: linking the planes ...")
+        self.jobs.submit(Job(steps, self._on_step, self._say, text="linking"))
 
     def _say(self) -> None:
-        objects = {int(k) for plane in self._planes.values() for k in np.unique(plane) if k}
-        where = "1 plane" if len(self._planes) == 1 else f"{len(self._planes)} planes"
+        planes = list(self._values.values())
+        objects = len(np.unique(np.concatenate(planes))) if planes else 0
+        where = "1 plane" if len(planes) == 1 else f"{len(planes)} planes"
+        kept = len(self._candidates)
+        what = (
+            "a threshold" if kept == len(planes) else f"a threshold, for the last {kept} of them,"
+        )
         self.status_changed.emit(
-            f"everything: {len(objects)} objects in {where}; move a threshold to select anew"
+            f"everything: {objects} objects in {where}; move {what} to select anew"
         )
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _on_jobs_failed(self, text: str) -> None:
-        self._close_bar()
-        self.status_changed.emit(text)
+    def _on_jobs_busy_changed(self, busy: bool) -> None:
+        if self.layer is not None:
+            self.layer.editable = not busy
+        self.busy_changed.emit(busy)
 
     def _on_layer_paint(self, event: Any = None) -> None:
         self._touched = True
@@ -216,7 +234,6 @@ class Everything(QObject):  # type: ignore[misc]
     def _on_layers_removed(self, event: Any) -> None:
         if self.layer is not None and event.value is self.layer:
             self.jobs.cancel()
-            self._close_bar()
             self._forget()
 
 
@@ -231,7 +248,7 @@ def _all_keys(key: SliceKey, frame: layers.Frame) -> list[SliceKey]:
     ]
 
 
-def _runs(planes: dict[SliceKey, NDArray[np.int32]]) -> list[list[SliceKey]]:
+def _runs(planes: Iterable[SliceKey]) -> list[list[SliceKey]]:
     """Group planes that differ in the first fixed axis only."""
     groups: dict[Any, list[SliceKey]] = {}
     for key in planes:

@@ -91,9 +91,9 @@ class Jobs(QObject):  # type: ignore[misc]
             self._abandon(run)
             self.busy_changed.emit(False)
 
-    def wait(self) -> None:
-        """Block until no worker runs any more; for closing and for tests."""
-        self._pool.waitForDone()
+    def wait(self, timeout_ms: int = -1) -> None:
+        """Block until no worker runs any more, or some time has passed."""
+        self._pool.waitForDone(timeout_ms)
 
     def _start(self, job: Job) -> None:
         steps, stop = _guarded(job.steps), Event()

@@ -224,13 +224,25 @@ def show_preview(
     corner = np.zeros(len(frame.shape))
     for axis, index in key.fixed:
         corner[axis] = index
-    preview.data = data
-    preview.translate = _moved(frame, corner)
+    _write(preview, data)
+    place = _moved(frame, corner)
+    if not np.array_equal(place, preview.translate):
+        preview.translate = place
 
 
 def clear_preview(preview: Labels) -> None:
     """Empty the preview."""
-    preview.data = np.zeros_like(preview.data)
+    if preview.data.any():
+        _write(preview, np.zeros_like(preview.data))
+
+
+def _write(preview: Labels, data: NDArray[np.int32]) -> None:
+    """Give the preview other pixels: in place, for another array makes napari start afresh."""
+    if preview.data.shape != data.shape:
+        preview.data = data
+        return
+    preview.data[...] = data
+    preview.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 def remove_prompts(points: Points, boxes: Shapes, key: SliceKey) -> None:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QProgressBar,
     QPushButton,
     QRadioButton,
     QSizePolicy,
@@ -201,6 +202,8 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.stack_button.clicked.connect(lambda: self.run_asked.emit(True))
         self.cancel_button.clicked.connect(self.cancel_asked)
         layout.addLayout(row)
+        self.progress = QProgressBar()
+        layout.addWidget(self.progress)
         form = QFormLayout()
         for name, widget in self.widgets.items():
             label = QLabel(SHORT.get(name, name.removesuffix("_thresh").replace("_", " ")))
@@ -214,6 +217,14 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.plane_button.setEnabled(not busy)
         self.stack_button.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
+        if not busy:
+            self.progress.hide()
+
+    def set_progress(self, done: int, total: int) -> None:
+        """Show how far a run is."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.progress.show()
 
     def set_params(self, params: AmgParams) -> None:
         """Show other parameters, without a signal."""

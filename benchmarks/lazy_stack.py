@@ -1,0 +1,87 @@
+"""Seconds and memory to the first mask on a stack of 100 GB that is computed when it is read.
+
+Needs a display, as `interface.py` does. Counted are adding the layer, its first picture, encoding
+the plane, a click and the painted mask: with the dock open and the model loaded, and from the very
+start of the plugin (napari itself stands already).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from window import Window, calls
+
+SIDE = 1024
+DISC = (400.0, 600.0)
+RADIUS = 60
+
+
+def lazy(planes: int) -> da.Array:
+    """Return (planes, 1024, 1024) uint8: a bright disc on noise, computed plane by plane."""
+
+    def plane(block_info: object = None) -> NDArray[np.uint8]:
+        rows, columns = np.ogrid[:SIDE, :SIDE]
+        disc = (rows - DISC[0]) ** 2 + (columns - DISC[1]) ** 2 < RADIUS**2
+        noise = np.random.default_rng(0).integers(0, 60, (SIDE, SIDE), dtype=np.uint8)
+        return (noise + 150 * disc.astype(np.uint8))[None]
+
+    chunks = ((1,) * planes, (SIDE,), (SIDE,))
+    return da.map_blocks(plane, chunks=chunks, dtype=np.uint8, meta=np.empty((0,) * 3, np.uint8))
+
+
+def first_mask(window: Window, stack: da.Array) -> None:
+    """Add a stack to the window and click the disc as soon as the dock has taken the layer."""
+    window.viewer.add_image(stack, contrast_limits=(0, 255))
+    if window.dock is None:
+        window.open_dock()
+    controller = window.dock.controller
+    window.until(lambda: controller.bench.points is not None)
+    window.until(lambda: controller.session is not None)
+    written = calls(controller, "_on_answer")
+    window.painted(lambda: window.click(*DISC), lambda: written)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--planes", type=int, default=100_000)
+    parser.add_argument("--cold", action="store_true", help="from the very start of the plugin")
+    parser.add_argument("--json", type=Path, help="add the figures to this file")
+    args = parser.parse_args()
+    stack, window = lazy(args.planes), Window()
+    if not args.cold:
+        window.viewer.add_image(lazy(3)[:, :64, :64], contrast_limits=(0, 255))
+        window.open_dock()
+        window.settle()
+        window.viewer.layers.clear()
+        window.rest(0.5)
+    process = psutil.Process()
+    before, start = process.memory_info().rss, time.perf_counter()
+    first_mask(window, stack)
+    seconds, grown = time.perf_counter() - start, process.memory_info().rss - before
+    name = f"{stack.nbytes / 1e9:.0f} GB, {'cold' if args.cold else 'warm'}"
+    window.settle()
+    settled = process.memory_info().rss - before
+    result = {
+        name: {
+            "first_mask_s": round(seconds, 2),
+            "grown_mb": round(grown / 1e6),
+            "grown_with_neighbours_mb": round(settled / 1e6),
+        }
+    }
+    window.viewer.close()
+    print(json.dumps(result, indent=1))
+    if args.json:
+        known = json.loads(args.json.read_text()) if args.json.exists() else {}
+        args.json.write_text(json.dumps(known | result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
