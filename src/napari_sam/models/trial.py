@@ -65,18 +65,6 @@ def build_on(
     return model
 
 
-def _tried(
-    build: Callable[[], PromptableModel], expected: Sequence[NDArray[np.float32]]
-) -> PromptableModel | str:
-    """Return the model, or what is wrong with its device."""
-    try:
-        model = build()
-        return disagreement(model.probe(), expected) or model
-    except (RuntimeError, TypeError) as error:  # a type that a device has not is a TypeError
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        return f"fails ({textwrap.shorten(reason, LONGEST, placeholder=' ...')})"
-
-
 def disagreement(
     found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]
 ) -> str:
@@ -110,6 +98,18 @@ def question(
     """
     box = np.array([[side / 4, side / 4, 3 * side / 4, 3 * side / 4]], np.float32)
     return np.full((1, 1, 2), side / 2, np.float32), np.ones((1, 1), np.int64), box
+
+
+def _tried(
+    build: Callable[[], PromptableModel], expected: Sequence[NDArray[np.float32]]
+) -> PromptableModel | str:
+    """Return the model, or what is wrong with its device."""
+    try:
+        model = build()
+        return disagreement(model.probe(), expected) or model
+    except (RuntimeError, TypeError) as error:  # a type that a device has not is a TypeError
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return f"fails ({textwrap.shorten(reason, LONGEST, placeholder=' ...')})"
 
 
 def _size(array: NDArray[np.floating]) -> float:
