@@ -439,6 +439,19 @@ def test_other_errors_of_torch_are_not_hidden(monkeypatch, plane, tmp_path):
         cli.main(["everything", str(plane), "-o", str(tmp_path / "a.tif")])
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_device_that_is_not_used_is_told(capsys, monkeypatch, stub, plane, tmp_path, terminal):
+    sentence = "pocket runs on the CPU, because mps fails"
+    monkeypatch.setattr(SceneModel, "notice", sentence)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    code = cli.main(["everything", str(plane), "-o", str(tmp_path / "a.tif")])
+    captured = capsys.readouterr()
+    assert code == 0
+    lines = [line.rpartition("\x1b[K")[2] for line in captured.err.splitlines()]
+    assert f"napari-sam: {sentence}" in lines
+    assert json.loads(captured.out)["objects"] == 2
+
+
 @pytest.fixture
 def labelled(tmp_path, plane):
     """A folder with a labelled plane, a labelled stack and a source."""

@@ -50,6 +50,7 @@ class Stub:
     largest_scale = 1.0
     mask_threshold = 0.0
     half_pixel = True
+    notice = ""
 
     def __init__(self, image_size=512):
         self.image_size = image_size
@@ -58,6 +59,9 @@ class Stub:
 
     def lower(self, precision):
         pass
+
+    def probe(self):
+        return []
 
     def padded_size(self, input_size):
         h, w = (-(-side // 4) * 4 for side in input_size)

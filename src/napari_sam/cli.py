@@ -41,10 +41,13 @@ class Reporter:
         self._terminal = sys.stderr.isatty()
         self._last = float("-inf")
 
-    def say(self, text: str) -> None:
-        """Show one line of progress."""
+    def say(self, text: str, keep: bool = False) -> None:
+        """Show one line of progress, or one that stays."""
         now = time.monotonic()
-        if self._terminal:
+        if keep:
+            self.clear()
+            sys.stderr.write(f"napari-sam: {text}\n")
+        elif self._terminal:
             sys.stderr.write(f"\r\x1b[K{text}")
         elif now - self._last >= PAUSE:
             self._last = now

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +50,12 @@ from .types import MaskRecord, PredictRequest, Progress, SliceKey
 if TYPE_CHECKING:
     from .models.sam import PromptableModel
 
-Say = Callable[[str], None]
-"""Shows one line of progress."""
+
+class Say(Protocol):
+    """Shows one line of progress, or one that stays."""
+
+    def __call__(self, text: str, keep: bool = False) -> None:
+        """Show it."""
 
 
 def models(args: Namespace, say: Say) -> str:
@@ -183,9 +186,12 @@ def evaluate(args: Namespace, say: Say) -> str:
 
 
 def load(args: Namespace, say: Say) -> PromptableModel:
-    """Load the model that the flags name."""
+    """Load the model that the flags name; tell if it does not run where it was to run."""
     steps = loading(args.model, args.device, args.offline or None, args.precision)
-    return drive(steps, say)
+    model = drive(steps, say)
+    if model.notice:
+        say(model.notice, keep=True)
+    return model
 
 
 def chosen_params(args: Namespace) -> AmgParams:

@@ -74,7 +74,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _prefixed(say: Say, name: str) -> Say:
-    return lambda text: say(f"{name}: {text}")
+    def prefixed(text: str, keep: bool = False) -> None:
+        say(f"{name}: {text}", keep)
+
+    return prefixed
 
 
 def _panel(name: str, plane: NDArray[np.generic], labels: NDArray[np.int32]) -> Panel:

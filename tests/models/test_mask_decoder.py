@@ -157,7 +157,9 @@ def test_bfloat16_comes_close_and_leaves_what_it_returns_in_float32():
         torch.randn(*shape, generator=generator)
         for shape in ((1, 256, 8, 8), (1, 256, 8, 8), (2, 2, 256))
     )
+    mask = torch.randn(2, 256, 8, 8, generator=generator)
     exact, scores = decoder.answer(decoder.side(image, places), sparse, None)
+    with_mask, _ = decoder.answer(decoder.side(image, places), sparse, mask)
     decoder.lower(torch.bfloat16)
     side = decoder.side(image, places)
     assert side.image.dtype == side.layers[1].keys.dtype == torch.bfloat16
@@ -166,3 +168,5 @@ def test_bfloat16_comes_close_and_leaves_what_it_returns_in_float32():
     assert (logits - exact).abs().mean() < 0.03 * exact.std()
     assert (iou - scores).abs().max() < 0.03
     assert not torch.equal(logits, exact)
+    logits, _ = decoder.answer(side, sparse, mask)
+    assert (logits - with_mask).abs().mean() < 0.03 * with_mask.std()

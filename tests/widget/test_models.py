@@ -236,6 +236,25 @@ def test_the_reason_of_a_failure_is_not_hidden_by_an_answer(model, hands, tmp_pa
     assert "going on with pocket" in hands.status
 
 
+def test_a_device_that_is_not_used_is_told(content, model, hands, tmp_path, monkeypatch):
+    path = tmp_path / "my_cells.pt"
+    path.write_bytes(content)
+    monkeypatch.setattr(weights, "choose_device", lambda name: "meta")  # computes nothing
+    sentence = "my_cells runs on the CPU, because meta fails"
+    model.made = None
+    hands.dock.models.open_file(str(path))
+    hands.until(lambda: loaded(hands) == "my_cells")
+    hands.rest(0.5)
+    assert sentence in hands.status
+    assert hands.controller.session.predictor.model.device == "cpu"
+    assert "runs on cpu" in hands.dock.source.device.toolTip()
+    hands.click_and_wait(25, 28)
+    hands.dock.models.open_file(str(path))
+    hands.until(lambda: hands.controller._answers)
+    hands.rest(0.1)
+    assert sentence in hands.status  # the answer to the prompts that were there does not hide it
+
+
 def test_pixels_that_change_while_a_load_fails_are_seen(model, hands, scene, tmp_path):
     hands.click_and_wait(25, 28)
     layer = hands.controller.bench.frame.layer

@@ -440,7 +440,8 @@ class MaskDecoder(nn.Module):
         batch = sparse.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
-        hidden, keys = self.transformer(side, dense, tokens)
+        extra = dense if dense is None or side.image is None else dense.to(side.image.dtype)
+        hidden, keys = self.transformer(side, extra, tokens)
         mlps = list(enumerate(self.output_hypernetworks_mlps))[masks]
         weights = torch.stack([mlp(hidden[:, 1 + i]) for i, mlp in mlps], dim=1)  # (B, masks, C/8)
         iou = self.iou_prediction_head(hidden[:, 0])

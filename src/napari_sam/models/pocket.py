@@ -17,6 +17,7 @@ from ..masks import local_change
 from . import packing
 from .checkpoint import Checkpoint
 from .pocket_net import PADDING, STRIDE, Pocket, PocketFeatures, normalise
+from .trial import noise, question
 from .weights import only_float32
 
 WINDOW = 256
@@ -25,6 +26,8 @@ LARGEST = 176
 """A box whose longer side exceeds this, in pixels of the input, is answered at half the size."""
 OUTSIDE = -10.0
 """Logit of what lies outside the window."""
+PROBED = 128
+"""Side, in pixels, of what a device is tried on."""
 SHALLOWEST = 0.35
 """Depth, of the deepest there could be, below which a place is no seed."""
 COARSE = 16
@@ -114,6 +117,7 @@ class PocketModel:
         self.pocket = pocket.eval().to(device)
         self.name = name
         self.device = device
+        self.notice = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,6 +132,12 @@ class PocketModel:
     def lower(self, precision: str) -> None:
         """Refuse any other precision than float32; see `PromptableModel.lower`."""
         only_float32(precision, self.name)
+
+    def probe(self) -> list[NDArray[np.float32]]:
+        """Return what is computed of noise; see `PromptableModel.probe`."""
+        features = self.encode(noise(PROBED))
+        logits, _ = self.decode(features, *question(PROBED), None, True)
+        return [*(level.float().cpu().numpy() for level in features.full), logits]
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> TwoScales:

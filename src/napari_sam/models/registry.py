@@ -120,6 +120,7 @@ def loading(
     Returns
     -------
     PromptableModel
+        On the CPU, with a `notice`, where the device fails or computes something else.
 
     Raises
     ------
@@ -138,12 +139,21 @@ def loading(
     yield Progress(0, 0, f"loading {label(name)}")  # here it can be stopped
     weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, chosen, label(name))
     family = import_module(f"napari_sam.models.{checkpoint.family}")
-    try:
-        model: PromptableModel = family.build(checkpoint, label(name), chosen)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    model.lower(precision)
-    return model
+
+    def build(device: str, precision: str) -> PromptableModel:
+        try:
+            model: PromptableModel = family.build(checkpoint, label(name), device)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        model.lower(precision)
+        return model
+
+    def check_memory() -> None:
+        weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, "cpu", label(name))
+
+    trial = import_module("napari_sam.models.trial")
+    tried: PromptableModel = trial.build_on(build, chosen, precision, check_memory)
+    return tried
 
 
 def load_model(

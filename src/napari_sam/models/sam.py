@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,11 +16,15 @@ from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
 from .mask_decoder import ImageSide, MaskDecoder, TwoWayTransformer
 from .prompt_encoder import PromptEncoder
+from .trial import noise, question
 from .weights import choose_dtype
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 STRIDE = 16  # from the image to the embedding
+PROBED = 576
+"""Side, in pixels, of what a device is tried on: attention takes the rows of its grid in turns, and
+its windows reach beyond it."""
 AT_ONCE = 2
 """Prompts decoded together on a processor: what they need at a time stays near its cores."""
 DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
@@ -41,6 +45,8 @@ class PromptableModel(Protocol):
         Logits above it are object.
     half_pixel : bool
         Whether coordinates reach the input by their pixels' centres (see `transforms`).
+    notice : str
+        Why it does not run where it was to run; empty while all is well.
     """
 
     name: str
@@ -49,6 +55,7 @@ class PromptableModel(Protocol):
     largest_scale: float
     mask_threshold: float
     half_pixel: bool
+    notice: str
 
     @property
     def fingerprint(self) -> str:
@@ -64,6 +71,13 @@ class PromptableModel(Protocol):
         ------
         ValueError
             If "bfloat16" is asked of a family that has only float32.
+        """
+
+    def probe(self) -> list[NDArray[np.float32]]:
+        """Return what the model computes of a fixed input, in a second; see `trial`.
+
+        The layers that a click needs are used, of alike ones at least one. The root mean square
+        of each array is well above zero, since differences are taken relative to it.
         """
 
     def encode(self, rgb: NDArray[np.uint8]) -> Any:
@@ -160,6 +174,7 @@ class SamModel:
         self.sam = sam.eval().to(device)
         self.name = name
         self.device = device
+        self.notice = ""
         self.image_size = sam.prompt_encoder.input_image_size[0]
         self._latest: tuple[Tensor, ImageSide] | None = None
 
@@ -182,13 +197,22 @@ class SamModel:
         self._latest = None
 
     @torch.inference_mode()
+    def probe(self) -> list[NDArray[np.float32]]:
+        """Return what is computed of noise; see `PromptableModel.probe`."""
+        encoder, side = self.sam.image_encoder, min(PROBED, self.image_size)
+        glance: Callable[[Tensor], Tensor] = getattr(encoder, "glance", encoder)
+        corner = glance(self._pixels(noise(side))[None])
+        missing = (self.image_size - side) // STRIDE
+        features = nn.functional.pad(corner, (0, missing, 0, missing))
+        logits, _ = self.decode(features, *question(side), None, True)
+        return [corner.float().cpu().numpy(), logits]
+
+    @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return the embedding (1, C, S/16, S/16) of a resized plane (h, w, 3)."""
         h, w = rgb.shape[:2]
-        pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float()
-        pixels = (pixels - self.sam.pixel_mean) / self.sam.pixel_std
         size = self.image_size
-        padded = nn.functional.pad(pixels, (0, size - w, 0, size - h))
+        padded = nn.functional.pad(self._pixels(rgb), (0, size - w, 0, size - h))
         embedding: Tensor = self.sam.image_encoder(padded[None])
         return embedding
 
@@ -241,6 +265,11 @@ class SamModel:
             side = self.sam.mask_decoder.side(features + light.no_mask(), light.get_dense_pe())
             latest = self._latest = (features, side)
         return latest[1]
+
+    def _pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Return a plane (h, w, 3) as the encoder takes it, (3, h, w)."""
+        pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float()
+        return (pixels - self.sam.pixel_mean) / self.sam.pixel_std
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -6,6 +6,8 @@ the tensors, so fine-tuned and smaller models of the same structure load as well
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -204,8 +206,17 @@ class ImageEncoderViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""
-        x = self.patch_embed(x) + self.pos_embed
-        for block in self.blocks:
+        return self._through(self.blocks, x)
+
+    def glance(self, x: Tensor) -> Tensor:
+        """Encode the corner (B, 3, s, s) of an image with one block of each kind; for `probe`."""
+        kinds = {block.window_size: block for block in self.blocks}
+        return self._through(kinds.values(), x)
+
+    def _through(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+        x = self.patch_embed(x)
+        x = x + self.pos_embed[:, : x.shape[1], : x.shape[2]]
+        for block in blocks:
             stopping.check()
             x = block(x)
         embedding: Tensor = self.neck(x.permute(0, 3, 1, 2))

@@ -162,7 +162,10 @@ class Models(QObject):  # type: ignore[misc]
             self._say_loading(f"{value.text} ...")
             return
         self._former = (self.current, self.device)
+        self._notice = value.notice
         self._put_in_use(Session(SamPredictor(value), disk=self.disk))
+        if value.notice:
+            self.status_changed.emit(value.notice)
 
     def _put_in_use(self, session: Session) -> None:
         self._former_session = None
@@ -193,7 +196,7 @@ class Models(QObject):  # type: ignore[misc]
             self._former_session.clear()
 
     def _on_answer_changed(self, rank: int, total: int, score: float, pixels: int) -> None:
-        """Say once more why the load failed: the answer to prompts that were there hid it."""
+        """Say the notice of a load once more: the answer to prompts that were there hid it."""
         if total and self._notice:
             self.status_changed.emit(self._notice)
         self._notice = ""
