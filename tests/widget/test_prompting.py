@@ -28,7 +28,7 @@ def our_layer(hands, name):
 def test_click_preview_enter(hands, scene, active):
     truth = scene[1]
     hands.click_and_wait(*CENTRES[2])
-    shown = hands.controller.bench.preview.data
+    shown = hands.controller.bench.preview.data.copy()
     assert ((shown > 0) == (truth == 2)).mean() > 0.99
     assert not hands.labels.any()
     hands.viewer.layers.selection.active = our_layer(hands, active)

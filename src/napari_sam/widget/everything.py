@@ -211,11 +211,9 @@ class Everything(QObject):  # type: ignore[misc]
         objects = len(np.unique(np.concatenate(planes))) if planes else 0
         where = "1 plane" if len(planes) == 1 else f"{len(planes)} planes"
         kept = len(self._candidates)
-        what = (
-            "a threshold" if kept == len(planes) else f"a threshold, for the last {kept} of them,"
-        )
+        which = "" if kept == len(planes) else f" in the last {kept}"
         self.status_changed.emit(
-            f"everything: {objects} objects in {where}; move {what} to select anew"
+            f"everything: {objects} objects in {where}; move a threshold to select anew{which}"
         )
 
     def _on_jobs_busy_changed(self, busy: bool) -> None:

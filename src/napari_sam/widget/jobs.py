@@ -70,6 +70,9 @@ class Jobs(QObject):  # type: ignore[misc]
         self._abandoned: set[Worker] = set()
         self._pool = QThreadPool()
         self._pool.setMaxThreadCount(2)  # one that runs, one that is running out
+        # an idle thread would keep torch's OpenMP threads; with those of two there are more threads
+        # than cores, and then each of them sleeps between the operations of a model
+        self._pool.setExpiryTimeout(0)
 
     @property
     def busy(self) -> bool:

@@ -1,0 +1,167 @@
+"""What holds up the event loop: reads, waits and draws on the main thread, counted, not timed."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from napari.settings import get_settings
+from qtpy.QtCore import Qt
+from tiny import SceneModel
+
+from napari_sam.amg import AmgParams
+from napari_sam.widget import controller as controller_module
+from napari_sam.widget import everything as everything_module
+
+CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
+PLANES = 6
+
+
+class Watched:
+    """A stack that notes which planes the main thread reads."""
+
+    def __init__(self, plane):
+        self.plane = plane
+        self.shape, self.dtype, self.ndim = (PLANES, *plane.shape), plane.dtype, 3
+        self.read = []
+
+    def __getitem__(self, index):
+        if threading.current_thread() is threading.main_thread():
+            self.read.append(index)
+        return np.broadcast_to(self.plane, self.shape)[index]
+
+
+class Gated(SceneModel):
+    """Answers when it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = threading.Event()
+
+    def decode(self, *arguments):
+        self.gate.wait(20)
+        return super().decode(*arguments)
+
+
+@pytest.fixture
+def encoded(hands):
+    hands.until(lambda: "ready" in hands.dock.plane.text())
+    return hands
+
+
+def pictures(hands):
+    """Return a list that grows with each picture: whether the preview was in it."""
+    shown = []
+    preview = hands.controller.bench.preview
+    scene = hands.viewer.window._qt_viewer.canvas._scene_canvas
+    scene.events.draw.connect(lambda event: shown.append(bool(preview.data.any())), position="last")
+    return shown
+
+
+def test_a_point_is_drawn_together_with_its_answer(encoded, monkeypatch):
+    monkeypatch.setattr(controller_module, "PATIENCE_MS", 20_000)
+    encoded.click_and_wait(*CENTRES[1])
+    encoded.press(Qt.Key.Key_Escape)
+    shown = pictures(encoded)
+    encoded.click_and_wait(*CENTRES[2])
+    encoded.until(lambda: shown)
+    assert shown[0]
+
+
+def test_a_slow_answer_is_not_waited_for(open_dock, scene, model):
+    model.made = Gated()
+    hands = open_dock(("add_image", scene[0], {"name": "scene"}))
+    hands.until(lambda: "ready" in hands.dock.plane.text())
+    shown = pictures(hands)
+    hands.click(*CENTRES[1])
+    hands.until(lambda: shown)
+    assert not shown[-1]
+    model.made.gate.set()
+    hands.until(lambda: shown[-1])
+
+
+def test_a_plane_that_is_not_encoded_is_not_waited_for(encoded, monkeypatch):
+    waits = []
+    monkeypatch.setattr(encoded.controller.jobs, "wait", lambda *limit: waits.extend(limit))
+    encoded.controller.session.clear()
+    encoded.click_and_wait(*CENTRES[1])
+    assert waits == []
+    encoded.click_and_wait(*CENTRES[2])
+    assert waits == [controller_module.PATIENCE_MS]
+
+
+def test_the_preview_is_written_in_place(encoded):
+    preview = encoded.controller.bench.preview
+    data, moved = preview.data, []
+    preview.events.data.connect(moved.append)
+    preview.events.translate.connect(moved.append)
+    encoded.click_and_wait(*CENTRES[1])
+    encoded.press(Qt.Key.Key_Escape)
+    assert preview.data is data
+    assert not data.any()
+    assert moved == []
+
+
+def test_the_main_thread_reads_a_plane_only_where_napari_shows_it(open_dock, scene):
+    stack = Watched(scene[0])
+    hands = open_dock(("add_image", stack, {"contrast_limits": (0, 255), "name": "watched"}))
+    stack.read.clear()
+    hands.viewer.dims.set_current_step(0, 1)
+    hands.until(lambda: "ready" in hands.dock.plane.text())
+    assert len(stack.read) == 1  # napari's own
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    hands.dock.everything_panel.set_params(AmgParams(points_per_side=4))
+    hands.dock.run_everything(all_planes=True)
+    hands.until(lambda: not hands.dock.everything.jobs.busy)
+    assert len(stack.read) == 1
+
+
+def test_prompts_are_cleared_with_asynchronous_slicing(open_dock, scene, monkeypatch):
+    monkeypatch.setattr(get_settings().experimental, "async_", True)
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    hands.click_and_wait(*CENTRES[1])
+    hands.rest(0.2)
+    hands.press(Qt.Key.Key_Escape)
+    hands.rest(0.2)
+    assert len(hands.controller.bench.points.data) == 0
+    assert not hands.controller.bench.preview.data.any()
+
+
+def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
+    open_dock, scene, monkeypatch
+):
+    threads, editable = [], []
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    everything, linked = hands.dock.everything, everything_module.linked
+
+    def watched(planes):
+        threads.append(threading.current_thread())
+        return linked(planes)
+
+    monkeypatch.setattr(everything_module, "linked", watched)
+    everything.progress_changed.connect(lambda *_: editable.append(everything.layer.editable))
+    hands.dock.everything_panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5))
+    hands.dock.run_everything(all_planes=True)
+    hands.until(lambda: not everything.jobs.busy)
+    assert threading.main_thread() not in threads
+    assert threads
+    assert editable
+    assert not any(editable)
+    assert everything.layer.editable
+    assert not hands.dock.everything_panel.progress.isVisibleTo(hands.dock.everything_panel)
+
+
+def test_a_long_run_keeps_candidates_of_the_last_planes_only(open_dock, scene, monkeypatch):
+    monkeypatch.setattr(everything_module, "KEPT_PLANES", 2)
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 4, 0), {"name": "stack"}))
+    panel, everything = hands.dock.everything_panel, hands.dock.everything
+    panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5))
+    hands.dock.run_everything(all_planes=True)
+    hands.until(lambda: "3 objects in 4 planes" in hands.status)
+    assert "in the last 2" in hands.status
+    before = everything.layer.data.copy()
+    panel.widgets["pred_iou_thresh"].value = 1.0
+    hands.until(lambda: not everything.layer.data[2:].any() and not everything.jobs.busy)
+    assert np.array_equal(everything.layer.data[:2], before[:2])
