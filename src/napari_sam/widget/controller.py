@@ -23,7 +23,7 @@ from .workbench import Workbench
 
 READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
-PATIENCE_MS = 30
+PATIENCE_MS = 50
 """A prompt is drawn together with its answer if that takes no longer."""
 
 Request = tuple[PredictRequest, ...]
