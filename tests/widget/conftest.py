@@ -19,9 +19,9 @@ TIMEOUT = 20.0
 
 
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
+def cache_folder(tmp_path_factory, monkeypatch):
     """Keep no plane in the user's own cache, nor find one of another test."""
-    folder = tmp_path / "embeddings"
+    folder = tmp_path_factory.mktemp("planes") / "embeddings"
     monkeypatch.setenv("NAPARI_SAM_CACHE_DIR", str(folder))
     return folder
 
