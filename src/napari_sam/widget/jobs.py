@@ -70,8 +70,8 @@ class Jobs(QObject):  # type: ignore[misc]
         self._abandoned: set[Worker] = set()
         self._pool = QThreadPool()
         self._pool.setMaxThreadCount(2)  # one that runs, one that is running out
-        # an idle thread would keep torch's OpenMP threads; with those of two there are more threads
-        # than cores, and then each of them sleeps between the operations of a model
+        # with idle threads left the model takes half as long again; probably because each of them
+        # keeps a team of torch's OpenMP threads
         self._pool.setExpiryTimeout(0)
 
     @property
