@@ -9,7 +9,6 @@ the dock, doing the same.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import numpy as np
 from napari.settings import get_settings
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from window import Window, calls, ms
+from window import Window, calls, ms, report
 
 from napari_sam.cache import DiskCache
 from napari_sam.samples import STACK_SCALE, cells_stack, cells_stack_labels
@@ -216,10 +215,7 @@ def main() -> None:
     if args.part in ("all", "slow"):
         result |= measure_slow_stack(asynchronous=False)
         result |= measure_slow_stack(asynchronous=True)
-    print(json.dumps(result, indent=1))
-    if args.json:
-        known = json.loads(args.json.read_text()) if args.json.exists() else {}
-        args.json.write_text(json.dumps(known | result, indent=1) + "\n")
+    report(result, args.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ start of the plugin (napari itself stands already).
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import dask.array as da
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from window import Window, calls
+from window import Window, calls, report
 
 SIDE = 1024
 DISC = (400.0, 600.0)
@@ -77,10 +76,7 @@ def main() -> None:
         }
     }
     window.viewer.close()
-    print(json.dumps(result, indent=1))
-    if args.json:
-        known = json.loads(args.json.read_text()) if args.json.exists() else {}
-        args.json.write_text(json.dumps(known | result, indent=1) + "\n")
+    report(result, args.json)
 
 
 if __name__ == "__main__":

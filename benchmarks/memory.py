@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from napari_sam.amg import AmgParams, AutomaticMaskGenerator, finish
-from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
+from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
+from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.models.vit import ImageEncoderViT
 from napari_sam.predictor import SamPredictor
 

@@ -22,10 +22,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
+from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
+from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.models.vit import ImageEncoderViT
 from napari_sam.models.weights import choose_dtype
 from napari_sam.training.data import LabelledImage, load_sources

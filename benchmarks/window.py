@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -144,3 +146,11 @@ def calls(owner: Any, name: str) -> Calls:
 def ms(seconds: float | list[float], percentile: float = 50) -> float:
     """Return a percentile in milliseconds."""
     return round(1000 * float(np.percentile(seconds, percentile)), 1)
+
+
+def report(result: dict[str, Any], path: Path | None) -> None:
+    """Print figures, and add them to a file if there is one."""
+    print(json.dumps(result, indent=1))
+    if path:
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(known | result, indent=1) + "\n")

@@ -10,9 +10,10 @@ from scipy import ndimage
 from torch import nn
 
 from napari_sam import stopping
-from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
+from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
+from napari_sam.models.two_way import TwoWayTransformer
 
 SLOPE = 4.0  # of the stubs' logits, per pixel
 

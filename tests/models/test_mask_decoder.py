@@ -3,11 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_sam.models.mask_decoder import (
-    Attention,
-    MaskDecoder,
-    TwoWayTransformer,
-)
+from napari_sam.models.mask_decoder import MaskDecoder
+from napari_sam.models.two_way import Attention, TwoWayTransformer
 
 
 def linear(name, outputs, inputs):

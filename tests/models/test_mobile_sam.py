@@ -9,10 +9,11 @@ import torch
 from stubs import stubbed_torchvision
 
 from napari_sam.models import checkpoint, mobile_sam
-from napari_sam.models.mask_decoder import MaskDecoder, TwoWayTransformer
+from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam
+from napari_sam.models.two_way import TwoWayTransformer
 
 TOLERANCE = 1e-3  # in standard deviations of the reference's answer
 RENAMED = (

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import MLP
-from .mask_decoder import TwoWayTransformer
 from .prompt_encoder import PromptEncoder
+from .two_way import TwoWayTransformer
 
 STRIDE = 4  # of the logits
 PADDING = 32  # the input's sides are multiples of it

@@ -110,7 +110,7 @@ def loading(
     offline : bool, optional
         Never download; by default the environment variable `NAPARI_SAM_OFFLINE` decides.
     precision : {"auto", "float32", "bfloat16"}
-        Of the encoder's products; "auto" takes bfloat16 where the family has it and it pays.
+        Of the model's products; "auto" takes bfloat16 where the family has it and it pays.
 
     Yields
     ------

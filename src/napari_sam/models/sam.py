@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from . import packing
 from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
-from .mask_decoder import ImageSide, MaskDecoder, TwoWayTransformer
+from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
 from .trial import noise, question
+from .two_way import ImageSide, TwoWayTransformer
 from .weights import choose_dtype
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -65,7 +66,7 @@ class PromptableModel(Protocol):
         """Return the size (h, w) of the frame that the low-resolution logits cover."""
 
     def lower(self, precision: str) -> None:
-        """Let the encoder compute in another precision; see `weights.choose_dtype`.
+        """Let the model compute in another precision; see `weights.choose_dtype`.
 
         Raises
         ------
@@ -188,7 +189,7 @@ class SamModel:
         return self.image_size, self.image_size
 
     def lower(self, precision: str) -> None:
-        """Let the encoder compute in another precision; see `PromptableModel.lower`."""
+        """Let the model compute in another precision; see `PromptableModel.lower`."""
         dtype = choose_dtype(precision, self.device)
         lower = getattr(self.sam.image_encoder, "lower", None)
         if lower is not None:
