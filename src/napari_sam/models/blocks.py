@@ -34,6 +34,15 @@ class LayerNorm2d(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
+class FreshGELU(nn.Module):
+    """GELU of what nobody else reads: while nothing is learnt it overwrites its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape of `x`."""
+        out: Tensor = F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+        return out
+
+
 class MLPBlock(nn.Module):
     """Two linear layers with an activation between, as in a transformer block.
 
@@ -45,7 +54,7 @@ class MLPBlock(nn.Module):
         The activation's class.
     """
 
-    def __init__(self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = nn.GELU) -> None:
+    def __init__(self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = FreshGELU) -> None:
         super().__init__()
         self.lin1 = nn.Linear(embedding_dim, mlp_dim)
         self.lin2 = nn.Linear(mlp_dim, embedding_dim)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import MLP, LayerNorm2d, MLPBlock
+from .blocks import MLP, FreshGELU, LayerNorm2d, MLPBlock
 from .two_way import ImageSide, TwoWayTransformer
 
 
@@ -46,9 +46,9 @@ class MaskDecoder(nn.Module):
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(dim // 4),
-            nn.GELU(),
+            FreshGELU(),
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
-            nn.GELU(),
+            FreshGELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim // 8, 3) for _ in range(self.num_mask_tokens)
@@ -74,7 +74,8 @@ class MaskDecoder(nn.Module):
         logits : (B, 1 + num_multimask_outputs, 4h, 4w) float
         iou : (B, 1 + num_multimask_outputs) float
         """
-        return self.answer(self.side(image, image_pe), sparse, dense)
+        logits, iou = self.answer(self.side(image, image_pe), sparse, dense)
+        return torch.stack(logits), iou
 
     def lower(self, dtype: torch.dtype) -> None:
         """Compute the MLPs and products with the image in `dtype`; sums and norms stay."""
@@ -92,7 +93,7 @@ class MaskDecoder(nn.Module):
 
     def answer(
         self, side: ImageSide, sparse: Tensor, dense: Tensor | None, masks: slice = slice(None)
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[list[Tensor], Tensor]:
         """Predict masks of each prompt.
 
         Parameters
@@ -106,20 +107,21 @@ class MaskDecoder(nn.Module):
 
         Returns
         -------
-        logits : (B, masks, 4h, 4w) float
+        logits : B tensors (masks, 4h, 4w) float
         iou : (B, masks) float
         """
         batch = sparse.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
         extra = dense if dense is None or side.image is None else dense.to(side.image.dtype)
-        hidden, keys = self.transformer(side, extra, tokens)
+        hidden, images = self.transformer(side, extra, tokens)
         mlps = list(enumerate(self.output_hypernetworks_mlps))[masks]
         weights = torch.stack([mlp(hidden[:, 1 + i]) for i, mlp in mlps], dim=1)  # (B, masks, C/8)
         iou = self.iou_prediction_head(hidden[:, 0])
-        return self._masks(keys, weights, side.size), iou[:, masks]
+        pairs = zip(images, weights, strict=True)
+        return [self._masks(image, own, side.size) for image, own in pairs], iou[:, masks]
 
-    def _masks(self, keys: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    def _masks(self, image: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
         """Up-sample each cell to 4 x 4 and multiply with the weights of each mask.
 
         The transposed convolutions do not overlap, so each is a product of every cell; the cells
@@ -127,29 +129,29 @@ class MaskDecoder(nn.Module):
 
         Parameters
         ----------
-        keys : (B, h*w, C) float
-        weights : (B, masks, C/8) float
+        image : (h*w, C) float
+        weights : (masks, C/8) float
         size : (h, w) int
 
         Returns
         -------
-        (B, masks, 4h, 4w) float
+        (masks, 4h, 4w) float
         """
         layers: list[Any] = list(self.output_upscaling)
         first, norm, act, second, act_again = layers
-        x = _upscaled(keys, first)  # (B, h*w * 4, C/4)
+        x = _upscaled(image, first)  # (h*w * 4, C/4)
         x = act(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = act_again(_upscaled(x, second))  # (B, h*w * 16, C/8)
-        fine = x @ weights.to(x.dtype).transpose(1, 2)
-        fine = fine.unflatten(1, (*size, 16))  # rows and columns of the first step, of the second
-        logits = weights.new_empty(len(x), weights.shape[1], size[0], 4, size[1], 4)
+        x = act_again(_upscaled(x, second))  # (h*w * 16, C/8)
+        fine = (x @ weights.to(x.dtype).T).unflatten(0, (*size, 16))
+        logits = weights.new_empty(len(weights), size[0], 4, size[1], 4)
+        # rows and columns of the first step, of the second
         for place, (row, column, y, x_) in enumerate(product((0, 1), repeat=4)):
-            logits[:, :, :, 2 * row + y, :, 2 * column + x_] = fine[:, :, :, place].movedim(-1, 1)
-        return logits.flatten(4, 5).flatten(2, 3)
+            logits[:, :, 2 * row + y, :, 2 * column + x_] = fine[:, :, place].movedim(-1, 0)
+        return logits.flatten(3, 4).flatten(1, 2)
 
 
 def _upscaled(x: Tensor, convolution: nn.ConvTranspose2d) -> Tensor:
-    """Apply a transposed convolution of stride 2 to cells (B, N, C): (B, N * 4, outputs)."""
+    """Apply a transposed convolution of stride 2 to cells (N, C): (N * 4, outputs)."""
     weight = convolution.weight.permute(2, 3, 1, 0)  # (2, 2, outputs, C)
     bias = None if convolution.bias is None else convolution.bias.repeat(4)
-    return F.linear(x, weight.flatten(0, 2), bias).reshape(len(x), -1, weight.shape[2])
+    return F.linear(x, weight.flatten(0, 2), bias).reshape(-1, weight.shape[2])

@@ -211,8 +211,8 @@ class PocketDecoder(nn.Module):
         s16 = pick(features.s16, owner) + self.maps16(maps8)
         h, w = s16.shape[-2:]
         side = self.transformer.side(None, self._grid_position(h, w, shift))
-        hidden, keys = self.transformer(side, s16, tokens)
-        x = self.up8(keys.transpose(1, 2).unflatten(2, (h, w)))
+        hidden, images = self.transformer(side, s16, tokens)
+        x = self.up8(torch.stack(images).transpose(1, 2).reshape(len(images), -1, h, w))
         x = self.mix8(double(x) + pick(features.s8, owner) + maps8)
         x = double(self.up4(x)) + pick(self.skip4(features.s4), owner) + maps4
         x = self.mix4(x)  # (P, width, H/4, W/4)

@@ -26,8 +26,8 @@ STRIDE = 16  # from the image to the embedding
 PROBED = 576
 """Side, in pixels, of what a device is tried on: attention takes the rows of its grid in turns, and
 its windows reach beyond it."""
-AT_ONCE = 2
-"""Prompts decoded together on a processor: what they need at a time stays near its cores."""
+AT_ONCE = 8
+"""Prompts decoded together on a processor: their tokens share the reading of the weights."""
 DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
 
 
@@ -242,7 +242,7 @@ class SamModel:
         light, side = self.sam.prompt_encoder, self._side(features)
         masks = slice(1, None) if multimask_output else slice(0, 1)
         step = AT_ONCE if self.device == "cpu" else max(1, len(coords))
-        answers = []
+        logits, scores = [], []
         for start in range(0, len(coords), step):
             some = slice(start, start + step)
             points, kinds = self._tensor(coords[some]), self._tensor(labels[some])
@@ -252,11 +252,10 @@ class SamModel:
             own = None
             if mask_input is not None:
                 own = light.mask_downscaling(self._tensor(mask_input[some, None])) - light.no_mask()
-            answers.append(self.sam.mask_decoder.answer(side, sparse, own, masks))
-        logits, iou = (
-            torch.cat(parts).float().cpu().numpy() for parts in zip(*answers, strict=True)
-        )
-        return logits, iou
+            found, iou = self.sam.mask_decoder.answer(side, sparse, own, masks)
+            logits += found
+            scores.append(iou)
+        return torch.stack(logits).float().cpu().numpy(), torch.cat(scores).float().cpu().numpy()
 
     def _side(self, features: Tensor) -> ImageSide:
         """Return what the decoder needs of an embedding; that of the last one is kept."""

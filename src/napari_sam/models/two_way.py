@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import MLPBlock
+
+Images = Sequence[Tensor]
+"""A part of the image for each prompt, (N, C): one after another they stay near the cores."""
 
 
 class Attention(nn.Module):
@@ -56,7 +60,7 @@ class Attention(nn.Module):
         return self._split(self.q_proj(image)).mT.contiguous()
 
     def to_image(
-        self, tokens: Tensor, keys: Tensor, values: Tensor | None, own: Tensor | None
+        self, tokens: Tensor, keys: Tensor, values: Tensor | None, own: Images | None
     ) -> Tensor:
         """Attend from tokens to the image.
 
@@ -69,62 +73,86 @@ class Attention(nn.Module):
         tokens : (B, T, C) float
         keys : (heads, c, N) float
         values : (heads, N, c) float, or None where the shared part has none
-        own : (B, N, C) float, or None where no prompt has a part of its own
+        own : B tensors (N, C) float, or None where no prompt has a part of its own
 
         Returns
         -------
         (B, T, C) float
         """
-        weights = self._scores(self.q_proj(tokens), keys, own, self.k_proj).softmax(-1)
-        seen = weights @ values if values is not None else self._per_head(self.v_proj.bias)[:, None]
-        if own is not None:
-            brought = self._by_head(weights.flatten(1, 2) @ own)  # (B, heads, T, C)
-            seen = seen + brought.to(tokens.dtype) @ self._per_head(self.v_proj.weight).mT
-        result: Tensor = self.out_proj(seen.to(tokens.dtype).transpose(1, 2).flatten(2))
+        seen, brought = [], []
+        for scores, part in self._scores(self.q_proj(tokens), keys, own, self.k_proj):
+            weights = scores.softmax(-1)
+            if values is not None:
+                seen.append(weights @ values)
+            if part is not None:
+                brought.append((weights.flatten(0, 1) @ part).reshape(*weights.shape[:2], -1))
+        if seen:
+            told = torch.stack(seen).to(tokens.dtype)  # (B, heads, T, c)
+        else:
+            told = self._per_head(self.v_proj.bias)[:, None]
+        if brought:
+            wide = torch.stack(brought).to(tokens.dtype)
+            told = told + wide @ self._per_head(self.v_proj.weight).mT
+        result: Tensor = self.out_proj(told.transpose(1, 2).flatten(2))
         return result
 
     def from_image(
-        self, image: Tensor, queries: Tensor, own: Tensor | None, keys: Tensor, values: Tensor
-    ) -> Tensor:
+        self, images: Images, queries: Tensor, own: Images | None, keys: Tensor, values: Tensor
+    ) -> list[Tensor]:
         """Attend from the image to tokens, and add what they tell to the image; see `to_image`.
 
         Parameters
         ----------
-        image : (B or 1, N, C) float
+        images : B tensors (N, C) float
         queries : (heads, c, N) float
             Of the part that all prompts share.
-        own : (B, N, C) float or None
+        own : B tensors (N, C) float or None
         keys, values : (B, T, C) float
 
         Returns
         -------
-        (B, N, C) float
+        B tensors (N, C) float
         """
-        weights = self._scores(self.k_proj(keys), queries, own, self.q_proj).softmax(-2)
         told = self._split(self.v_proj(values)) @ self._per_head(self.out_proj.weight.T)
         told = told + self.out_proj.bias / self.num_heads  # the weights of a head have the sum 1
-        told = told.flatten(1, 2).to(image.dtype)  # (B, heads*T, C)
-        return torch.baddbmm(image, weights.flatten(1, 2).transpose(1, 2), told)
+        told = told.flatten(1, 2).to(queries.dtype)  # (B, heads*T, C)
+        scores = self._scores(self.k_proj(keys), queries, own, self.q_proj)
+        return [
+            torch.addmm(image, score.softmax(-2).flatten(0, 1).T, own_told)
+            for image, (score, _), own_told in zip(images, scores, told, strict=True)
+        ]
 
     def _scores(
-        self, tokens: Tensor, shared: Tensor, own: Tensor | None, projection: nn.Linear
-    ) -> Tensor:
-        """Return products (B, heads, T, N) of tokens (B, T, inner) and the projected image."""
+        self, tokens: Tensor, shared: Tensor, own: Images | None, projection: nn.Linear
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield, for each prompt, products of its tokens and the projected image, and its own part.
+
+        Parameters
+        ----------
+        tokens : (B, T, inner) float
+        shared : (heads, c, N) float
+        own : B tensors (N, C) float or None
+        projection : nn.Linear
+
+        Yields
+        ------
+        scores : (heads, T, N) float
+        part : (N, C) float or None
+        """
         x = self._split(tokens)
         x = x * x.shape[-1] ** -0.5
-        scores: Tensor = x.to(shared.dtype) @ shared
+        near = x.to(shared.dtype)
         if own is None:
-            return scores
-        wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(own.dtype)
-        triples = zip(scores.flatten(1, 2), wide, own, strict=True)
-        # one prompt at a time: products of batches would copy what is transposed
-        return self._by_head(torch.stack([torch.addmm(s, w, image.T) for s, w, image in triples]))
+            yield from ((one @ shared, None) for one in near)
+            return
+        wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(shared.dtype)
+        for one, far, part in zip(near, wide, own, strict=True):
+            scores = one @ shared
+            scores.flatten(0, 1).addmm_(far, part.T)
+            yield scores, part
 
     def _per_head(self, parameter: Tensor) -> Tensor:
         return parameter.reshape(self.num_heads, -1, *parameter.shape[1:])
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), self.num_heads, -1, x.shape[-1])  # from (B, heads*T, M)
 
     def _split(self, x: Tensor) -> Tensor:
         heads = x.reshape(*x.shape[:-1], self.num_heads, -1)  # (..., N, heads, c)
@@ -157,7 +185,7 @@ class ImageSide:
     Attributes
     ----------
     size : (h, w) int
-    image : (1, h*w, C) float or None
+    image : (h*w, C) float or None
         The shared part; None if all of the image comes with the prompts.
     layers : tuple of LayerSide
     last_keys : (heads, c, N) float
@@ -224,9 +252,9 @@ class TwoWayAttentionBlock(nn.Module):
         queries: Tensor,
         query_pe: Tensor,
         side: LayerSide,
-        image: Tensor,
-        own: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+        images: Images,
+        own: Images | None,
+    ) -> tuple[Tensor, list[Tensor]]:
         """Update tokens and image.
 
         Parameters
@@ -234,15 +262,15 @@ class TwoWayAttentionBlock(nn.Module):
         queries, query_pe : (B, T, C) float
         side : LayerSide
             Of the part that all prompts share.
-        image : (B or 1, N, C) float
-            The whole.
-        own : (B, N, C) float or None
-            The part of each prompt.
+        images : B tensors (N, C) float
+            The whole of each prompt.
+        own : B tensors (N, C) float or None
+            The part that is not shared.
 
         Returns
         -------
         queries : (B, T, C) float
-        image : (B, N, C) float
+        images : B tensors (N, C) float
         """
         if self.skip_first_layer_pe:
             queries = self.self_attn(queries, queries, queries)
@@ -254,10 +282,10 @@ class TwoWayAttentionBlock(nn.Module):
         seen = self.cross_attn_token_to_image.to_image(q, side.keys, side.values, own)
         queries = self.norm2(queries + seen)
         queries = self.norm3(queries + self.mlp(queries.to(self.mlp.lin1.weight.dtype)))
-        image = self.cross_attn_image_to_token.from_image(
-            image, side.queries, own, queries + query_pe, queries
+        images = self.cross_attn_image_to_token.from_image(
+            images, side.queries, own, queries + query_pe, queries
         )
-        return queries, self.norm4(image)
+        return queries, [self.norm4(image) for image in images]
 
 
 class TwoWayTransformer(nn.Module):
@@ -312,10 +340,12 @@ class TwoWayTransformer(nn.Module):
         )
         last = self.final_attn_token_to_image.keys_of(positions)
         size = (image_pe.shape[2], image_pe.shape[3])
-        return ImageSide(size, None if shared is None else shared[None], layers, last)
+        return ImageSide(size, shared, layers, last)
 
-    def forward(self, side: ImageSide, own: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Exchange.
+    def forward(
+        self, side: ImageSide, own: Tensor | None, tokens: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Exchange: the tokens of all prompts at once, the image of each prompt by itself.
 
         Parameters
         ----------
@@ -327,14 +357,17 @@ class TwoWayTransformer(nn.Module):
         Returns
         -------
         tokens : (B, T, C) float
-        image : (B, h*w, C) float
+        images : B tensors (h*w, C) float
         """
-        extra = None if own is None else own.flatten(2).transpose(1, 2).contiguous()
-        parts = [part for part in (side.image, extra) if part is not None]
-        image, queries = sum(parts[1:], parts[0]), tokens
+        extra: Images | None = None
+        images: Images = [] if side.image is None else [side.image] * len(tokens)
+        if own is not None:
+            extra = own.flatten(2).transpose(1, 2).contiguous().unbind()
+            images = extra if side.image is None else [side.image + part for part in extra]
+        queries = tokens
         for layer, projected in zip(self.layers, side.layers, strict=True):
-            queries, image = layer(queries, tokens, projected, image, extra)
-            extra = image
+            queries, images = layer(queries, tokens, projected, images, extra)
+            extra = images
         last = self.final_attn_token_to_image
-        seen = last.to_image(queries + tokens, side.last_keys, None, image)
-        return self.norm_final_attn(queries + seen), image
+        seen = last.to_image(queries + tokens, side.last_keys, None, images)
+        return self.norm_final_attn(queries + seen), list(images)
