@@ -3,7 +3,7 @@
 Needs a display (`xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/interface.py`). Every
 click is a mouse event on the canvas; it counts until the window with the preview is on the screen.
 The event loop is held as long as a timer of 1 ms does not come round. "alone" is napari without
-the dock, doing the same.
+the dock, doing the same; for the slider it has the layers that the dock would add.
 """
 
 from __future__ import annotations
@@ -61,15 +61,25 @@ def measure_alone(window: Window) -> dict[str, float]:
             - start
         )
         window.rest(0.2)
-    labels = np.zeros(cells_stack().shape, np.int32)
-    held = window.held(lambda: window.viewer.add_labels(labels, name="labels"), lambda: True)
-    window.viewer.layers.remove(layer)
-    window.viewer.layers.remove("labels")
-    return {
-        "alone_redraw_ms": ms(redraws),
-        "alone_click_ms": ms(points),
-        "alone_held_adding_labels_ms": ms(held),
-    }
+    found = {"alone_redraw_ms": ms(redraws), "alone_click_ms": ms(points)}
+    for count in ("first", "second"):
+        labels = np.zeros(cells_stack().shape, np.int32)
+        add = lambda labels=labels: window.viewer.add_labels(labels, scale=STACK_SCALE)  # noqa: E731
+        found[f"alone_held_{count}_labels_ms"] = ms(window.held(add, lambda: True))
+    window.viewer.add_shapes(ndim=3, scale=STACK_SCALE)
+    found["alone_slide_ms"] = measure_slide(window)
+    return found
+
+
+def measure_slide(window: Window) -> float:
+    """Return the median time until another plane is painted, in ms."""
+    times = []
+    for k in range(20):
+        start = time.perf_counter()
+        move = lambda k=k: window.viewer.dims.set_current_step(0, FIRST + k % 2)  # noqa: E731
+        times.append(window.painted(move, lambda: True) - start)
+        window.rest(0.1)
+    return ms(times)
 
 
 def measure_clicks(window: Window, count: int) -> dict[str, Any]:
@@ -188,6 +198,14 @@ def measure_slow_stack(asynchronous: bool) -> dict[str, float]:
     return {f"held {name}, {what}": ms(seconds) for what, seconds in found.items()}
 
 
+def opened() -> Window:
+    """Return a window on the sample stack, without the dock."""
+    window = Window()
+    window.viewer.add_image(cells_stack(), name="cells", scale=STACK_SCALE)
+    window.rest(0.5)
+    return window
+
+
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,21 +214,25 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="add the figures to this file")
     args = parser.parse_args()
     result: dict[str, Any] = {}
-    if args.part in ("all", "clicks", "holds"):
+    if args.part in ("all", "holds"):
+        window = opened()  # the first of this process: nothing of napari has been used before
+        result["dock_open_fresh_ms"] = ms(window.open_dock())
+        window.settle()
+        with tempfile.TemporaryDirectory() as folder:
+            result |= measure_holds(window, folder)
+        window.viewer.close()
+    if args.part in ("all", "clicks"):
         imports = [float(subprocess.check_output([sys.executable, "-c", IMPORT])) for _ in range(5)]
         result["import_ms"] = ms(imports)
-        window = Window()
-        window.viewer.add_image(cells_stack(), name="cells", scale=STACK_SCALE)
-        window.rest(0.5)
+        window = opened()
         result |= measure_alone(window)
+        window.viewer.close()
+        window = opened()
         result["dock_open_ms"] = ms(window.open_dock())
         window.settle()
-        if args.part != "holds":
-            result |= measure_clicks(window, args.clicks)
-            result["hover_median_ms"] = measure_hover(window)
-        if args.part != "clicks":
-            with tempfile.TemporaryDirectory() as folder:
-                result |= measure_holds(window, folder)
+        result["slide_ms"] = measure_slide(window)
+        result |= measure_clicks(window, args.clicks)
+        result["hover_median_ms"] = measure_hover(window)
         window.viewer.close()
     if args.part in ("all", "slow"):
         result |= measure_slow_stack(asynchronous=False)

@@ -68,6 +68,27 @@ def test_box_makes_an_object(hands, scene):
     assert len(hands.controller.bench.boxes.data) == 0
 
 
+def test_the_layer_of_boxes_is_shown_while_it_is_used(hands):
+    bench = hands.controller.bench
+    assert not bench.boxes.visible  # it is empty, and clicks go to the points
+    bench.activate("boxes")
+    assert bench.boxes.visible
+    hands.drag((8, 68), (46, 112))
+    hands.until(lambda: hands.controller._answers)
+    bench.activate("points")
+    assert len(bench.boxes.data) == 1
+    assert bench.boxes.visible
+    hands.press(Qt.Key.Key_Return)
+    assert len(bench.boxes.data) == 0
+    assert not bench.boxes.visible
+    bench.boxes.add_rectangles(np.array([[8.0, 68], [46, 112]]))
+    assert bench.boxes.visible
+    bench.boxes.visible = False  # by the user, who does not want to see it
+    bench.activate("boxes")
+    bench.activate("points")
+    assert not bench.boxes.visible
+
+
 def test_two_boxes_are_two_objects(hands):
     corners = [[[8, 10], [8, 46], [42, 46], [42, 10]], [[10, 68], [10, 112], [46, 112], [46, 68]]]
     for box in corners:

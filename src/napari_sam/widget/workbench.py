@@ -52,7 +52,9 @@ class Workbench(QObject):  # type: ignore[misc]
         self.preview: Labels | None = None
         self.results: Results | None = None
         self._parked: list[tuple[Image, Results]] = []  # of images worked on before
+        self._hid_boxes = False
         viewer.layers.events.removed.connect(self._on_layers_removed)
+        viewer.layers.selection.events.active.connect(self._show_boxes)
 
     def use_image(self, image: Image | None, kind: str) -> None:
         """Work on another image; prompts go, the results of each image stay.
@@ -101,6 +103,7 @@ class Workbench(QObject):  # type: ignore[misc]
             layers.set_label_kind(self.points, kind)
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
+        self._show_boxes()
         self.changed.emit()
 
     def activate(self, tool: str) -> None:
@@ -147,6 +150,7 @@ class Workbench(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Take the prompt layers away and stop listening; the results stay."""
         self.viewer.layers.events.removed.disconnect(self._on_layers_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._show_boxes)
         if self.frame is not None:
             self.frame.layer.events.data.disconnect(self._on_image_data)
         self.use_results(None)
@@ -179,7 +183,21 @@ class Workbench(QObject):  # type: ignore[misc]
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
+    def _show_boxes(self, event: Any = None) -> None:
+        """Show the boxes if there are any, or some are to be drawn.
+
+        For a Shapes layer that is shown, an empty one too, napari builds two shaders anew whenever
+        the plane changes. What the user hides stays hidden.
+        """
+        boxes = self.boxes
+        if boxes is None:
+            return
+        shown = bool(boxes.data) or self.viewer.layers.selection.active is boxes
+        if shown == self._hid_boxes:
+            boxes.visible, self._hid_boxes = shown, not shown
+
     def _on_prompts_data(self, event: Any) -> None:
+        self._show_boxes()
         if str(getattr(event.action, "value", event.action)) in DONE_ACTIONS:
             self.prompts_changed.emit()
 
