@@ -61,6 +61,8 @@ class Ours:
 
     def __init__(self, model: SamModel, rgb: np.ndarray) -> None:
         self.predictor, self.rgb = SamPredictor(model), rgb
+        self.best = np.zeros(0, int)
+        """Which of the masks of each point would be shown."""
 
     def encode(self) -> Any:
         """Return the embedding of the picture."""
@@ -69,7 +71,9 @@ class Ours:
     def masks(self, embedding: Any, points: Points) -> np.ndarray:
         """Return the masks (P, 3, H, W) of points, each an object of its own."""
         prompts = [Prompts([point], [1]) for point in points]
-        return np.stack([p.masks for p in self.predictor.predict_many(embedding, prompts)])
+        answers = self.predictor.predict_many(embedding, prompts)
+        self.best = np.array([answer.best for answer in answers])
+        return np.stack([answer.masks for answer in answers])
 
     def everything(self, side: int) -> np.ndarray:
         """Return the masks (N, H, W) of the grid generator."""
@@ -202,6 +206,17 @@ def likeness(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     return {"mean IoU": round(float(np.mean(values)), 4), "least IoU": round(min(values), 4)}
 
 
+def parts(exact: Ours, embedding: Any, answers: dict[str, Any], precision: str) -> dict[str, float]:
+    """Return the mean IoU of the masks shown alone, and with the decoder in float32."""
+    theirs = answers["theirs"]
+    decoded = exact.masks(embedding, GRID)
+    place = np.arange(len(GRID)), exact.best
+    return {
+        "mean IoU, mask shown": likeness(answers[precision][place], theirs[place])["mean IoU"],
+        "mean IoU, only the encoder": likeness(decoded, theirs)["mean IoU"],
+    }
+
+
 def shared(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     """Return how many masks there are, and how many have a partner of IoU 0.95."""
     share = [float((partners(*pair) >= 0.95).mean()) for pair in ((a, b), (b, a))]
@@ -273,6 +288,8 @@ def measure(figure: str, rival: str, runs: int, points: int) -> dict[str, dict[s
             found[precision] |= {"memory ratio": round(ours / theirs, 3)}
             found[precision] |= {"MB ours": ours, "MB theirs": theirs}
         found[precision] |= alike(answers[precision], answers["theirs"])
+        if figure == "encode":
+            found[precision] |= parts(sides["float32"], made[precision], answers, precision)
     return found
 
 
