@@ -19,7 +19,8 @@ import torch
 from reference_decoder import load
 from skimage import data
 
-from napari_sam.amg import AmgParams, AutomaticMaskGenerator, finish
+from napari_sam.amg import AutomaticMaskGenerator, finish
+from napari_sam.amg_params import AmgParams
 from napari_sam.models.sam import Sam
 from napari_sam.predictor import SamPredictor
 from napari_sam.training.data import load_source

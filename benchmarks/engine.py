@@ -31,7 +31,8 @@ from reference_decoder import load
 from skimage import data
 from torch.nn import functional as F
 
-from napari_sam.amg import AmgParams, AutomaticMaskGenerator
+from napari_sam.amg import AutomaticMaskGenerator
+from napari_sam.amg_params import AmgParams
 from napari_sam.masks import iou
 from napari_sam.models.sam import SamModel
 from napari_sam.predictor import SamPredictor

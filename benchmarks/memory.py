@@ -11,7 +11,8 @@ import resource
 import numpy as np
 import torch
 
-from napari_sam.amg import AmgParams, AutomaticMaskGenerator, finish
+from napari_sam.amg import AutomaticMaskGenerator, finish
+from napari_sam.amg_params import AmgParams
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from tiny import DiscModel, SceneModel, discs
 
-from napari_sam import amg, masks
-from napari_sam.amg import AmgParams, AutomaticMaskGenerator, Candidates
+from napari_sam import amg, amg_params, masks
+from napari_sam.amg import AutomaticMaskGenerator, Candidates
+from napari_sam.amg_params import AmgParams
 from napari_sam.predictor import SamPredictor
 from napari_sam.types import Progress
 
@@ -31,13 +32,13 @@ def scene(**params):
 
 def test_point_grid_holds_the_centres_of_its_cells():
     np.testing.assert_allclose(
-        amg.point_grid(2), [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+        amg_params.point_grid(2), [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
     )
-    assert amg.point_grid(32).shape == (1024, 2)
+    assert amg_params.point_grid(32).shape == (1024, 2)
 
 
 def test_crop_boxes_are_those_of_the_published_model():
-    boxes, layers = amg.crop_boxes((100, 200), 1, 512 / 1500)
+    boxes, layers = amg_params.crop_boxes((100, 200), 1, 512 / 1500)
     assert boxes[0] == (0, 0, 200, 100)
     assert sorted(boxes[1:]) == [
         (0, 0, 117, 67),
@@ -50,7 +51,7 @@ def test_crop_boxes_are_those_of_the_published_model():
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (37, 41), (512, 300)])
 def test_crops_cover_the_plane_and_stay_within_it(size):
-    boxes, layers = amg.crop_boxes(size, 3, 0.3)
+    boxes, layers = amg_params.crop_boxes(size, 3, 0.3)
     for layer in range(4):
         covered = np.zeros(size, bool)
         for (x0, y0, x1, y1), own in zip(boxes, layers, strict=True):

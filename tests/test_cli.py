@@ -16,7 +16,7 @@ from tiny import SceneModel
 
 import napari_sam
 from napari_sam import cli, commands, demo, io
-from napari_sam.amg import AmgParams
+from napari_sam.amg_params import AmgParams
 from napari_sam.cache import DiskCache
 from napari_sam.types import Progress
 

@@ -78,6 +78,20 @@ def test_a_bound_below_one_embedding_still_keeps_the_newest(scene_predictor):
     assert session.ready(ask(STACK, 1))
 
 
+def test_the_crop_of_a_whole_plane_shares_its_embedding(session):
+    model = session.predictor.model
+    session.predict(ask(STACK, z=1))
+    whole = session.crop_embedding(ask(STACK, z=1), (0, 0, 100, 80))
+    assert whole is session.embedding(ask(STACK, z=1))
+    assert model.encoded == 1
+    part = session.crop_embedding(ask(STACK, z=1), (10, 20, 60, 70))
+    assert part.original_size == (50, 50)
+    assert model.encoded == 2
+    turned = PredictRequest(SliceKey((2, 1), ((0, 1),)), STACK, None, Prompts())
+    assert session.plane_size(turned) == (100, 80)
+    assert session.crop_embedding(turned, (0, 0, 80, 100)).original_size == (100, 80)
+
+
 def test_another_image_clears_the_cache(session):
     session.predict(ask(STACK))
     other = STACK.copy()

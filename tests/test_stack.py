@@ -6,7 +6,7 @@ import pytest
 from tiny import discs
 
 from napari_sam import stack
-from napari_sam.amg import AmgParams
+from napari_sam.amg_params import AmgParams
 from napari_sam.types import Progress
 
 PARAMS = AmgParams(points_per_side=16, stability_score_thresh=0.8)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AmgParams": "amg",
+    "AmgParams": "amg_params",
     "AutomaticMaskGenerator": "amg",
     "ImageEmbedding": "types",
     "MaskRecord": "types",
@@ -46,7 +46,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import stack
-    from .amg import AmgParams, AutomaticMaskGenerator
+    from .amg import AutomaticMaskGenerator
+    from .amg_params import AmgParams
     from .models.registry import load_model
     from .predictor import SamPredictor
     from .session import Session

@@ -7,9 +7,8 @@ published SAM (Kirillov et al., ICCV 2023).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,87 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from . import masks
+from .amg_params import AmgParams, crop_boxes
 from .predictor import SamPredictor, Upsampler
 from .transforms import to_rgb8
-from .types import MaskRecord, Progress, Prompts, Window
+from .types import ImageEmbedding, MaskRecord, Progress, Prompts, Window
 
 IOU_FLOOR = 0.5
 """Candidates with a lower predicted IoU are not kept, unless the threshold asks for them."""
-
-SELECT_FIELDS = (
-    "pred_iou_thresh",
-    "stability_score_thresh",
-    "box_nms_thresh",
-    "crop_nms_thresh",
-    "min_mask_region_area",
-)
-"""Parameters that `select` reads; the others need a new run of `propose`."""
-
-
-def _option(default: Any, low: float, high: float, step: float, text: str) -> Any:
-    return field(default=default, metadata={"min": low, "max": high, "step": step, "help": text})
-
-
-@dataclass(frozen=True)
-class AmgParams:
-    """Parameters of everything mode, under SAM's names; see each field's `help`."""
-
-    points_per_side: int = _option(32, 1, 128, 1, "points along each side of the grid")
-    points_per_batch: int = _option(64, 1, 1024, 1, "points decoded together")
-    pred_iou_thresh: float = _option(0.88, 0.0, 1.0, 0.01, "keep masks of at least this score")
-    stability_score_thresh: float = _option(
-        0.95, 0.0, 1.0, 0.01, "keep masks that hardly change when the cut is moved"
-    )
-    stability_score_offset: float = _option(1.0, 0.0, 10.0, 0.1, "how far the cut is moved")
-    box_nms_thresh: float = _option(0.7, 0.0, 1.0, 0.01, "overlap of boxes that are duplicates")
-    crop_n_layers: int = _option(0, 0, 4, 1, "layers of ever smaller crops to run on as well")
-    crop_nms_thresh: float = _option(0.7, 0.0, 1.0, 0.01, "the same overlap, between crops")
-    crop_overlap_ratio: float = _option(512 / 1500, 0.0, 0.9, 0.01, "how far crops overlap")
-    crop_n_points_downscale_factor: int = _option(
-        1, 1, 8, 1, "how much sparser the grid gets with each layer of crops"
-    )
-    min_mask_region_area: int = _option(
-        0, 0, 100_000, 10, "fill holes and drop islands of fewer pixels"
-    )
-    seeds: str = field(
-        default="grid",
-        metadata={"choices": ("grid", "auto"), "help": "a grid of points, or where objects are"},
-    )
-    skip_points: str = field(
-        default="nothing",
-        metadata={
-            "choices": ("nothing", "found"),
-            "help": "do not ask at points inside masks that were found and pass both thresholds",
-        },
-    )
-    point_grids: tuple[NDArray[np.float64], ...] | None = None
-    """Own grids (N, 2), (x, y) in 0..1, one for each layer, in place of `points_per_side`."""
-
-    def __post_init__(self) -> None:
-        for name, option in type(self).__dataclass_fields__.items():
-            value, limits = getattr(self, name), option.metadata
-            if "choices" in limits:
-                if value not in limits["choices"]:
-                    raise ValueError(f"{name} is one of {limits['choices']}, but is {value!r}")
-            elif limits and not limits["min"] <= value <= limits["max"]:
-                raise ValueError(
-                    f"{name} lies between {limits['min']} and {limits['max']}, but is {value}"
-                )
-        layers = self.crop_n_layers + 1
-        if self.point_grids is not None and len(self.point_grids) != layers:
-            raise ValueError(
-                f"{layers} layers need {layers} point_grids, but there are {len(self.point_grids)}"
-            )
-
-    def grids(self) -> list[NDArray[np.float64]]:
-        """Return the points of each layer, (N, 2), (x, y) in 0..1."""
-        if self.point_grids is not None:
-            return [np.asarray(grid, np.float64).reshape(-1, 2) for grid in self.point_grids]
-        factor = self.crop_n_points_downscale_factor
-        return [
-            point_grid(max(1, int(self.points_per_side / factor**layer)))
-            for layer in range(self.crop_n_layers + 1)
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +104,29 @@ class AutomaticMaskGenerator:
         Progress after each batch of points, and Candidates at the end.
         """
         rgb = to_rgb8(plane, contrast_limits)
-        size = (rgb.shape[0], rgb.shape[1])
+
+        def embed(crop: Window) -> ImageEmbedding:
+            x0, y0, x1, y1 = crop
+            return self.predictor.encode(rgb[y0:y1, x0:x1])
+
+        yield from self.propose_on((rgb.shape[0], rgb.shape[1]), embed)
+
+    def propose_on(
+        self, size: tuple[int, int], embed: Callable[[Window], ImageEmbedding]
+    ) -> Iterator[Progress | Candidates]:
+        """Ask the model at every point of a plane whose embeddings come from elsewhere.
+
+        Parameters
+        ----------
+        size : (H, W) int
+        embed : callable
+            Returns the embedding of a crop (x0, y0, x1, y1), end exclusive; the first is the
+            whole plane.
+
+        Yields
+        ------
+        As `propose`.
+        """
         grids = self.params.grids()
         crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
         total = sum(len(grids[layer]) for layer in layers)
@@ -189,7 +136,7 @@ class AutomaticMaskGenerator:
         yield Progress(0, total, "encoding")
         for crop, layer in zip(crops, layers, strict=True):
             x0, y0, x1, y1 = crop
-            embedding = self.predictor.encode(rgb[y0:y1, x0:x1])
+            embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)
             seeds = self.predictor.seeds(embedding) if self.params.seeds == "auto" else None
             if seeds is not None:
@@ -327,47 +274,6 @@ def as_annotations(
         }
         for r in records
     ]
-
-
-def point_grid(side: int) -> NDArray[np.float64]:
-    """Return the centres of `side` x `side` cells, (side * side, 2), (x, y) in 0..1."""
-    centres = (np.arange(side) + 0.5) / side
-    x, y = np.meshgrid(centres, centres)
-    return np.stack([x.ravel(), y.ravel()], axis=1)
-
-
-def crop_boxes(
-    size: tuple[int, int], layers: int, overlap_ratio: float
-) -> tuple[list[Window], list[int]]:
-    """Return the crops of every layer: 1, 4, 16, ... overlapping tiles of the plane.
-
-    Parameters
-    ----------
-    size : (H, W) int
-    layers : int
-        Layers beyond the whole plane.
-    overlap_ratio : float
-        Overlap of the first layer's crops, of the shorter side.
-
-    Returns
-    -------
-    boxes : list of (x0, y0, x1, y1) int, end exclusive
-    layers : list of int
-    """
-    height, width = size
-    boxes: list[Window] = [(0, 0, width, height)]
-    index = [0]
-    for layer in range(1, layers + 1):
-        tiles = 2**layer
-        overlap = int(overlap_ratio * min(size) * (2 / tiles))
-        w, h = (int(np.ceil((overlap * (tiles - 1) + side) / tiles)) for side in (width, height))
-        starts = [[int((length - overlap) * i) for i in range(tiles)] for length in (w, h)]
-        for x0, y0 in product(*starts):
-            if x0 >= width or y0 >= height:
-                continue  # a plane of a few pixels has no room for so many tiles
-            boxes.append((x0, y0, min(x0 + w, width), min(y0 + h, height)))
-            index.append(layer)
-    return boxes, index
 
 
 def _least(threshold: float) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__, commands
-from .amg import AmgParams
+from .amg_params import AmgParams
 from .conflict import conflict
 from .demo import demo
 from .models.specs import BUNDLED

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, report, stack
-from .amg import AmgParams, AutomaticMaskGenerator, Candidates, as_annotations
+from .amg import AutomaticMaskGenerator, Candidates, as_annotations
+from .amg_params import AmgParams
 from .cache import DiskCache
 from .evaluate import (
     ObjectScore,

@@ -111,6 +111,22 @@ class Session:
                     self._keep(key, embedding)
             return embedding
 
+    def plane_size(self, request: PredictRequest) -> tuple[int, int]:
+        """Return the rows and columns of the whole plane of a request."""
+        rows, columns = request.key.displayed
+        level = request.key.level
+        shape = request.image.shape if level is None else request.image[level].shape
+        return int(shape[rows]), int(shape[columns])
+
+    def crop_embedding(self, request: PredictRequest, crop: Window) -> ImageEmbedding:
+        """Return the embedding of a part (x0, y0, x1, y1), end exclusive, of a request's plane.
+
+        A crop that is all of the plane shares its embedding with clicks. See `embedding`.
+        """
+        rows, columns = self.plane_size(request)
+        window = None if crop == (0, 0, columns, rows) else crop
+        return self.embedding(replace(request, key=replace(request.key, window=window)))
+
     def _encoded(self, request: PredictRequest) -> ImageEmbedding:
         """Encode the plane of a request, or take it from the disk."""
         plane = request.key.read(request.image)
@@ -164,7 +180,7 @@ class Session:
         whole_request = replace(request, key=replace(request.key, window=None))
         window = request.key.window
         if window is not None and _contains(window, request.prompts):
-            size = self._plane_size(whole_request)
+            size = self.plane_size(whole_request)
             return self._predict_in(request, window, size)
         if window is not None:  # the prompts left the window, the logits are of no use
             request = replace(whole_request, prompts=replace_mask(request.prompts))
@@ -190,12 +206,6 @@ class Session:
         masks = np.zeros((len(answer.masks), *size), bool)
         masks[:, y0:y1, x0:x1] = answer.masks
         return replace(answer, masks=masks, request=request)
-
-    def _plane_size(self, request: PredictRequest) -> tuple[int, int]:
-        rows, columns = request.key.displayed
-        level = request.key.level
-        shape = request.image.shape if level is None else request.image[level].shape
-        return int(shape[rows]), int(shape[columns])
 
     def _window(
         self, prompts: Prompts, answer: Prediction, embedding: ImageEmbedding

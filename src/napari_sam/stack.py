@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from .amg import AmgParams, AutomaticMaskGenerator, Candidates
+from .amg import AutomaticMaskGenerator, Candidates
+from .amg_params import AmgParams
 from .masks import to_labels
 from .predictor import SamPredictor
 from .types import Progress

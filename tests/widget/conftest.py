@@ -80,6 +80,15 @@ class Hands:
         self.click(row, column)
         self.until(lambda: self.controller._answers and self.controller._answers is not before)
 
+    def go(self, plane):
+        self.viewer.dims.set_current_step(0, plane)
+
+    def settled(self):
+        """Wait until nothing is encoded any more, nor will be."""
+        self.rest(0.3)
+        self.until(lambda: not self.dock.ahead.jobs.busy)
+        self.rest(0.3)
+
     @property
     def labels(self):
         return self.controller.bench.results.layer.data

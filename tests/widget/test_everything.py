@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sam.amg import SELECT_FIELDS, AmgParams
+from napari_sam.amg_params import SELECT_FIELDS, AmgParams
 
 
 def run(hands, all_planes=False, **values):
@@ -24,6 +24,20 @@ def test_plane(hands, scene):
         assert (own > 0).mean() > 0.95
     assert "3 objects in 1 plane" in hands.status
     assert hands.viewer.layers.selection.active is hands.controller.bench.points
+
+
+def test_a_plane_is_encoded_once_for_clicks_and_everything(open_dock, scene):
+    hands = open_dock(("add_image", np.stack([scene[0]] * 3), {"name": "stack"}))
+    hands.settled()
+    model = hands.controller.session.predictor.model
+    assert model.encoded == 3  # the plane shown and its neighbours
+    run(hands, all_planes=True)
+    assert hands.dock.everything.layer.data.max() == 3
+    assert model.encoded == 3
+    run(hands, crop_n_layers=1)
+    assert model.encoded == 3 + 4
+    hands.click_and_wait(25, 25)
+    assert model.encoded == 3 + 4
 
 
 def test_stack_is_linked(open_dock, scene):

@@ -16,7 +16,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_sam.amg import AmgParams
+from napari_sam.amg_params import AmgParams
 from napari_sam.models import fetch, registry, weights
 from napari_sam.models.specs import SPECS, ModelSpec
 from napari_sam.widget import models as models_module

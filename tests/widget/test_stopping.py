@@ -26,22 +26,12 @@ def hands(open_dock, scene, slow):
     stack = np.stack([np.where(scene[0] > 100, 200 + z, 20) for z in range(PLANES)])
     stack = stack.astype(np.uint8)
     hands = open_dock(("add_image", stack, {"name": "stack", "contrast_limits": (0, 255)}))
-    go(hands, 0)
-    settled(hands)
+    hands.go(0)
+    hands.settled()
     slow.delay = SlowBlocks.delay
     slow.begun.clear()
     slow.stopped.clear()
     return hands
-
-
-def go(hands, plane):
-    hands.viewer.dims.set_current_step(0, plane)
-
-
-def settled(hands):
-    hands.rest(0.3)
-    hands.until(lambda: not hands.dock.ahead.jobs.busy)
-    hands.rest(0.1)
 
 
 def encoding(hands, slow, plane):
@@ -51,7 +41,7 @@ def encoding(hands, slow, plane):
 
 
 def test_a_neighbour_makes_way_for_the_plane_that_is_clicked(hands, slow):
-    go(hands, 4)  # it is encoded for 2 s, then its neighbours
+    hands.go(4)  # it is encoded for 2 s, then its neighbours
     encoding(hands, slow, 5)
     limits = hands.viewer.layers["stack"].contrast_limits
     hands.viewer.layers["stack"].contrast_limits = (limits[0], 254)  # so it is not ready any more
@@ -64,7 +54,7 @@ def test_a_neighbour_makes_way_for_the_plane_that_is_clicked(hands, slow):
 
 def test_a_neighbour_goes_on_while_a_plane_that_is_ready_is_clicked(hands, slow):
     slow.blocks = 20
-    go(hands, 4)
+    hands.go(4)
     encoding(hands, slow, 5)
     hands.click_and_wait(25, 28)
     hands.until(lambda: "next 6" in hands.dock.plane.text())
@@ -73,11 +63,11 @@ def test_a_neighbour_goes_on_while_a_plane_that_is_ready_is_clicked(hands, slow)
 
 
 def test_the_slider_stops_the_plane_that_was_shown(hands, slow):
-    go(hands, 5)
+    hands.go(5)
     encoding(hands, slow, 5)
     slow.blocks = 2
     start = time.monotonic()
-    go(hands, 7)
+    hands.go(7)
     hands.until(lambda: "plane 8 of 24 - ready" in hands.dock.plane.text())
     assert time.monotonic() - start < WHOLE / 2
     assert slow.stopped == [205]
@@ -85,43 +75,44 @@ def test_the_slider_stops_the_plane_that_was_shown(hands, slow):
 
 
 def test_the_slider_stops_a_click_on_the_plane_that_was_shown(hands, slow):
-    go(hands, 5)
+    hands.go(5)
     hands.click(25, 28)
     encoding(hands, slow, 5)
     slow.blocks = 2
-    go(hands, 7)
+    hands.go(7)
     hands.until(lambda: "plane 8 of 24 - ready" in hands.dock.plane.text())
     assert slow.stopped == [205]
     assert not hands.controller.jobs.busy
-    go(hands, 5)  # the prompt is still there
+    hands.go(5)  # the prompt is still there
     hands.until(lambda: hands.controller._answers)
 
 
 def test_the_slider_does_not_stop_the_plane_that_it_comes_to(hands, slow):
     slow.blocks = 20
-    go(hands, 4)
+    hands.go(4)
     encoding(hands, slow, 5)
-    go(hands, 5)
+    hands.go(5)
     hands.until(lambda: "plane 6 of 24 - ready" in hands.dock.plane.text())
     assert slow.stopped == []
     assert slow.begun[:2] == [204, 205]
 
 
 def test_cancelling_everything_stops_its_encoder(hands, slow):
+    hands.go(5)
     hands.dock.run_everything()
-    encoding(hands, slow, 0)
+    encoding(hands, slow, 5)
     start = time.monotonic()
     hands.dock.everything_panel.cancel_button.click()
     hands.dock.everything.jobs.wait()
     assert time.monotonic() - start < WHOLE / 4
-    assert slow.stopped == [200]
+    assert slow.stopped == [205]
     assert "cancelled" in hands.status  # no error is told
     hands.rest(0.1)
     assert "cancelled" in hands.status
 
 
 def test_closing_the_dock_stops_what_is_encoded(hands, slow):
-    go(hands, 5)
+    hands.go(5)
     encoding(hands, slow, 5)
     hands.dock.close_dock()
     start = time.monotonic()

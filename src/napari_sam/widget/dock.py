@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ..amg import AmgParams
+from ..amg_params import AmgParams
 from ..conflict import conflict
 from ..models.registry import recommended_params
 from ..models.specs import ModelSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ..amg import AmgParams, AutomaticMaskGenerator, Candidates
+from ..amg import AutomaticMaskGenerator, Candidates
+from ..amg_params import AmgParams
 from ..stack import linked
-from ..types import Progress, SliceKey
+from ..types import PredictRequest, Progress, Prompts, SliceKey
 from . import layers
 from .controller import Controller
 from .folder import EVERYTHING
@@ -79,15 +81,16 @@ class Everything(QObject):  # type: ignore[misc]
             self.status_changed.emit(str(error))
             return
         keys = _all_keys(key, frame) if all_planes else [key]
-        predictor, limits, image = session.predictor, self.bench.contrast_limits(), frame.data
-        generator = AutomaticMaskGenerator(predictor, params)
+        limits, image = self.bench.contrast_limits(), frame.data
+        generator = AutomaticMaskGenerator(session.predictor, params)
         last = self._largest(keys)
 
         def steps() -> Iterator[Any]:
             largest = last
             for number, one in enumerate(keys):
-                plane = one.read(image)
-                for step in generator.propose(plane, limits):
+                asked = PredictRequest(one, image, limits, Prompts())
+                embed = partial(session.crop_embedding, asked)
+                for step in generator.propose_on(session.plane_size(asked), embed):
                     if isinstance(step, Candidates):
                         found = Found.selected(one, generator, step, largest)
                         largest = max(largest, found.largest)
