@@ -69,6 +69,20 @@ def test_the_mask_under_the_pointer(hands, scene):
     assert "nothing to commit" in hands.status
 
 
+def test_the_key_alone_asks_where_the_pointer_rests(hands, scene):
+    encoded(hands)
+    move(hands, CENTRES[2], NONE)
+    hands.rest(0.05)
+    QTest.keyPress(hands.canvas, Qt.Key.Key_Shift, SHIFT)
+    hands.until(lambda: (shown(hands) == (scene[1] == 2)).mean() > 0.99)
+    QTest.keyRelease(hands.canvas, Qt.Key.Key_Shift)
+    assert not shown(hands).any()
+    QApplication.sendEvent(hands.canvas, QEvent(QEvent.Type.Leave))
+    QTest.keyPress(hands.canvas, Qt.Key.Key_Shift, SHIFT)
+    hands.rest(0.2)
+    assert not shown(hands).any()
+
+
 def test_without_the_key_nothing_is_asked(hands):
     encoded(hands)
     asked = hands.controller.session.predictor.model.decoded
@@ -171,5 +185,6 @@ def test_closing_the_dock_lets_go_of_the_pointer(hands):
     hover(hands, CENTRES[1])
     hands.viewer.window.remove_dock_widget(hands.dock)
     assert not hands.viewer.mouse_move_callbacks
+    QTest.keyPress(hands.canvas, Qt.Key.Key_Shift, SHIFT)  # asks nothing, fails nothing
     move(hands, CENTRES[2])
     hands.rest(0.1)

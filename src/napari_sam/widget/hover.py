@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,7 @@ class Hover(QObject):  # type: ignore[misc]
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_timer_timeout)
         controller.viewer.mouse_move_callbacks.append(self._on_mouse_move)
+        controller.viewer.bind_key(MODIFIER, self._on_key, overwrite=True)
         controller.plane_changed.connect(self.end)
         controller.bench.prompts_changed.connect(self.end)
 
@@ -65,6 +66,7 @@ class Hover(QObject):  # type: ignore[misc]
         self.end()
         self.jobs.cancel()
         self.controller.viewer.mouse_move_callbacks.remove(self._on_mouse_move)
+        self.controller.viewer.bind_key(MODIFIER, None, overwrite=True)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Notice what napari does not tell of: the key let go, the canvas left."""
@@ -74,7 +76,13 @@ class Hover(QObject):  # type: ignore[misc]
         return False
 
     def _on_mouse_move(self, viewer: Viewer, event: Any) -> None:
-        request = self._question(event.position) if MODIFIER in event.modifiers else None
+        self._ask(self._question(event.position) if MODIFIER in event.modifiers else None)
+
+    def _on_key(self, viewer: Viewer) -> None:
+        if viewer.mouse_over_canvas:
+            self._ask(self._question(viewer.cursor.position))
+
+    def _ask(self, request: PredictRequest | None) -> None:
         if request is None:
             self.end()
             return
@@ -84,7 +92,7 @@ class Hover(QObject):  # type: ignore[misc]
         if not self._timer.isActive():
             self._timer.start(THROTTLE_MS)
 
-    def _question(self, position: tuple[float, ...]) -> PredictRequest | None:
+    def _question(self, position: Sequence[float]) -> PredictRequest | None:
         """Return what a click at a place in the world would ask, if it can be answered at once."""
         controller = self.controller
         shown, session, frame = controller.shown(), controller.session, controller.bench.frame
