@@ -452,6 +452,14 @@ def test_a_device_that_is_not_used_is_told(capsys, monkeypatch, stub, plane, tmp
     assert json.loads(captured.out)["objects"] == 2
 
 
+def test_progress_into_a_file_says_nothing_twice(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "PAUSE", 0.0)
+    reporter = cli.Reporter()
+    for text in ("loading pocket", "loading pocket", "point 1 of 2"):
+        reporter.say(text)
+    assert capsys.readouterr().err == "loading pocket\npoint 1 of 2\n"
+
+
 @pytest.fixture
 def labelled(tmp_path, plane):
     """A folder with a labelled plane, a labelled stack and a source."""

@@ -40,6 +40,7 @@ class Reporter:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._last = float("-inf")
+        self._written = ""
 
     def say(self, text: str, keep: bool = False) -> None:
         """Show one line of progress, or one that stays."""
@@ -49,8 +50,8 @@ class Reporter:
             sys.stderr.write(f"napari-sam: {text}\n")
         elif self._terminal:
             sys.stderr.write(f"\r\x1b[K{text}")
-        elif now - self._last >= PAUSE:
-            self._last = now
+        elif now - self._last >= PAUSE and text != self._written:
+            self._last, self._written = now, text
             sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
