@@ -174,3 +174,17 @@ def test_bfloat16_comes_close_and_leaves_what_it_returns_in_float32():
     assert not torch.equal(logits, exact)
     logits, _ = answer(side, sparse, mask)
     assert (logits - with_mask).abs().mean() < 0.03 * with_mask.std()
+
+
+def test_it_can_be_trained_in_mixed_precision():
+    decoder = full_size().train()
+    given = [torch.randn(*shape) for shape in ((1, 256, 8, 6), (1, 256, 8, 6), (3, 2, 256))]
+    dense = torch.randn(3, 256, 8, 6)
+    exact, _ = decoder(*given, dense)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, iou = decoder(*given, dense)
+    assert (logits - exact).std() < 0.05 * exact.std()
+    (logits.float().square().mean() + iou.float().square().mean()).backward()
+    for name, value in decoder.named_parameters():
+        assert value.grad is not None and value.grad.isfinite().all(), name
+        assert value.grad.any() or "k_proj.bias" in name, name

@@ -148,7 +148,8 @@ class Attention(nn.Module):
         wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(shared.dtype)
         for one, far, part in zip(near, wide, own, strict=True):
             scores = one @ shared
-            scores.flatten(0, 1).addmm_(far, part.T)
+            dtype = scores.dtype  # autocast, which training uses, lowers this product and no sum
+            scores.flatten(0, 1).addmm_(far.to(dtype), part.T.to(dtype))
             yield scores, part
 
     def _per_head(self, parameter: Tensor) -> Tensor:
