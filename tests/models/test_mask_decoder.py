@@ -186,5 +186,6 @@ def test_it_can_be_trained_in_mixed_precision():
     assert (logits - exact).std() < 0.05 * exact.std()
     (logits.float().square().mean() + iou.float().square().mean()).backward()
     for name, value in decoder.named_parameters():
-        assert value.grad is not None and value.grad.isfinite().all(), name
+        assert value.grad is not None, name
+        assert value.grad.isfinite().all(), name
         assert value.grad.any() or "k_proj.bias" in name, name
