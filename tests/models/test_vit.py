@@ -64,3 +64,14 @@ def test_bfloat16_is_near_and_float32_the_same(encoder):
     assert 0 < off < 0.03
     assert encoder.blocks[0].norm1.weight.dtype == torch.float32
     assert encoder.blocks[0].mlp.lin1.weight.dtype == torch.bfloat16
+
+
+def test_the_first_blocks_are_lowered_only_where_they_are_slow():
+    encoder = vit.ImageEncoderViT(64, 16, 3, 8, 8, 2, 16, 2, (1, 3, 5, 7), 4)
+    encoder.lower(torch.bfloat16)
+    lowered = [
+        (block.attn.qkv.weight.dtype, block.mlp.lin1.weight.dtype) for block in encoder.blocks
+    ]
+    whole, half = torch.float32, torch.bfloat16
+    assert lowered == [(whole, whole), (half, whole)] + [(half, half)] * 6
+    assert encoder(torch.randn(1, 3, 64, 64)).dtype == whole
