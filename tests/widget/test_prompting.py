@@ -89,6 +89,17 @@ def test_the_layer_of_boxes_is_shown_while_it_is_used(hands):
     assert not bench.boxes.visible
 
 
+def test_the_boxes_of_another_image_are_hidden_too(hands):
+    first = hands.controller.bench.boxes
+    hands.viewer.add_image(np.zeros((40, 50)), name="other")
+    hands.controller.use_image(hands.viewer.layers["other"])
+    second = hands.controller.bench.boxes
+    assert second is not first
+    assert not second.visible
+    hands.controller.bench.activate("boxes")
+    assert second.visible
+
+
 def test_two_boxes_are_two_objects(hands):
     corners = [[[8, 10], [8, 46], [42, 46], [42, 10]], [[10, 68], [10, 112], [46, 112], [46, 68]]]
     for box in corners:

@@ -19,8 +19,8 @@ from .sam import SamModel, assemble, neck
 
 EPS = 1e-6  # of the transformer's layer normalisations
 EXACT = 4
-"""Of one block in so many, from the first on, MLP and windowed attention are never lowered: of 3 of
-12. A ViT-B takes some 20 % longer for it, and its embedding's error is a third smaller."""
+"""One block in so many is early: 3 of 12. Of these, MLP and windowed attention are never lowered: a
+ViT-B takes some 20 % longer for it, and its embedding's error is a third smaller."""
 BIAS = 2**20
 """Scores of attention that are held at a time: they stay near the cores, where torch's own fused
 attention, which takes the bias as a mask, needs 1.3 to 1.7 times as long."""
@@ -204,14 +204,14 @@ class ImageEncoderViT(nn.Module):
     def lower(self, dtype: torch.dtype) -> None:
         """Compute attention and MLPs in `dtype`; sums and normalisations stay as they are.
 
-        So do the first blocks (see `EXACT`), as their error would go through all later ones; but
+        So do the early blocks (see `EXACT`), as their error would go through all later ones; but
         for attention over the whole grid, where that would take the longest.
         """
-        first = len(self.blocks) // EXACT
         for index, block in enumerate(self.blocks):
-            if index >= first or not block.window_size:
+            early = index < len(self.blocks) // EXACT
+            if not (early and block.window_size):
                 block.attn.to(dtype)
-            if index >= first:
+            if not early:
                 block.mlp.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:

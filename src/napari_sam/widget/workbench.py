@@ -95,7 +95,7 @@ class Workbench(QObject):  # type: ignore[misc]
         if self.preview is None:
             self.preview = self._add(layers.make_preview(self.frame))
         if self.boxes is None:
-            self.boxes = self._add(layers.make_boxes(self.frame))
+            self.boxes, self._hid_boxes = self._add(layers.make_boxes(self.frame)), False
             self.boxes.events.data.connect(self._on_prompts_data)
         if self.points is None:
             self.points = self._add(layers.make_points(self.frame))
