@@ -10,22 +10,21 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from sources import load_source
 from torch import Tensor
 from validate_pocket import put
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
 from napari_sam.evaluate import average_precision, plane_answer, score_image, session_answer
-from napari_sam.models.pocket import Asked, PocketModel
-from napari_sam.models.registry import recommended_params
+from napari_sam.models.pocket import Asked
 from napari_sam.report import as_markdown
-from napari_sam.training.data import LabelledImage, load_source
+from napari_sam.training.labelled_images import LabelledImage
 
 SOURCES = ("dsb2018", "emps_particles", "usiigaci_phase", "axon_sem", "isbi2012_em", "busi_us")
 
@@ -43,15 +42,15 @@ class Switch:
         Answer through a session, which may look closer at small objects.
     seeds : str
         Of everything mode.
-    judge : bool
-        Whether the score sees the shape of the mask.
+    tidy : bool
+        Whether loose pieces and small holes are removed.
     """
 
     name: str
     off: Callable[[], AbstractContextManager[object]] = nullcontext
     session: bool = False
     seeds: str = "auto"
-    judge: bool = True
+    tidy: bool = True
 
 
 def one_scale() -> AbstractContextManager[object]:
@@ -64,32 +63,28 @@ def one_scale() -> AbstractContextManager[object]:
     return patch("napari_sam.models.pocket.fitting", fitting)
 
 
-def whole_answers() -> AbstractContextManager[object]:
-    """Let a correction change the mask everywhere."""
-    return patch("napari_sam.models.pocket.local_change", lambda earlier, answer, *_: answer)
+def never_asked() -> AbstractContextManager[object]:
+    """Take every object from the instance head, in doubt or not."""
+    return patch("napari_sam.amg_instances.DOUBT", 0.0)
 
 
 SWITCHES = (
     Switch("as it is"),
     Switch("a session that looks closer at small objects", session=True),
     Switch("clicks answered at one scale, not two", one_scale),
-    Switch("corrections may change the mask everywhere", whole_answers),
-    Switch("the score does not see the mask's shape", judge=False),
-    Switch("everything mode asks on a grid of 20 x 20, not at seeds", seeds="grid"),
+    Switch("loose pieces and small holes stay", tidy=False),
+    Switch("everything mode never asks the decoder", never_asked),
+    Switch("everything mode asks on a grid of 20 x 20", seeds="grid"),
 )
 
 
 def row(switch: Switch, images: list[LabelledImage], clicks: int, limit: int) -> tuple[str, ...]:
     """Return the line of a switch."""
-    model = cast(PocketModel, load_model("pocket", "cpu"))
-    if not switch.judge:
-        with torch.no_grad():
-            for weights in model.pocket.decoder.judge.parameters():
-                weights.zero_()
-    predictor = SamPredictor(model)
+    model = load_model("pocket", "cpu")
+    predictor = SamPredictor(model, tidy_masks=switch.tidy)
     session = Session(predictor)
-    params = AmgParams(**recommended_params("pocket"))
-    generator = AutomaticMaskGenerator(predictor, replace(params, seeds=switch.seeds))
+    params = AmgParams(**model.amg_defaults | {"seeds": switch.seeds})
+    generator = AutomaticMaskGenerator(predictor, params)
     scores, precision, seconds = [], [], 0.0
     with switch.off():
         for item in images:

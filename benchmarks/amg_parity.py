@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from reference_decoder import load
 from skimage import data
+from sources import load_source
 
 from napari_sam.amg import AutomaticMaskGenerator, finish
 from napari_sam.amg_params import AmgParams
 from napari_sam.models.sam import Sam
 from napari_sam.predictor import SamPredictor
-from napari_sam.training.data import load_source
 from napari_sam.transforms import to_rgb8
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

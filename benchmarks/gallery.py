@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 from skimage.segmentation import find_boundaries
 from skimage.transform import resize
+from sources import load_source
 
 from napari_sam import Prompts, SamPredictor, load_model
 from napari_sam.masks import box_of, iou, middle_of
-from napari_sam.training.data import load_source
 from napari_sam.transforms import to_rgb8
 
 SIDE = 200

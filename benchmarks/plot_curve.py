@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 
 WIDTH, HEIGHT, MARGIN = 640, 320, 40
-SERIES = (("first prompt", 2, "#0072b2"), ("after the corrections", 3, "#d55e00"))
+SERIES = (("first prompt", 3, "#0072b2"), ("after the corrections", 4, "#d55e00"))
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
             points.append("{:.1f},{:.1f}".format(*place(rows[k][0], mean, last)))
         line = " ".join(points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        y = HEIGHT - 70 + 18 * column
+        y = HEIGHT - 88 + 18 * column
         parts.append(f'<text x="{WIDTH - 200}" y="{y - 40}" fill="{colour}">{name}</text>')
     caption = f"mean IoU on training crops, {int(last)} steps"
     parts.append(f'<text x="{MARGIN}" y="{HEIGHT - 8}" font-size="13">{caption}</text></svg>')

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from sources import load_sources
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
@@ -29,9 +31,10 @@ from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.models.vit import ImageEncoderViT
 from napari_sam.models.weights import choose_dtype
-from napari_sam.training.data import LabelledImage, load_sources
+from napari_sam.training.labelled_images import LabelledImage
 from napari_sam.training.losses import prompt_loss
-from napari_sam.training.simulate import corrected, first_prompts
+from napari_sam.training.prompts import PromptBatch, corrected, first_prompts
+from napari_sam.training.rng import DeviceRandom
 from napari_sam.transforms import resize, scaled_size, to_rgb8
 
 ENCODERS = {"mobile_sam": partial(TinyViT, num_classes=0), "vit_b": ImageEncoderViT}
@@ -43,6 +46,7 @@ ENCODER_SEED = 0
 GAIN = 1.4  # of the drawn weights: the signal neither dies nor drowns on its way
 CELLS = 32  # of the embedding's 64: a step sees a window, for speed
 STRIDE = 16
+IOU_WEIGHT = 5.0  # of the squared error of the predicted IoU
 IMAGES = {"dsb2018": 90, "emps_particles": 16, "plant_em": 10, "axon_sem": 6, "usiigaci_phase": 16}
 OTHERS = 5  # images of every other source
 
@@ -141,14 +145,16 @@ def window(item: Embedded, objects: int, rng: np.random.Generator) -> tuple[Tens
     return embedding, masks, torch.tensor([x, y]) * float(STRIDE)
 
 
-def step(sam: Sam, item: Embedded, rng: np.random.Generator) -> tuple[Tensor, Tensor] | None:
+def step(
+    sam: Sam, item: Embedded, rng: np.random.Generator, draws: DeviceRandom
+) -> tuple[Tensor, Tensor] | None:
     """Return the loss of two rounds of prompting on one window, and the IoU reached."""
     drawn = window(item, 7, rng)
     if drawn is None:
         return None
     embedding, masks, origin = drawn
     large = masks.repeat_interleave(4, 1).repeat_interleave(4, 2)
-    prompts = first_prompts(large, 4, rng, odds=0)
+    prompts = first_prompts(large, 4, draws, odds=0)
     beside = torch.tensor(
         [
             bool(item.exhaustive)
@@ -175,15 +181,16 @@ def step(sam: Sam, item: Embedded, rng: np.random.Generator) -> tuple[Tensor, Te
             sparse, dense = sam.prompt_encoder(coords + origin, labels, boxes, mask)
             dense = dense[..., :CELLS, :CELLS]
             logits, iou = sam.mask_decoder(embedding[None], pe, sparse, dense)
-            loss, best, reached = prompt_loss(logits.float(), iou.float(), truth[form])
+            masked, _, best, reached = prompt_loss(logits.float(), iou.float(), truth[form])
+            loss = masked.mean() + IOU_WEIGHT * F.mse_loss(iou.float(), reached)
             total = total + loss * form.float().mean() / rounds
             if turn == 0:
                 inside = ~beside[form]
                 first = reached[torch.arange(len(best)), best][inside] if first is None else first
             if turn + 1 < rounds:
                 low = logits[torch.arange(len(best)), best].detach().float()
-                given = type(prompts)(coords, labels, prompts.boxes[form], low)
-                more = corrected(given, large[form] & ~beside[form][:, None, None], low, rng)
+                given = PromptBatch(coords, labels, prompts.boxes[form], low)
+                more = corrected(given, large[form] & ~beside[form][:, None, None], low, draws)
                 coords, labels, mask = more.coords, more.labels, low[:, None]
     return total, first if first is not None else torch.zeros(0)
 
@@ -200,7 +207,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    rng, draws = np.random.default_rng(0), DeviceRandom(0)
     sam = new_sam(args.encoder)
     if args.start:
         read_into(sam, args.start)
@@ -240,7 +247,7 @@ def main() -> None:
         for group in optimiser.param_groups:
             group["lr"] = args.learning_rate * rate
         with torch.autocast("cpu", torch.bfloat16):
-            answer = step(sam, items[rng.integers(len(items))], rng)
+            answer = step(sam, items[rng.integers(len(items))], rng, draws)
         if answer is None:
             continue
         loss, reached = answer

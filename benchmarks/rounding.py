@@ -32,7 +32,7 @@ def main() -> None:
         }
         exact, _ = answer(double, embedding.double(), wide, True)
         single, _ = answer(theirs, embedding, prompt, True)
-        own, _ = ours.decode(embedding, multimask_output=True, **prompt)
+        own = ours.decode(embedding, multimask_output=True, **prompt).low_res_logits
         errors = [np.abs(logits - exact).max() / exact.std() for logits in (single, own)]
         print(f"{form}: transformers {errors[0]:.1e}, ours {errors[1]:.1e}")
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from amg_parity import partners
+from sources import load_source
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
 from napari_sam.evaluate import average_precision
-from napari_sam.models.registry import recommended_params
 from napari_sam.samples import cells_stack_with_labels
-from napari_sam.training.data import load_source
 
 WAYS = ("nothing", "found")
 PLANES = (8, 14, 20)
@@ -48,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     predictor = SamPredictor(load_model("pocket"))
     shape = {"seeds": "grid", "points_per_side": args.points_per_side}
-    params = AmgParams(**recommended_params("pocket") | shape)
+    params = AmgParams(**predictor.model.amg_defaults | shape)
     rows = []
     for name, plane, truth in pictures(args):
         times: dict[str, list[float]] = {way: [] for way in WAYS}

@@ -1,7 +1,6 @@
 """The validation tables of a model: every source, as markdown and as a CSV file.
 
-The split is that of `napari_sam.training.split`; the data are `.npz` sources as described in
-docs/models.md.
+The split is that of `sources.py`; the data are `.npz` sources as described in docs/models.md.
 """
 
 from __future__ import annotations
@@ -15,21 +14,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sources import UNSEEN, load_source
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
 from napari_sam.evaluate import (
     ObjectScore,
     average_precision,
+    background_noticed,
     plane_answer,
     pool_small,
     score_image,
     session_answer,
     summarise,
 )
-from napari_sam.models.registry import recommended_params
 from napari_sam.report import as_markdown, object_rows, plane_rows
-from napari_sam.training.data import load_source
-from napari_sam.training.split import UNSEEN
 
 
 def main() -> None:
@@ -49,10 +47,11 @@ def main() -> None:
     args = parser.parse_args()
     predictor = SamPredictor(load_model(args.model))
     session = Session(predictor)
-    params = AmgParams(**recommended_params(args.model) | {"seeds": args.seeds})
+    params = AmgParams(**predictor.model.amg_defaults | {"seeds": args.seeds})
     generator = AutomaticMaskGenerator(predictor, params)
     scores: list[ObjectScore] = []
     found: dict[str, list[NDArray[np.float64]]] = {}
+    noticed: dict[str, list[bool]] = {}
     start = time.perf_counter()
     for path in sorted(args.data.glob("*.npz")):
         if args.sources and path.stem not in args.sources:
@@ -71,12 +70,16 @@ def main() -> None:
                 scores += score_image(
                     answer, item.labels, source, item.name, args.clicks, args.limit
                 )
+                if item.exhaustive:
+                    noticed.setdefault(source, []).extend(background_noticed(answer, item.labels))
                 if args.everything and item.exhaustive:
                     size = (item.labels.shape[0], item.labels.shape[1])
                     labels = masks.to_labels(generator.generate(item.image), size)
                     found.setdefault(source, []).append(average_precision(labels, item.labels))
                 print(f"{source} {item.name}", file=sys.stderr)
     text = report(scores)
+    rows = [(s, str(len(hits)), f"{np.mean(hits):.3f}") for s, hits in noticed.items() if hits]
+    text += "\n\n" + as_markdown([("background", "clicks", "noticed"), *rows])
     if found:
         text += "\n\n" + as_markdown(plane_rows(found))
     print(text)

@@ -6,11 +6,10 @@ from skimage import data
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
 from napari_sam.amg import finish
-from napari_sam.models.registry import recommended_params
 
 image = data.coins()
 predictor = SamPredictor(load_model("pocket"))
-params = AmgParams(**recommended_params("pocket") | {"points_per_side": 10})
+params = AmgParams(**predictor.model.amg_defaults)
 generator = AutomaticMaskGenerator(predictor, params)
 
 candidates = finish(generator.propose(image))  # the slow half

@@ -3,11 +3,10 @@
 import numpy as np
 
 from napari_sam import AmgParams, Progress, SamPredictor, load_model, samples, stack
-from napari_sam.models.registry import recommended_params
 
 volume = samples.cells_stack(shape=(12, 96, 96))[4:7]
 predictor = SamPredictor(load_model("pocket"))
-params = AmgParams(**recommended_params("pocket") | {"points_per_side": 6})
+params = AmgParams(**predictor.model.amg_defaults)
 
 labels = np.zeros(volume.shape, np.int32)
 for step in stack.everything(predictor, volume, params, axis=0, out=labels):

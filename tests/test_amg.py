@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import DiscModel, SceneModel, discs
+from tiny import DiscModel, DoubtfulModel, SceneModel, discs
 
 from napari_sam import amg, amg_params, masks
 from napari_sam.amg import AutomaticMaskGenerator, Candidates
@@ -239,16 +239,99 @@ def test_every_parameter_says_what_it_does():
         assert option.metadata["min"] <= option.default <= option.metadata["max"], name
 
 
-def test_seeds_ask_once_for_each_object():
+AUTO = AmgParams(seeds="auto", pred_iou_thresh=0.3, stability_score_thresh=0.3, box_nms_thresh=0.3)
+
+
+def found_by_head(plane, model=None):
+    """The records, and the labels painted from them."""
+    generator = AutomaticMaskGenerator(SamPredictor(model or SceneModel()), AUTO)
+    records = generator.generate(plane)
+    return records, masks.to_labels(records, plane.shape)
+
+
+def test_objects_come_from_the_head_without_asking_the_decoder():
     model = SceneModel()
-    params = AmgParams(seeds="auto", pred_iou_thresh=0.5, stability_score_thresh=0.5)
-    steps = list(AutomaticMaskGenerator(SamPredictor(model), params).propose(SCENE))
-    records = AutomaticMaskGenerator(SamPredictor(model), params).select(steps[-1])
-    assert model.decoded == len(records) == len(CENTRES)
-    assert steps[-2].done == steps[-2].total == len(CENTRES)
+    generator = AutomaticMaskGenerator(SamPredictor(model), AUTO)
+    *steps, candidates = generator.propose(SCENE)
+    assert model.decoded == 0
+    assert steps[-1].done == steps[-1].total == 0
+    records = generator.select(candidates)
+    assert len(records) == len(CENTRES)
     for x, y in CENTRES:
         truth = discs(SCENE.shape, [(x, y)], 14) > 0
-        assert max(masks.iou(truth, r.segmentation) for r in records) > 0.9
+        best = max(records, key=lambda r, truth=truth: masks.iou(truth, r.segmentation))
+        assert masks.iou(truth, best.segmentation) > 0.92
+        assert best.point_coords == pytest.approx((x, y), abs=2)
+
+
+def test_the_decoder_is_asked_where_the_head_is_in_doubt():
+    model = DoubtfulModel(box=(85, 25, 115, 55))
+    generator = AutomaticMaskGenerator(SamPredictor(model), AUTO)
+    *steps, candidates = generator.propose(SCENE)
+    assert model.decoded == steps[-1].done == steps[-1].total == 1
+    records = generator.select(candidates)
+    assert len(records) == len(CENTRES)
+    truth = discs(SCENE.shape, [(100, 40)], 14) > 0
+    best = max(records, key=lambda r: masks.iou(truth, r.segmentation))
+    assert masks.iou(truth, best.segmentation) > 0.95
+
+
+def test_the_heads_mask_stays_where_the_decoder_has_no_better_one():
+    model = DoubtfulModel(box=(85, 25, 115, 55), blind=True)
+    records, labels = found_by_head(SCENE, model)
+    assert model.decoded == 1
+    assert len(records) == len(CENTRES)
+    assert labels[40, 100] > 0
+
+
+def test_long_objects_side_by_side_are_no_duplicates():
+    y, x = np.mgrid[:200, :200]
+    plane = np.zeros((200, 200), np.uint8)
+    for shift in (-14, 14):
+        plane[(np.abs(x - y + shift) < 10) & (np.abs(x + y - 200) < 150)] = 200
+    records, labels = found_by_head(plane)
+    assert len(records) == 2
+    a, b = (np.array([r.bbox[0], r.bbox[1]]) for r in records)
+    assert np.abs(a - b).max() < 40  # their boxes overlap by more than half
+    assert masks.iou(labels > 0, plane > 0) > 0.9
+
+
+@pytest.mark.parametrize("side", [90, 1024])
+def test_planes_of_another_size_than_the_input(side):
+    """Outlines are smooth: a plane may be much larger than the input."""
+    centres = np.array([[0.3, 0.3], [0.52, 0.35], [0.7, 0.75]]) * side
+    plane = discs((side, side + 5), centres, 0.1 * side)
+    model = SceneModel(image_size=256)
+    records, labels = found_by_head(plane, model)
+    assert labels.shape == plane.shape
+    assert len(records) == 3
+    assert masks.iou(labels > 0, plane > 0) > 0.95
+
+
+def test_objects_of_the_padding_are_none():
+    class Padded(SceneModel):
+        def padded_size(self, input_size):
+            return (256, 256)
+
+        def encode(self, rgb):
+            labels = super().encode(rgb)
+            labels[190:240, 150:240] = labels.max() + 1
+            return labels
+
+    model = Padded()
+    records, _ = found_by_head(SCENE, model)
+    assert len(records) == len(CENTRES)
+    (full, half) = SamPredictor(model).instance_fields(SamPredictor(model).encode(SCENE))
+    assert full.foreground.shape == (43, 50)
+    assert half.foreground.shape == (22, 25)
+
+
+def test_crops_with_a_head_find_every_object_once():
+    model = SceneModel()
+    generator = AutomaticMaskGenerator(SamPredictor(model), replace(AUTO, crop_n_layers=1))
+    records = generator.generate(SCENE)
+    assert model.encoded == 5
+    assert len(records) == len(CENTRES)
 
 
 def test_points_inside_what_was_found_can_be_skipped():
@@ -266,12 +349,11 @@ def test_points_inside_what_was_found_can_be_skipped():
     assert asked["found"] < 0.95 * asked["nothing"]
 
 
-def test_seeds_of_a_plane_with_nothing_in_it():
-    params = AmgParams(seeds="auto")
-    assert AutomaticMaskGenerator(SamPredictor(SceneModel()), params).generate(0 * SCENE) == []
+def test_a_head_sees_nothing_where_nothing_is():
+    assert AutomaticMaskGenerator(SamPredictor(SceneModel()), AUTO).generate(0 * SCENE) == []
 
 
-def test_a_model_without_seeds_takes_the_grid(tiny_predictor):
+def test_a_model_without_a_head_takes_the_grid(tiny_predictor):
     params = AmgParams(seeds="auto", points_per_side=3)
     steps = list(AutomaticMaskGenerator(tiny_predictor, params).propose(SCENE))
     assert steps[-2].total == 9

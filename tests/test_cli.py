@@ -212,7 +212,9 @@ def test_each_box_is_a_label_and_free_points_another(capsys, stub, plane, tmp_pa
         capsys, "segment", plane, "-o", tmp_path / "a.tif",
         "--box", "6,10,26,30", "--box", "36,18,56,38", "--point", "16,20", "--point", "60,2",
     )  # fmt: skip
-    assert len(json.loads(out)["scores"]) == 3
+    summary = json.loads(out)
+    assert len(summary["scores"]) == 3
+    assert summary["absent"] == [3]  # the point lies on the ground
 
 
 def test_segment_in_a_stack_keeps_the_other_planes_empty(capsys, stub, volume, tmp_path):
@@ -239,13 +241,7 @@ def test_results_say_where_they_come_from(capsys, stub, plane, tmp_path):
     assert note["version"] == napari_sam.__version__
     assert note["model"] == SceneModel().name
     assert note["parameters"]["points_per_side"] == 2
-    assert note["parameters"]["pred_iou_thresh"] == dict(napari_sam_spec().amg)["pred_iou_thresh"]
-
-
-def napari_sam_spec():
-    from napari_sam.models.specs import SPECS
-
-    return SPECS[0]
+    assert note["parameters"]["pred_iou_thresh"] == SceneModel.amg_defaults["pred_iou_thresh"]
 
 
 def test_everything_with_the_bundled_model(capsys, plane, tmp_path):

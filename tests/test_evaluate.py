@@ -8,6 +8,7 @@ from napari_sam.evaluate import (
     THRESHOLDS,
     ObjectScore,
     average_precision,
+    background_noticed,
     ellipse_in,
     plane_answer,
     pool_small,
@@ -38,6 +39,17 @@ def test_a_model_that_knows_the_answer_scores_high(scene_predictor):
         assert score.box > 0.9
         assert score.oracle >= score.clicks[0]
         assert 0.6 < score.ellipse < 0.9
+
+
+def test_absence_is_noticed_beside_objects_and_no_object_is_denied(scene_predictor):
+    answer = plane_answer(scene_predictor, IMAGE)
+    assert background_noticed(answer, TRUTH, clicks=5) == [True] * 5
+    assert background_noticed(answer, np.zeros_like(TRUTH))[:1] != []
+    assert background_noticed(answer, np.ones_like(TRUTH)) == []
+    found = summarise(score_image(answer, TRUTH, "s", "n"))[0].figures["denied"]
+    assert found.mean == 0
+    dark = summarise(score_image(plane_answer(scene_predictor, IMAGE * 0), TRUTH, "s", "n"))
+    assert dark[0].figures["denied"].mean == 1
 
 
 def test_wrong_answers_score_low_and_get_clicks_on_the_error():

@@ -55,49 +55,46 @@ def test_middle_of_lies_deepest():
     assert masks.middle_of(mask) == (20, 20)
 
 
-def logits_of(*parts):
-    """Return logits (20, 20) that are high in some parts."""
-    plane = np.full((20, 20), -4, np.float32)
-    for part in parts:
-        plane[part] = 4
-    return plane
+def pieces():
+    """Return a body with a small and a large hole, and a small and a large piece beside it."""
+    mask = rectangle((60, 60), 5, 5, 35, 35)
+    mask[10, 10:13] = False  # 3 of some 900 pixels
+    mask[20:28, 20:28] = False
+    return mask, rectangle((60, 60), 40, 5, 43, 8), rectangle((60, 60), 40, 20, 55, 40)
 
 
-BODY = np.s_[5:15, 5:12]
-CLICKS = np.float32([(8, 8), (13, 9)])
+NONE = (np.zeros((0, 2)), np.zeros(0, int))
 
 
-def test_a_correction_adds_what_its_click_touches():
-    answer = logits_of(np.s_[5:15, 5:15], np.s_[1:3, 1:3])
-    merged = masks.local_change(logits_of(BODY), answer, CLICKS, np.array([1, 1]))
-    np.testing.assert_array_equal(merged > 0, logits_of(np.s_[5:15, 5:15]) > 0)
+def test_a_click_says_which_piece_is_the_object():
+    body, small, large = pieces()
+    clean = body.copy()
+    clean[10, 10:13] = True
+    everything = body | small | large
+    for point in ((7, 7), (4, 20)):  # on it, and a pixel beside it
+        found = masks.tidied(everything, np.array([point], float), np.array([1]))
+        np.testing.assert_array_equal(found, clean)
+    both = masks.tidied(everything, np.array([(7.2, 6.8), (41, 6)]), np.array([1, 1]))
+    np.testing.assert_array_equal(both, clean | small)
+    beyond = masks.tidied(everything, np.array([(-3.0, 200.0)]), np.array([1]))
+    np.testing.assert_array_equal(beyond, clean | large)
 
 
-def test_a_correction_takes_away_what_its_click_touches():
-    before = logits_of(BODY, np.s_[5:15, 12:15])
-    answer = logits_of(BODY)
-    answer[5:7, 5:9] = -4  # also loses a corner
-    merged = masks.local_change(before, answer, CLICKS, np.array([1, 0]))
-    np.testing.assert_array_equal(merged > 0, logits_of(BODY) > 0)
+def test_without_a_click_pieces_much_smaller_than_the_largest_go():
+    body, small, large = pieces()
+    found = masks.tidied(body | small | large, *NONE)
+    np.testing.assert_array_equal(found[:, 36:], large[:, 36:])
+    assert found[10, 11]
 
 
-def test_the_order_of_clicks_does_not_matter():
-    before, answer = logits_of(BODY), logits_of(np.s_[5:15, 5:15], np.s_[1:3, 1:3])
-    labels = np.array([1, 1])
-    one = masks.local_change(before, answer, CLICKS, labels)
-    np.testing.assert_array_equal(one, masks.local_change(before, answer, CLICKS[::-1], labels))
-
-
-@pytest.mark.parametrize(
-    ("answer", "clicks"),
-    [
-        (logits_of(np.s_[0:4, 0:20]), CLICKS),  # another object
-        (logits_of(np.s_[5:15, 6:12]), np.float32([(9, 9), (19, 19)])),  # touches no change
-    ],
-)
-def test_other_answers_stay_as_they_are(answer, clicks):
-    merged = masks.local_change(logits_of(BODY), answer, clicks, np.array([1, 1]))
-    np.testing.assert_array_equal(merged, answer)
+def test_large_holes_and_those_that_were_clicked_stay():
+    body, *_ = pieces()
+    kept = masks.tidied(body, np.array([(11, 10)]), np.array([0]))
+    np.testing.assert_array_equal(kept, body)
+    ring = rectangle((9, 9), 0, 0, 9, 9) & ~rectangle((9, 9), 3, 3, 6, 6)  # reaches the border
+    np.testing.assert_array_equal(masks.tidied(ring, *NONE), ring)
+    empty = np.zeros((4, 4), bool)
+    np.testing.assert_array_equal(masks.tidied(empty, *NONE), empty)
 
 
 def test_worst_click_marks_the_deeper_error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -10,10 +11,13 @@ from scipy import ndimage
 from torch import nn
 
 from napari_sam import stopping
+from napari_sam.instances import InstanceFields
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.two_way import TwoWayTransformer
+from napari_sam.training.fields import instance_targets
+from napari_sam.types import Answers
 
 SLOPE = 4.0  # of the stubs' logits, per pixel
 
@@ -51,6 +55,9 @@ class Stub:
     largest_scale = 1.0
     mask_threshold = 0.0
     half_pixel = True
+    takes_guide = False
+    tidy_masks = False
+    amg_defaults = MappingProxyType({})
     notice = ""
 
     def __init__(self, image_size=512):
@@ -68,7 +75,7 @@ class Stub:
         h, w = (-(-side // 4) * 4 for side in input_size)
         return h, w
 
-    def seeds(self, features):
+    def instance_fields(self, features):
         return None
 
     def pack(self, features):
@@ -91,7 +98,7 @@ class DiscModel(Stub):
         self.encoded += 1
         return np.zeros(self.padded_size(rgb.shape[:2]), np.float32)
 
-    def decode(self, features, coords, labels, boxes, mask_input, multimask_output):
+    def decode(self, features, coords, labels, boxes, mask_input, multimask_output, guide=None):
         self.decoded += len(coords)
         h, w = features.shape
         y, x = np.mgrid[1.5:h:4, 1.5:w:4]
@@ -104,7 +111,7 @@ class DiscModel(Stub):
             for points in coords
         ]
         scores = np.tile(np.float32(self.scores[:count]), (len(coords), 1))
-        return np.array(logits, np.float32), scores
+        return Answers(np.array(logits, np.float32), scores)
 
 
 class SceneModel(Stub):
@@ -117,15 +124,13 @@ class SceneModel(Stub):
         bright[: rgb.shape[0], : rgb.shape[1]] = rgb[..., 0] > 127
         return ndimage.label(bright)[0].astype(np.int32)
 
-    def seeds(self, features):
-        """Return the middle of every object."""
-        ids = np.unique(features[features > 0])
-        rows_columns = ndimage.center_of_mass(features > 0, features, ids)
-        return np.array(rows_columns, np.float32).reshape(-1, 2)[:, ::-1]
+    def instance_fields(self, features):
+        """Return the true fields of the scene, and of the scene at half its size."""
+        return tuple(true_fields(features[::step, ::step], 4 * step) for step in (1, 2))
 
-    def decode(self, features, coords, labels, boxes, mask_input, multimask_output):
+    def decode(self, features, coords, labels, boxes, mask_input, multimask_output, guide=None):
         self.decoded += len(coords)
-        answers, scores = [], []
+        answers, scores, presence = [], [], []
         for k in range(len(coords)):
             if len(coords[k]):
                 x, y = coords[k][0]
@@ -139,7 +144,35 @@ class SceneModel(Stub):
             coarse = depth.reshape(depth.shape[0] // 4, 4, depth.shape[1] // 4, 4).mean((1, 3))
             answers.append([SLOPE * coarse] * (3 if multimask_output else 1))
             scores.append([0.9 if label else 0.1] * len(answers[-1]))
-        return np.array(answers, np.float32), np.array(scores, np.float32)
+            presence.append(0.9 if label else 0.1)
+        return Answers(*(np.array(part, np.float32) for part in (answers, scores, presence)))
+
+
+class DoubtfulModel(SceneModel):
+    """Its instance head sees in a box (x0, y0, x1, y1) no more than that there is something.
+
+    The decoder knows the object, or nothing (`blind`).
+    """
+
+    def __init__(self, box, blind=False, **options):
+        super().__init__(**options)
+        self.box, self.blind = box, blind
+
+    def instance_fields(self, features):
+        found = []
+        for fields in super().instance_fields(features):
+            x0, y0, x1, y1 = (int(v / fields.stride) for v in self.box)
+            part = np.s_[y0 : y1 + 1, x0 : x1 + 1]
+            fields.foreground[part] *= 0.8
+            fields.field[:, *part] *= 0.4
+            found.append(fields)
+        return tuple(found)
+
+    def decode(self, *given):
+        answers = super().decode(*given)
+        if self.blind:
+            answers = answers._replace(low_res_logits=np.full_like(answers[0], -20))
+        return answers
 
 
 class SlowModel(SceneModel):
@@ -175,6 +208,14 @@ class SlowBlocks(SceneModel):
                 raise
             time.sleep(self.delay)
         return super().encode(rgb)
+
+
+def true_fields(labels, stride=4):
+    """Return what a perfect instance head says of labels (H, W); a cell is 4 of their pixels."""
+    h, w = labels.shape
+    whole = np.pad(labels, ((0, -h % 4), (0, -w % 4)), mode="edge").astype(np.int64)
+    targets = instance_targets(torch.from_numpy(whole)[None], 4)
+    return InstanceFields(targets.foreground[0].numpy(), targets.field[0].numpy(), float(stride))
 
 
 def _signed_distance(mask):

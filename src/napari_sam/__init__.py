@@ -16,6 +16,7 @@ _HOMES = {
     "AutomaticMaskGenerator": "amg",
     "ImageEmbedding": "types",
     "MaskRecord": "types",
+    "PlaneGuide": "types",
     "Prediction": "types",
     "PredictRequest": "types",
     "Progress": "types",
@@ -32,6 +33,7 @@ __all__ = [
     "AutomaticMaskGenerator",
     "ImageEmbedding",
     "MaskRecord",
+    "PlaneGuide",
     "PredictRequest",
     "Prediction",
     "Progress",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from .types import (
         ImageEmbedding,
         MaskRecord,
+        PlaneGuide,
         Prediction,
         PredictRequest,
         Progress,

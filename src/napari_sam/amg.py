@@ -8,66 +8,23 @@ published SAM (Kirillov et al., ICCV 2023).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from . import masks
+from .amg_instances import InstanceAnswer, InstanceProposer
 from .amg_params import AmgParams, crop_boxes
+from .amg_select import Candidate, Candidates, least_iou, passes, select
 from .predictor import SamPredictor, Upsampler
 from .transforms import to_rgb8
 from .types import ImageEmbedding, MaskRecord, Progress, Prompts, Window
 
+__all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates", "as_annotations", "finish"]
+
 IOU_FLOOR = 0.5
 """Candidates with a lower predicted IoU are not kept, unless the threshold asks for them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One proposed mask.
-
-    Attributes
-    ----------
-    box : (x0, y0, x1, y1) int, inclusive pixels of the plane
-    packed : (n,) uint8
-        The mask inside its box, eight pixels a byte.
-    iou, stability : float
-    point : (x, y) float, pixels of the plane
-    crop : (x0, y0, x1, y1) int, end exclusive
-    """
-
-    box: tuple[int, int, int, int]
-    packed: NDArray[np.uint8]
-    iou: float
-    stability: float
-    point: tuple[float, float]
-    crop: Window
-
-    def mask(self) -> NDArray[np.bool_]:
-        """Return the mask inside its box."""
-        shape = (self.box[3] - self.box[1] + 1, self.box[2] - self.box[0] + 1)
-        flat = np.unpackbits(self.packed, count=shape[0] * shape[1])
-        return flat.reshape(shape).astype(bool)
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """All that `propose` found on one plane.
-
-    Attributes
-    ----------
-    size : (H, W) int
-    items : tuple of Candidate
-    floor : float
-        Lowest predicted IoU that was kept.
-    """
-
-    size: tuple[int, int]
-    items: tuple[Candidate, ...]
-    floor: float
 
 
 class AutomaticMaskGenerator:
@@ -76,12 +33,13 @@ class AutomaticMaskGenerator:
     Parameters
     ----------
     predictor : SamPredictor
-    params : AmgParams
+    params : AmgParams, optional
+        By default those that suit the model.
     """
 
     def __init__(self, predictor: SamPredictor, params: AmgParams | None = None) -> None:
         self.predictor = predictor
-        self.params = params or AmgParams()
+        self.params = params or AmgParams(**predictor.model.amg_defaults)
 
     def generate(
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
@@ -130,39 +88,74 @@ class AutomaticMaskGenerator:
         grids = self.params.grids()
         crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
         total = sum(len(grids[layer]) for layer in layers)
-        floor = min(IOU_FLOOR, _least(self.params.pred_iou_thresh))
+        floor = min(IOU_FLOOR, least_iou(self.params.pred_iou_thresh))
         found: list[Candidate] = []
         done = 0
+        told_apart = False
         yield Progress(0, total, "encoding")
         for crop, layer in zip(crops, layers, strict=True):
             x0, y0, x1, y1 = crop
             embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)
-            seeds = self.predictor.seeds(embedding) if self.params.seeds == "auto" else None
-            if seeds is not None:
-                total += len(seeds) - len(points)
-                points = seeds
-            while len(points):
-                batch, waiting = np.split(points, [self.params.points_per_batch])
-                prompts = [Prompts(point[None], [1]) for point in batch]
-                upsampler: Upsampler | None = None
-                latest: list[Candidate] = []
-                for index, logits, scores in self.predictor.decode(embedding, prompts):
-                    upsampler = upsampler or self.predictor.upsampler(embedding, logits.shape[-2:])
-                    latest += self._candidates(upsampler, logits, scores, batch[index], crop, floor)
+            head = None
+            if self.params.seeds == "auto":
+                head = self.predictor.instance_fields(embedding)
+            if head is None:
+                steps = self._at_points(embedding, points, crop, floor)
+            else:
+                told_apart = True
+                proposer = InstanceProposer(self.predictor, embedding, head)
+                total += len(proposer.doubtful) - len(points)
+                steps = self._from_head(proposer, crop, floor)
+            for answered, latest in steps:
                 found += latest
-                if self.params.skip_points == "found":
-                    waiting = waiting[~self._inside(waiting + np.array(crop[:2]), latest)]
-                done += len(points) - len(waiting)
-                points = waiting
+                done += answered
                 yield Progress(done, total, f"point {done} of {total}")
-        yield Candidates(size, tuple(found), floor)
+        yield Candidates(size, tuple(found), floor, told_apart)
+
+    def _at_points(
+        self, embedding: ImageEmbedding, points: NDArray[np.float64], crop: Window, floor: float
+    ) -> Iterator[tuple[int, list[Candidate]]]:
+        """Ask at points (N, 2) of a crop; yield how many points are done with, and their masks."""
+        while len(points):
+            batch, waiting = np.split(points, [self.params.points_per_batch])
+            prompts = [Prompts(point[None], [1]) for point in batch]
+            upsampler: Upsampler | None = None
+            latest: list[Candidate] = []
+            for index, logits, scores, _ in self.predictor.decode(embedding, prompts):
+                upsampler = upsampler or self.predictor.upsampler(embedding, logits.shape[-2:])
+                latest += self._candidates(upsampler, logits, scores, batch[index], crop, floor)
+            if self.params.skip_points == "found":
+                waiting = waiting[~self._inside(waiting + np.array(crop[:2]), latest)]
+            yield len(points) - len(waiting), latest
+            points = waiting
+
+    def _from_head(
+        self, proposer: InstanceProposer, crop: Window, floor: float
+    ) -> Iterator[tuple[int, list[Candidate]]]:
+        """Take what an instance head shows; the decoder is asked for the doubtful objects."""
+
+        def candidates(answers: Iterator[InstanceAnswer]) -> list[Candidate]:
+            latest: list[Candidate] = []
+            for answer in answers:
+                upsampler = self.predictor.upsampler(
+                    proposer.embedding, answer.logits.shape, answer.frame
+                )
+                logits, scores = answer.logits[None], np.array([answer.iou], np.float32)
+                latest += self._candidates(upsampler, logits, scores, answer.point, crop, floor)
+            return latest
+
+        yield 0, candidates(proposer.certain())
+        doubtful = proposer.doubtful
+        for start in range(0, len(doubtful), self.params.points_per_batch):
+            some = doubtful[start : start + self.params.points_per_batch]
+            yield len(some), candidates(proposer.decoded(some))
 
     def _inside(self, points: NDArray[np.float64], found: Sequence[Candidate]) -> NDArray[np.bool_]:
         """Tell which points (N, 2) of the plane lie in a mask that passes the thresholds."""
         hit = np.zeros(len(points), bool)
         for candidate in found:
-            if _passes(candidate, self.params):
+            if passes(candidate, self.params):
                 x0, y0, x1, y1 = candidate.box
                 x, y = (points - (x0, y0)).round().astype(int).T
                 near = (x >= 0) & (y >= 0) & (x <= x1 - x0) & (y <= y1 - y0)
@@ -211,30 +204,7 @@ class AutomaticMaskGenerator:
         -------
         list of MaskRecord
         """
-        params = params or self.params
-        good = [c for c in candidates.items if _passes(c, params)]
-        if not good:
-            return []
-        boxes = np.array([c.box for c in good], np.float64)
-        crops = np.array([c.crop for c in good])
-        whole = np.ones(len(good), bool)
-        kept: list[int] = []
-        for crop in np.unique(crops, axis=0):
-            own = np.flatnonzero((crops == crop).all(axis=1))
-            x0, y0, x1, y1 = (int(v) for v in crop)
-            whole[own] = ~masks.boxes_touch_edge(boxes[own], (x0, y0, x1, y1), candidates.size)
-            own = own[whole[own]]
-            scores = np.array([good[i].iou for i in own])
-            kept += own[masks.box_nms(boxes[own], scores, params.box_nms_thresh)].tolist()
-        if len(np.unique(crops, axis=0)) > 1:  # between crops the smaller, sharper one wins
-            area = np.prod(crops[kept, 2:] - crops[kept, :2], axis=1)
-            chosen = masks.box_nms(boxes[kept], 1.0 / area, params.crop_nms_thresh)
-            kept = [kept[i] for i in chosen]
-        records = [_record(good[i], candidates.size) for i in kept]
-        if params.min_mask_region_area:
-            nms = max(params.box_nms_thresh, params.crop_nms_thresh)
-            records = _cleaned(records, params.min_mask_region_area, nms)
-        return records
+        return select(candidates, params or self.params)
 
 
 def finish(steps: Iterator[Progress | Candidates]) -> Candidates:
@@ -274,54 +244,3 @@ def as_annotations(
         }
         for r in records
     ]
-
-
-def _least(threshold: float) -> float:
-    """Return what a predicted IoU must exceed; as in the published SAM, 0 lets all pass."""
-    return threshold if threshold > 0 else -np.inf
-
-
-def _passes(candidate: Candidate, params: AmgParams) -> bool:
-    sure = candidate.iou > _least(params.pred_iou_thresh)
-    return sure and candidate.stability >= params.stability_score_thresh
-
-
-def _record(candidate: Candidate, size: tuple[int, int]) -> MaskRecord:
-    mask = candidate.mask()
-    x0, y0, x1, y1 = candidate.box
-    whole = np.zeros(size, bool)
-    whole[y0 : y1 + 1, x0 : x1 + 1] = mask
-    left, top, right, bottom = candidate.crop
-    return MaskRecord(
-        segmentation=whole,
-        area=int(np.count_nonzero(mask)),
-        bbox=(x0, y0, x1 - x0 + 1, y1 - y0 + 1),
-        predicted_iou=candidate.iou,
-        stability_score=candidate.stability,
-        point_coords=candidate.point,
-        crop_box=(left, top, right - left, bottom - top),
-    )
-
-
-def _cleaned(records: list[MaskRecord], area: int, nms: float) -> list[MaskRecord]:
-    """Fill small holes, drop small islands and suppress what became a duplicate."""
-    changed, untouched = [], []
-    for record in records:
-        mask, filled = masks.remove_small_regions(record.segmentation, area, "holes")
-        mask, dropped = masks.remove_small_regions(mask, area, "islands")
-        rows, columns = ndimage.find_objects(mask.astype(np.uint8))[0]
-        box = (columns.start, rows.start, columns.stop, rows.stop)
-        changed.append(
-            MaskRecord(
-                mask,
-                int(np.count_nonzero(mask)),
-                (box[0], box[1], box[2] - box[0], box[3] - box[1]),
-                record.predicted_iou,
-                record.stability_score,
-                record.point_coords,
-                record.crop_box,
-            )
-        )
-        untouched.append(float(not (filled or dropped)))
-    boxes = np.array([(x, y, x + w - 1, y + h - 1) for x, y, w, h in (r.bbox for r in changed)])
-    return [changed[i] for i in masks.box_nms(boxes, np.array(untouched), nms)]

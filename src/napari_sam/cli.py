@@ -182,6 +182,9 @@ def _add_segment(parser: Parser) -> None:
         parser.add_argument(
             flag, action="append", default=[], metavar=form, help=f"{text}; repeatable"
         )
+    parser.add_argument(
+        "--untidy", action="store_true", help="leave loose pieces and small holes in the masks"
+    )
 
 
 def _add_everything(parser: Parser) -> None:

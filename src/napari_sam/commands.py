@@ -40,7 +40,6 @@ from .models.registry import (
     find_spec,
     is_path,
     loading,
-    recommended_params,
 )
 from .models.specs import SPECS
 from .predictor import SamPredictor
@@ -119,9 +118,10 @@ def segment(args: Namespace, say: Say) -> str:
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
     prompts = read_prompts(image, args.point, args.background, args.box)
     model = load(args, say)
-    session = Session(SamPredictor(model))
+    session = Session(SamPredictor(model, tidy_masks=False if args.untidy else None))
     labels = np.zeros(image.label_shape, np.int32)
-    scores = []
+    scores: list[float] = []
+    absent: list[int] = []  # objects that the model does not see
     for number, (plane, prompt) in enumerate(prompts, start=1):
         say(f"object {number} of {len(prompts)}")
         request = PredictRequest(_key(plane), image.data, None, prompt)
@@ -129,18 +129,22 @@ def segment(args: Namespace, say: Say) -> str:
         target = labels if plane is None else labels[plane]
         target[answer.masks[answer.best] & (target == 0)] = number
         scores.append(round(float(answer.iou_predictions[answer.best]), 4))
+        if not answer.present:
+            absent.append(number)
     given = {"point": args.point, "background": args.background, "box": args.box}
-    return _written(args, image, labels, model, {"prompts": given}, scores=scores)
+    return _written(args, image, labels, model, {"prompts": given}, scores=scores, absent=absent)
 
 
 def everything(args: Namespace, say: Say) -> str:
     """Segment all that there is; return a summary as JSON."""
-    params = chosen_params(args)
+    check_name(args.model)
+    given = given_params(args)
     image = read_image(args.image)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
     planes = read_planes(args.slices, image)
     _check_annotations(args, image)
     model = load(args, say)
+    params = AmgParams(**{**model.amg_defaults, **given})
     predictor = SamPredictor(model)
     if planes is None:
         records = find_records(predictor, image.data, params, say)
@@ -161,11 +165,12 @@ def evaluate(args: Namespace, say: Say) -> str:
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} is at least 1, but is {getattr(args, name)}")
     files = find_labelled(args.data)
+    given = given_params(args)
     predictor = SamPredictor(load(args, say))
     session = Session(predictor, closer_look=not args.whole_planes)
     scores: list[ObjectScore] = []
     found: dict[str, list[NDArray[np.float64]]] = {}
-    params = chosen_params(args)
+    params = AmgParams(**{**predictor.model.amg_defaults, **given})
     for path in files:
         for plane in read_labelled(path):
             say(f"{plane.source}: {plane.name}")
@@ -195,11 +200,18 @@ def load(args: Namespace, say: Say) -> PromptableModel:
     return model
 
 
-def chosen_params(args: Namespace) -> AmgParams:
-    """Return the parameters: the flags that were given, else what suits the model."""
+def given_params(args: Namespace) -> dict[str, Any]:
+    """Return the parameters of everything mode that were given as flags.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its range.
+    """
     names = [f.name for f in fields(AmgParams) if f.metadata]
     given = {n: getattr(args, n) for n in names if getattr(args, n, None) is not None}
-    return AmgParams(**{**recommended_params(args.model), **given})
+    AmgParams(**given)
+    return given
 
 
 def find_records(

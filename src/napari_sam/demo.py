@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from .amg_params import AmgParams
 from .commands import (
     Say,
-    chosen_params,
     count_objects,
     find_in_stack,
     find_records,
+    given_params,
     load,
     plain,
     provenance,
@@ -37,7 +37,7 @@ PLANES = range(11, 14)
 
 def demo(args: Namespace, say: Say) -> str:
     """Segment the samples; return the paths of the results, one per line."""
-    params = replace(chosen_params(args), points_per_side=POINTS_PER_SIDE)
+    given = given_params(args)
     targets = {name: args.output / f"{name}_labels.tif" for name in (*SAMPLES, "cells_stack")}
     picture = args.output / "overview.png"
     _make_folder(args.output)
@@ -45,6 +45,8 @@ def demo(args: Namespace, say: Say) -> str:
         check_target(target, None, args.overwrite)
     model = load(args, say)
     predictor = SamPredictor(model)
+    chosen = {**model.amg_defaults, "points_per_side": POINTS_PER_SIDE, **given}
+    params = AmgParams(**chosen)
     note = provenance(args, model, parameters=plain(params))
     lines, panels = [], []
     for name in SAMPLES:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .masks import box_of, iou, middle_of, worst_click
 from .predictor import SamPredictor
@@ -28,6 +29,8 @@ FEW = 30
 POOLED = "sources of few objects"
 THRESHOLDS = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
 """IoU at which an object of everything mode counts as found."""
+BESIDE = 3.0
+"""How far from every object a click on background lies, in pixels."""
 DRAWS = 1000
 """Bootstrap samples."""
 
@@ -55,6 +58,8 @@ class ObjectScore:
         IoU of the ellipse inscribed in the box, which never looks at the image.
     predicted : float
         Predicted IoU after one click, of the mask ranked first.
+    present : bool
+        Whether the model sees an object there after one click.
     """
 
     source: str
@@ -67,6 +72,7 @@ class ObjectScore:
     sloppy: float
     ellipse: float
     predicted: float
+    present: bool = True
 
     @property
     def noc(self) -> float:
@@ -92,6 +98,7 @@ FIGURES: dict[str, Callable[[ObjectScore], float]] = {
     "harm": lambda s: s.harm,
     "predicted - true": lambda s: s.predicted - s.clicks[0],
     "off by": lambda s: abs(s.predicted - s.clicks[0]),
+    "denied": lambda s: float(not s.present),
 }
 """What is averaged over objects, by the name it has in tables."""
 
@@ -197,7 +204,34 @@ def score_image(
             sloppy=iou(loose[k].masks[loose[k].best], truth),
             ellipse=iou(ellipse_in(boxes[k], truth.shape), truth),
             predicted=float(reply.iou_predictions[reply.best]),
+            present=reply.present,
         )
+
+
+def background_noticed(
+    answer: Answer, labels: NDArray[np.integer], clicks: int = 8, seed: int = 0
+) -> list[bool]:
+    """Click beside all objects of a plane, and tell of each click whether absence was answered.
+
+    Parameters
+    ----------
+    answer : Answer
+    labels : (H, W) int
+        Every object is labelled.
+    clicks : int
+        At most so many, at places drawn from `seed`.
+
+    Returns
+    -------
+    list of bool
+    """
+    far = ndimage.distance_transform_edt(labels == 0) > BESIDE
+    places = np.argwhere(far)[:, ::-1]
+    if not len(places):
+        return []
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(places, min(clicks, len(places)), replace=False)
+    return [not a.present for a in answer([Prompts([place], [1]) for place in chosen])]
 
 
 def _sloppy(box: NDArray[np.float64], shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:

@@ -12,6 +12,10 @@ from scipy import ndimage
 from .types import MaskRecord
 
 Bools = NDArray[np.bool_]
+PIECE = 0.1
+"""Pieces below this part of the largest are taken for loose ones, where no click tells."""
+HOLE = 0.02
+"""Holes up to this part of the object are taken for small ones."""
 
 
 def box_of(mask: Bools) -> NDArray[np.float64]:
@@ -63,53 +67,52 @@ def worst_click(truth: Bools, answer: Bools) -> tuple[tuple[float, float], int] 
     return best
 
 
-def local_change(
-    earlier: NDArray[np.float32],
-    answer: NDArray[np.float32],
-    clicks: NDArray[np.float32],
-    labels: NDArray[np.integer],
-    alike: float = 0.6,
-) -> NDArray[np.float32]:
-    """Let an answer change an earlier one only where clicks ask for it.
-
-    Of the areas that the answer adds, those that a foreground click touches count; of those that
-    it takes away, those that a background click touches (the progressive merge of FocalClick:
-    Chen et al., CVPR 2022). An answer that is mostly another one, or that no click touches a
-    change of, is returned as it is.
+def tidied(mask: Bools, points: NDArray[np.floating[Any]], labels: NDArray[np.integer]) -> Bools:
+    """Remove what lies apart from the prompted object, and fill small holes.
 
     Parameters
     ----------
-    earlier, answer : (h, w) float
-        Logits.
-    clicks : (N, 2) float, (x, y) in cells of the logits
+    mask : (H, W) bool
+    points : (N, 2) float, (x, y) in pixels
     labels : (N,) int
-        1 foreground, 0 background; others are no clicks.
-    alike : float
-        IoU of the two below which the answer is another one.
+        1 on the object: the pieces that such points touch stay. Where they touch none, or there is
+        none, all pieces stay that are not much smaller than the largest. 0 on background: a hole
+        with such a point stays.
 
     Returns
     -------
-    (h, w) float
+    (H, W) bool
     """
-    before, after = earlier > 0, answer > 0
-    if iou(before, after) < alike:
-        return answer
-    merged = earlier.copy()
-    touched = False
-    for label, change, keep in (
-        (1, after & ~before, np.maximum),
-        (0, before & ~after, np.minimum),
-    ):
-        regions, _ = ndimage.label(change, np.ones((3, 3)))
-        found: set[int] = set()
-        for x, y in np.rint(clicks[labels == label]).astype(int):
-            near = regions[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-            found |= set(np.unique(near[near > 0]).tolist())
-        if found:
-            touched = True
-            area = ndimage.binary_dilation(np.isin(regions, list(found)), np.ones((3, 3)))
-            merged[area] = keep(earlier, answer)[area]
-    return merged if touched else answer
+    if not mask.any():
+        return mask
+    x0, y0, x1, y1 = (int(v) for v in box_of(mask))
+    own = mask[y0 : y1 + 1, x0 : x1 + 1]
+    places = np.rint(points).astype(int) - (x0, y0)
+    pieces, count = ndimage.label(own, np.ones((3, 3)))
+    if count > 1:
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        kept = _touched(pieces, places[labels == 1])
+        if not kept:
+            kept = set(np.flatnonzero(sizes > PIECE * sizes.max()).tolist())
+        own = np.isin(pieces, list(kept))
+    holes, count = ndimage.label(~np.pad(own, 1))
+    sizes = np.bincount(holes.ravel())
+    small = set(np.flatnonzero(sizes <= HOLE * np.count_nonzero(own))) - {0, int(holes[0, 0])}
+    small -= _touched(holes, places[labels == 0] + 1)
+    result = np.zeros_like(mask)
+    filled = own | np.isin(holes, list(small))[1:-1, 1:-1] if small else own
+    result[y0 : y1 + 1, x0 : x1 + 1] = filled
+    return result
+
+
+def _touched(regions: NDArray[np.integer], places: NDArray[np.integer]) -> set[int]:
+    """Return the regions, numbered from 1, that lie at places (N, 2), (x, y), or next to them."""
+    found: set[int] = set()
+    for x, y in places:
+        near = regions[max(y - 1, 0) : max(y + 2, 0), max(x - 1, 0) : max(x + 2, 0)]
+        found |= set(near[near > 0].tolist())
+    return found
 
 
 def iou(a: Bools, b: Bools) -> float:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from .instances import InstanceFields
+from .masks import tidied
 from .transforms import bilinear_matrix, resize, scale_box, scale_points, scaled_size, to_rgb8
 from .types import ImageEmbedding, Prediction, PreparedPlane, Prompts
 
@@ -103,10 +105,14 @@ class SamPredictor:
     ----------
     model : PromptableModel
         What `load_model` returns.
+    tidy_masks : bool, optional
+        Remove pieces that lie apart from the prompted object and fill small holes
+        (`masks.tidied`); by default as it suits the model.
     """
 
-    def __init__(self, model: PromptableModel) -> None:
+    def __init__(self, model: PromptableModel, tidy_masks: bool | None = None) -> None:
         self.model = model
+        self.tidy_masks = model.tidy_masks if tidy_masks is None else tidy_masks
         self._upsampler = lru_cache(maxsize=16)(Upsampler.between)
 
     def encode(
@@ -180,10 +186,15 @@ class SamPredictor:
         """Answer the prompts of several objects, in batches; see `predict`."""
         answers: list[Prediction | None] = [None] * len(prompts)
         upsampler: Upsampler | None = None
-        for index, logits, scores in self.decode(embedding, prompts, multimask_output):
+        for index, logits, scores, presence in self.decode(embedding, prompts, multimask_output):
             upsampler = upsampler or self.upsampler(embedding, logits.shape[-2:])
             masks = upsampler(logits) > self.model.mask_threshold
-            answers[index] = Prediction(masks, scores, logits)
+            if self.tidy_masks:
+                given = prompts[index]
+                masks = np.stack(
+                    [tidied(mask, given.point_coords, given.point_labels) for mask in masks]
+                )
+            answers[index] = Prediction(masks, scores, logits, presence=presence)
         return [answer for answer in answers if answer is not None]
 
     def decode(
@@ -191,25 +202,28 @@ class SamPredictor:
         embedding: ImageEmbedding,
         prompts: Sequence[Prompts],
         multimask_output: bool | None = None,
-    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield (index of the prompt, low-resolution logits (C, h, w), scores (C,)).
+    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32], float]]:
+        """Yield (index of the prompt, low-resolution logits (C, h, w), scores (C,), presence).
 
         Prompts of one form are decoded together, so the order is not that of `prompts`.
 
         Raises
         ------
         ValueError
-            If a prompt is empty, or the embedding is another model's.
+            If a prompt is empty, the embedding is another model's, or a guide does not fit.
         """
         if embedding.model != self.model.name:
             raise ValueError(
                 f"this embedding was made by {embedding.model}, not by {self.model.name}"
             )
-        forms: dict[tuple[int, bool, bool], list[int]] = {}
+        forms: dict[tuple[int, bool, bool, int | None], list[int]] = {}
         for index, prompt in enumerate(prompts):
             if prompt.empty:
                 raise ValueError("give at least one point, a box or a mask")
-            form = (len(prompt.point_coords), prompt.box is None, prompt.mask_input is None)
+            earlier = None if prompt.guide is None else id(prompt.guide.embedding)
+            form = (
+                len(prompt.point_coords), prompt.box is None, prompt.mask_input is None, earlier,
+            )  # fmt: skip
             forms.setdefault(form, []).append(index)
         for indices in forms.values():
             for start in range(0, len(indices), BATCH):
@@ -218,28 +232,42 @@ class SamPredictor:
                 several = (
                     prompts[batch[0]].ambiguous if multimask_output is None else multimask_output
                 )
-                logits, scores = self.model.decode(embedding.features, *arrays, several)
-                yield from zip(batch, logits, scores, strict=True)
+                guide = self._guide(embedding, [prompts[i] for i in batch])
+                logits, scores, presence = self.model.decode(
+                    embedding.features, *arrays, several, guide
+                )
+                sure = [1.0] * len(batch) if presence is None else presence.tolist()
+                yield from zip(batch, logits, scores, sure, strict=True)
 
-    def seeds(self, embedding: ImageEmbedding) -> NDArray[np.float64] | None:
-        """Return a point in each object that the model sees, (N, 2), (x, y) in pixels of the plane.
+    def instance_fields(self, embedding: ImageEmbedding) -> tuple[InstanceFields, ...] | None:
+        """Return what the model's instance head says of a plane, finest first.
 
-        None if the model's family has no head for it.
+        The cells cover the input without its padding. None if the model's family has no such head.
         """
-        found = self.model.seeds(embedding.features)
+        found = self.model.instance_fields(embedding.features)
         if found is None:
             return None
-        height, width = embedding.original_size
-        back = (embedding.input_size, embedding.original_size, self.model.half_pixel)
-        points = scale_points(found, *back)
-        inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)
-        return points[inside]
+        return tuple(fields.within(embedding.input_size) for fields in found)
 
-    def upsampler(self, embedding: ImageEmbedding, low_res: Sequence[int]) -> Upsampler:
-        """Return what maps logits of size `low_res` (h, w) to the plane of an embedding."""
+    def upsampler(
+        self,
+        embedding: ImageEmbedding,
+        low_res: Sequence[int],
+        frame: tuple[int, int] | None = None,
+    ) -> Upsampler:
+        """Return what maps logits to the plane of an embedding.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+        low_res : (h, w) int
+            Size of the logits.
+        frame : (h, w) int, optional
+            What they cover, from the first pixel of the input; by default the padded input.
+        """
         return self._upsampler(
             (low_res[0], low_res[1]),
-            self.model.padded_size(embedding.input_size),
+            frame or self.model.padded_size(embedding.input_size),
             embedding.input_size,
             embedding.original_size,
         )
@@ -269,3 +297,20 @@ class SamPredictor:
             np.stack(boxes).astype(np.float32) if boxes else None,
             np.stack(masks) if masks else None,
         )
+
+    def _guide(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts]
+    ) -> tuple[Any, NDArray[np.float32]] | None:
+        """Return features of the earlier plane, and logits of the objects there (P, h, w)."""
+        guides = [p.guide for p in prompts if p.guide is not None]
+        if not guides:
+            return None
+        if not self.model.takes_guide:
+            raise ValueError(f"{self.model.name} takes no guide: prompt this plane by itself")
+        earlier = guides[0].embedding
+        if (earlier.model, earlier.input_size) != (embedding.model, embedding.input_size):
+            raise ValueError(
+                f"the guide's plane was encoded by {earlier.model} at {earlier.input_size}, "
+                f"this one by {embedding.model} at {embedding.input_size}"
+            )
+        return earlier.features, np.stack([guide.logits for guide in guides]).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,12 +72,15 @@ class Prompts:
         (x0, y0, x1, y1), inclusive pixel centres.
     mask_input : (h, w) float32 or None
         Low-resolution logits of an earlier prediction.
+    guide : PlaneGuide or None
+        The object in an earlier plane, for models that take one (`PromptableModel.takes_guide`).
     """
 
     point_coords: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     point_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     box: NDArray[np.float64] | None = None
     mask_input: NDArray[np.float32] | None = None
+    guide: PlaneGuide | None = None
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Prompts:
         point_labels: ArrayLike | None = None,
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
+        guide: PlaneGuide | None = None,
     ) -> None:
         coords = np.zeros((0, 2)) if point_coords is None else np.array(point_coords, np.float64)
         if coords.size == 0:
@@ -111,19 +115,24 @@ class Prompts:
         if mask is not None and mask.ndim != 2:
             raise ValueError(f"mask_input must be (h, w), but is {mask.shape}")
         object.__setattr__(self, "mask_input", mask)
+        object.__setattr__(self, "guide", guide)
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all was said."""
-        return not len(self.point_coords) and self.box is None and self.mask_input is None
+        return not len(self.point_coords) and self._points_only
 
     @property
     def ambiguous(self) -> bool:
         """Whether several answers make sense: nothing but one point was given."""
-        return len(self.point_coords) == 1 and self.box is None and self.mask_input is None
+        return len(self.point_coords) == 1 and self._points_only
+
+    @property
+    def _points_only(self) -> bool:
+        return self.box is None and self.mask_input is None and self.guide is None
 
     def moved(self, dx: float, dy: float) -> Prompts:
-        """Return the same prompts in a frame whose origin lies at (-dx, -dy)."""
+        """Return the same prompts in a frame whose origin lies at (-dx, -dy), without the guide."""
         shift = np.array([dx, dy])
         box = None if self.box is None else self.box + np.tile(shift, 2)
         return Prompts(self.point_coords + shift, self.point_labels, box, self.mask_input)
@@ -177,6 +186,39 @@ class ImageEmbedding:
 
 
 @dataclass(frozen=True, eq=False)
+class PlaneGuide:
+    """An object in another plane of the same size, to be found again.
+
+    Attributes
+    ----------
+    embedding : ImageEmbedding
+        Of that plane.
+    logits : (h, w) float32
+        Low-resolution logits of the object there.
+    """
+
+    embedding: ImageEmbedding
+    logits: NDArray[np.float32]
+
+
+class Answers(NamedTuple):
+    """What a model answers to P prompts.
+
+    Attributes
+    ----------
+    low_res_logits : (P, C, h, w) float32, over the padded frame
+    iou_predictions : (P, C) float32
+    presence : (P,) float32 or None
+        Probability that there is an object where the prompt asks for one; None where the family
+        does not tell.
+    """
+
+    low_res_logits: NDArray[np.float32]
+    iou_predictions: NDArray[np.float32]
+    presence: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class PredictRequest:
     """One question, captured at once and answered later.
 
@@ -209,17 +251,26 @@ class Prediction:
     low_res_logits : (C, h, w) float32
         Goes back in as `Prompts.mask_input`.
     request : PredictRequest or None
+    presence : float
+        Probability that there is an object at all where the prompts ask for one; 1 where the model
+        does not tell.
     """
 
     masks: NDArray[np.bool_]
     iou_predictions: NDArray[np.float32]
     low_res_logits: NDArray[np.float32]
     request: PredictRequest | None = None
+    presence: float = 1.0
 
     @property
     def best(self) -> int:
         """Index of the mask with the highest predicted IoU."""
         return int(np.argmax(self.iou_predictions))
+
+    @property
+    def present(self) -> bool:
+        """Whether the model sees an object where the prompts ask for one."""
+        return self.presence >= 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def errors(model, answers, side=128):
     given = prompts(side)
     for (form, several), (logits, scores) in answers.items():
         prompt = in_double(given[form])
-        own_logits, own_scores = model.decode(embedding, multimask_output=several, **prompt)
+        own_logits, own_scores, _ = model.decode(embedding, multimask_output=several, **prompt)
         yield max(largest_error(logits, own_logits), float(np.abs(scores - own_scores).max()))
 
 
@@ -140,6 +140,6 @@ def test_vit_b_at_full_size(all_cores):
         given = in_double(prompt)
         logits, scores = answer(model, embedding, given, several)
         assert logits.std() >= 1
-        mine, mine_scores = own.decode(own_embedding, multimask_output=several, **given)
+        mine, mine_scores, _ = own.decode(own_embedding, multimask_output=several, **given)
         assert largest_error(logits, mine) <= 1e-6, form
         assert np.abs(scores - mine_scores).max() <= 1e-6, form

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from napari_sam.models.checkpoint import Checkpoint, recognise
-from napari_sam.models.pocket import OUTSIDE, PocketModel, build, peaks_of
-from napari_sam.models.pocket_net import Pocket, prompt_maps
+from napari_sam.models.pocket import OUTSIDE, PocketModel, build
+from napari_sam.models.pocket_decoder import Decoded
+from napari_sam.models.pocket_net import Pocket
+from napari_sam.models.pocket_prompts import prompt_maps
 from napari_sam.predictor import SamPredictor
-from napari_sam.types import Prompts
+from napari_sam.types import PlaneGuide, Prompts
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +35,13 @@ def test_shapes_for_odd_sizes(random_pocket, size):
     assert features.half.s4.shape == (1, 24, half[0] // 4, half[1] // 4)
     coords, labels = np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.int64)
     for several, count in ((True, 3), (False, 1)):
-        logits, iou = random_pocket.decode(features, coords, labels, None, None, several)
+        logits, iou, presence = random_pocket.decode(features, coords, labels, None, None, several)
         assert logits.shape == (2, count, h // 4, w // 4)
         assert iou.shape == (2, count)
         assert np.isfinite(logits).all()
         assert ((iou >= 0) & (iou <= 1)).all()
+        assert presence.shape == (2,)
+        assert ((presence > 0) & (presence < 1)).all()
 
 
 FORMS = {
@@ -73,11 +77,12 @@ def test_several_images_answer_as_single_ones(random_pocket):
     boxes[2] = torch.tensor([3.0, 40.0, 30.0, 63.0])
     mask = torch.full((3, 16, 16), torch.nan)
     mask[1] = torch.randn(16, 16, generator=generator)
-    logits, iou = net.decoder(net.encoder(images), owner, coords, labels, boxes, mask)
+    logits, iou, presence = net.decoder(net.encoder(images), owner, coords, labels, boxes, mask)
     for k in range(3):
         features = net.encoder(images[owner[k]][None])
         own = [t[k : k + 1] for t in (coords, labels, boxes, mask)]
-        one, score = net.decoder(features, torch.zeros(1, dtype=torch.int64), *own)
+        one, score, there = net.decoder(features, torch.zeros(1, dtype=torch.int64), *own)
+        torch.testing.assert_close(there[0], presence[k], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(one[0], logits[k], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(score[0], iou[k], atol=1e-4, rtol=1e-3)
 
@@ -110,13 +115,17 @@ def test_maps_show_where_the_prompts_are():
     coords, labels = torch.tensor([[[9.5, 5.5], [25.5, 29.5]]]), torch.tensor([[1, 0]])
     boxes = torch.tensor([[4.0, 8.0, 19.0, 23.0]])
     maps = prompt_maps((8, 8), coords, labels, boxes, torch.ones(1, 8, 8))
-    assert maps.shape == (1, 13, 8, 8)
+    assert maps.shape == (1, 14, 8, 8)
     assert maps[0, 0, 1, 2] == 1  # the object point: its cell's centre is (9.5, 5.5)
     assert maps[0, 3, 7, 6] == 1  # the background point
     inside = maps[0, 7]
     assert inside.sum() == 16
     assert inside[2:6, 1:5].all()
     assert maps[0, 12].all()
+    assert not maps[0, 13].any()
+    guided = prompt_maps((8, 8), coords, labels, boxes, torch.ones(1, 8, 8), torch.ones(1, 8, 8))
+    assert guided[0, 13, 0, 0] == torch.tensor(0.25).tanh()
+    torch.testing.assert_close(guided[:, :13], maps[:, :13])
 
 
 def test_a_background_point_pushes_the_mask_away(pocket):
@@ -151,11 +160,11 @@ def spy(model, monkeypatch, scores):
     real = model._answer
 
     def answer(questions):
-        pairs = real(questions)
         told = []
-        for question, (logits, iou), score in zip(questions, pairs, scores, strict=False):
-            told.append((logits, torch.tensor(score)[:, None].expand(iou.shape).clone()))
-            seen.append((question, logits))
+        for question, answer, score in zip(questions, real(questions), scores, strict=False):
+            iou = torch.tensor(score)[:, None].expand(answer.iou.shape).clone()
+            told.append(Decoded(answer.logits, iou, answer.presence))
+            seen.append((question, answer))
         return told
 
     monkeypatch.setattr(model, "_answer", answer)
@@ -168,12 +177,14 @@ def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monk
     coords, labels = np.float32([[[41, 30]], [[90, 7]]]), np.ones((2, 1), np.int64)
     box = np.float32([[30, 20, 60, 50], [80, 1, 100, 20]])
     seen = spy(random_pocket, monkeypatch, [[0.9, 0.2], [0.5, 0.6]])
-    logits, iou = random_pocket.decode(features, coords, labels, None, None, True)
+    logits, iou, presence = random_pocket.decode(features, coords, labels, None, None, True)
     np.testing.assert_allclose(iou, np.repeat([[0.9], [0.6]], 3, axis=1), rtol=1e-6)
     (_, full), (question, half) = seen
-    np.testing.assert_array_equal(logits[0], full[0, 1:])
+    np.testing.assert_array_equal(logits[0], full.logits[0, 1:])
+    chosen = torch.stack([full.presence[0], half.presence[1]]).sigmoid()
+    np.testing.assert_allclose(presence, chosen, rtol=1e-5)
     np.testing.assert_allclose(question.asked.points[0, 0], [20.25, 14.75])  # centres, halved
-    doubled = torch.nn.functional.interpolate(half, scale_factor=2, mode="bilinear")
+    doubled = torch.nn.functional.interpolate(half.logits, scale_factor=2, mode="bilinear")
     np.testing.assert_array_equal(logits[1], doubled[1, 1:, : logits.shape[2], : logits.shape[3]])
     seen.clear()
     random_pocket.decode(features, coords, labels, box, None, False)
@@ -193,7 +204,7 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
     mask_input = np.random.default_rng(3).uniform(-9, -1, (1, 128, 128)).astype(np.float32)
     coords = np.float32([[place, (place[0] - 20, place[1] - 20), (5.0, 250.0)]])
     labels = np.int64([[1, 0, 0]])
-    logits, _ = random_pocket.decode(features, coords, labels, None, mask_input, True)
+    logits = random_pocket.decode(features, coords, labels, None, mask_input, True)[0]
     question, answer = seen[0]
     assert question.features.s4.shape[-2:] == (64, 64)
     x, y = (place - question.asked.points[0, 0].numpy()).astype(int)  # where the window begins
@@ -207,7 +218,7 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
     assert question.asked.kinds[0, 2] == (-1 if far else 0)  # not seen in the window
     window = np.s_[y // 4 : y // 4 + 64, x // 4 : x // 4 + 64]
     np.testing.assert_array_equal(question.asked.masks[0], mask_input[0][window])
-    np.testing.assert_array_equal(logits[0][:, *window], answer[0, 1:])
+    np.testing.assert_array_equal(logits[0][:, *window], answer.logits[0, 1:])
     outside = np.ones((128, 128), bool)
     outside[window] = False
     assert (logits[0][:, outside] == OUTSIDE).all()
@@ -225,7 +236,7 @@ def test_a_large_box_is_answered_at_half_the_size(random_pocket, monkeypatch, si
     seen = spy(random_pocket, monkeypatch, [[0.4 if halved else 0.5]])
     box = np.float32([[100, 100, 100 + side, 100 + side]])
     none = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int64)
-    _, scores = random_pocket.decode(features, *none, box, None, False)
+    scores = random_pocket.decode(features, *none, box, None, False).iou_predictions
     assert len(seen) == 1
     assert scores[0, 0] == pytest.approx(0.4 if halved else 0.5)
     if halved:
@@ -233,40 +244,71 @@ def test_a_large_box_is_answered_at_half_the_size(random_pocket, monkeypatch, si
         np.testing.assert_allclose(question.asked.boxes[0], (box[0] + 0.5) / 2 - 0.5)
 
 
-def test_a_correction_changes_the_mask_where_it_is_clicked(random_pocket, monkeypatch):
-    features = random_pocket.encode(np.zeros((128, 128, 3), np.uint8))
-    earlier = np.full((1, 32, 32), -5, np.float32)
-    earlier[0, 8:20, 8:20] = 5
-    answer = torch.full((1, 4, 32, 32), -5.0)
-    answer[..., 8:20, 8:24] = 5  # more at the right, where the click is
-    answer[..., 8:11, 8:11] = -5  # and less at a corner, where it is not
-    scores = torch.full((1, 4), 0.8)
-    replies = [(answer, scores), (torch.zeros(1, 4, 16, 16), scores / 2)]
-    monkeypatch.setattr(random_pocket, "_answer", lambda asked: replies[: len(asked)])
-    coords, labels = np.float32([[[50, 50], [90, 56]]]), np.int64([[1, 1]])
-    logits, _ = random_pocket.decode(features, coords, labels, None, earlier, False)
-    wanted = earlier[0] > 0
-    wanted[8:20, 20:24] = True
-    np.testing.assert_array_equal(logits[0, 0] > 0, wanted)
-    logits, _ = random_pocket.decode(features, coords, labels, None, None, False)
-    np.testing.assert_array_equal(logits[0, 0], answer[0, 0])
-    one = np.s_[:, 1:]  # a rough mask and a click are no correction
-    logits, _ = random_pocket.decode(features, coords[one], labels[one], None, earlier, False)
-    np.testing.assert_array_equal(logits[0, 0], answer[0, 0])
-
-
-def test_the_score_sees_shapes_and_moves_no_mask(random_pocket):
+def test_the_score_sees_the_instance_head_and_moves_no_mask(random_pocket):
     net = random_pocket.pocket
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    none = torch.full((1, 4), torch.nan), torch.full((1, 16, 16), torch.nan)
-    click = torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]])
-    _, iou = net.decoder(net.encoder(images), torch.tensor([0]), *click, *none)
-    iou.sum().backward()
+    features = net.encoder(images)
+    question = (
+        torch.tensor([0]),
+        torch.tensor([[[20.0, 30.0]]]),
+        torch.tensor([[1]]),
+        torch.full((1, 4), torch.nan),
+        torch.full((1, 16, 16), torch.nan),
+    )
+    answer = net.decoder(features, *question)
+    answer.iou.sum().backward()
     moved = {n for n, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     net.zero_grad()
-    assert {"decoder.judge.weight", "decoder.judge_depth.weight"} <= moved
+    assert "decoder.score_head.layers.0.weight" in moved
     assert not {n for n in moved if n.startswith(("decoder.mix", "decoder.hyper"))}
-    assert not {n for n in moved if n.startswith("encoder.depth_head")}
+    assert not {n for n in moved if n.startswith("encoder.instance_head")}
+    other = features._replace(instances=features.instances + 3)
+    changed = net.decoder(other, *question)
+    torch.testing.assert_close(changed.logits, answer.logits)
+    assert (changed.iou - answer.iou).abs().max() > 1e-4
+
+
+def guided(model):
+    """Return a model whose guide is heeded; it starts as one that says nothing."""
+    with torch.no_grad():
+        for name, weights in model.pocket.decoder.guide.named_parameters():
+            if "out_proj" in name:
+                weights.normal_(0, 0.5, generator=torch.Generator().manual_seed(1))
+    return model
+
+
+@pytest.mark.parametrize("size", [(512, 512), (90, 130)])
+def test_a_guide_says_where_the_object_was(size):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        predictor = SamPredictor(guided(PocketModel(Pocket())))
+    rng = np.random.default_rng(5)
+    before, now = (predictor.encode(rng.integers(0, 256, size).astype(np.uint8)) for _ in range(2))
+    cells = before.features.full.s4.shape[-2:]
+    outlines = np.full((2, *cells), -6, np.float32)
+    outlines[0, 3:9, 3:9] = outlines[1, 12:20, 12:20] = 6
+    prompts = [Prompts(guide=PlaneGuide(before, outline)) for outline in outlines]
+    one, other = predictor.predict_many(now, prompts)
+    assert len(one.masks) == 1  # not ambiguous
+    assert np.abs(one.low_res_logits - other.low_res_logits).max() > 1e-2
+    alone = predictor.predict(now, prompts[1])
+    np.testing.assert_allclose(alone.low_res_logits, other.low_res_logits, atol=2e-3)
+    clicked = Prompts([(40, 40)], [1])
+    with_guide = Prompts([(40, 40)], [1], guide=prompts[0].guide)
+    answers = [predictor.predict(now, p, False).low_res_logits for p in (clicked, with_guide)]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-2
+
+
+def test_a_guide_must_fit(random_pocket, tiny_predictor):
+    own = SamPredictor(random_pocket)
+    plane = np.zeros((64, 64), np.uint8)
+    small, large = own.encode(plane), own.encode(np.zeros((64, 96), np.uint8))
+    logits = np.zeros(small.features.full.s4.shape[-2:], np.float32)
+    with pytest.raises(ValueError, match="the guide's plane was encoded by pocket at"):
+        own.predict(large, Prompts([(3, 3)], guide=PlaneGuide(small, logits)))
+    other = tiny_predictor.encode(plane)
+    with pytest.raises(ValueError, match="takes no guide"):
+        tiny_predictor.predict(other, Prompts([(3, 3)], guide=PlaneGuide(other, logits)))
 
 
 def test_prompts_together_are_answered_as_alone(random_pocket):
@@ -282,21 +324,14 @@ def test_prompts_together_are_answered_as_alone(random_pocket):
         np.testing.assert_allclose(alone[1][0], together[1][k], atol=1e-3)
 
 
-def test_seeds_are_the_deepest_places():
-    depth = torch.zeros(20, 30)
-    for row, column in ((5, 6), (12, 20)):
-        y, x = torch.meshgrid(torch.arange(20), torch.arange(30), indexing="ij")
-        depth += (1 - torch.hypot(y - float(row), x - float(column)) / 5).clamp(min=0)
-    depth[18, 2] = 0.2  # too shallow
-    assert peaks_of(depth).tolist() == [[6, 5], [20, 12]]
-
-
-def test_seeds_lie_in_the_plane(random_pocket):
-    predictor = SamPredictor(random_pocket)
-    plane = np.random.default_rng(0).integers(0, 256, (100, 70)).astype(np.uint8)
-    with torch.no_grad():
-        random_pocket.pocket.encoder.depth_head[1].bias.fill_(3.0)  # everything is deep
-    points = predictor.seeds(predictor.encode(plane))
-    assert len(points) > 3
-    assert (points >= -0.5).all()
-    assert (points <= (69.5, 99.5)).all()
+def test_fields_of_both_scales(random_pocket):
+    rgb = np.random.default_rng(0).integers(0, 256, (100, 70, 3)).astype(np.uint8)
+    features = random_pocket.encode(rgb)
+    full, half = random_pocket.instance_fields(features)
+    assert (full.stride, half.stride) == (4, 8)
+    assert full.foreground.shape == features.full.s4.shape[-2:] == full.field.shape[1:]
+    assert half.foreground.shape == features.half.s4.shape[-2:]
+    assert ((full.foreground > 0) & (full.foreground < 1)).all()
+    logit, *field = features.full.instances[0]
+    np.testing.assert_allclose(full.foreground, logit.sigmoid(), rtol=1e-5)
+    np.testing.assert_array_equal(full.field, torch.stack(field))

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from napari_sam.training.fields import InstanceTargets, instance_targets
 from napari_sam.training.losses import (
-    IOU_WEIGHT,
+    FIELD_WEIGHT,
     click_loss,
-    depth_loss,
-    depth_of,
+    instance_loss,
     mask_loss,
     prompt_loss,
     true_iou,
@@ -48,41 +48,78 @@ def test_the_first_mask_always_learns_of_the_others_only_the_best():
     logits[0, 3] = -(TRUTH[0] * 2 - 1)
     logits.requires_grad_()
     iou = torch.tensor([[0.1, 0.9, 0.3, 0.2]], requires_grad=True)
-    loss, best, reached = prompt_loss(logits, iou, TRUTH)
-    loss.backward()
+    loss = prompt_loss(logits, iou, TRUTH)
+    (loss.masks + loss.score).sum().backward()
     learns = logits.grad.abs().sum((0, 2, 3)) > 0
     assert learns.tolist() == [True, False, True, False]
-    assert best.tolist() == [1]
-    assert reached[0].tolist() == pytest.approx([0, 0, 1, 0])
-    expected = IOU_WEIGHT * 2 * (iou.detach() - reached) / 4
-    torch.testing.assert_close(iou.grad, expected)
+    assert loss.best.tolist() == [1]
+    assert loss.reached[0].tolist() == pytest.approx([0, 0, 1, 0])
+    assert loss.score.tolist() == pytest.approx([(0.1 + 0.9 + 0.7 + 0.2) / 4])
+    assert iou.grad[0].tolist() == pytest.approx([0.25, 0.25, -0.25, 0.25])
+    single = mask_loss(logits.detach(), TRUTH)[0]
+    assert single[2] < single[1] < single[3]
+    torch.testing.assert_close(loss.masks.detach(), single[0] + single[2:3])
 
 
-def test_depth_is_deepest_in_the_middle_of_each_object():
-    labels = torch.zeros(1, 64, 64, dtype=torch.int32)
-    labels[0, 8:24, 8:24] = 1
-    labels[0, 8:24, 24:56] = 2  # touches the first
-    depth = depth_of(labels, 4)[0]
-    assert depth.shape == (16, 16)
-    assert depth[0, 0] == depth[12, 5] == 0
-    assert depth[3:5, 3:5].min() > 0.7
-    assert depth[3:5, 8:12].min() > 0.7
-    assert depth[4, 5] < 0.5 > depth[4, 6]  # on both sides of where they touch
-    assert depth.max() <= 1
+def test_the_loss_of_each_object_is_its_own():
+    logits = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    iou = torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
+    truth = (torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(2)) > 0.6).float()
+    together = prompt_loss(logits, iou, truth)
+    assert together.masks.shape == together.score.shape == together.best.shape == (3,)
+    for k in range(3):
+        one = slice(k, k + 1)
+        alone = prompt_loss(logits[one], iou[one], truth[one])
+        for part, own in zip(together, alone, strict=True):
+            torch.testing.assert_close(part[one], own)
 
 
-def test_unlabelled_ground_counts_only_where_everything_is_labelled():
-    labels = torch.zeros(2, 32, 32, dtype=torch.int32)
-    labels[:, 8:24, 8:24] = 3
-    logits = torch.zeros(2, 8, 8)
-    logits[:, 0, 0] = 8.0  # claims an object where nothing is labelled
-    both = [depth_loss(logits, labels, torch.tensor([known, known])) for known in (True, False)]
-    calm = [
-        depth_loss(torch.zeros(2, 8, 8), labels, torch.tensor([known, known]))
-        for known in (True, False)
-    ]
-    assert both[0] > calm[0]
-    assert both[1] == calm[1]
+def test_the_instance_head_learns_foreground_and_field():
+    share = torch.tensor([[[0.0, 0.25], [1.0, 1.0]]])
+    field = torch.tensor([[[[0.0, 0.1], [0.6, 0]], [[0.0, 0], [0.8, -0.5]]]])
+    near = torch.zeros(1, 2, 2, dtype=torch.bool)
+    targets = InstanceTargets(share, field, field[:, 0], near)
+    answer = torch.zeros(1, 3, 2, 2)
+    squares = 0.1**2 + (0.6**2 + 0.8**2) + 0.5**2
+    known = torch.tensor([True])
+    wanted = math.log(2) + FIELD_WEIGHT * squares / 4
+    assert float(instance_loss(answer, targets, known)) == pytest.approx(wanted)
+    # where not all is labelled, the upper left cell may be anything
+    wanted = math.log(2) + FIELD_WEIGHT * squares / 3
+    assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted)
+    answer[0, :, 0, 0] = 9.0
+    assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted)
+    near[0, 0, 0] = True  # it adjoins an object
+    cost = math.log(1 + math.exp(9)) + FIELD_WEIGHT * 2 * 81
+    wanted = (3 * math.log(2) + FIELD_WEIGHT * squares + cost) / 4
+    assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_right_answer_of_the_instance_head_costs_nothing():
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[:, 8:24, 8:40] = 1
+    labels[:, 24:40, 8:40] = 2
+    targets = instance_targets(labels)
+    right = torch.cat([targets.foreground[:, None] * 60 - 30, targets.field], dim=1)
+    known = torch.tensor([True, False])
+    assert float(instance_loss(right, targets, known)) < 1e-6
+    right[:, 1:] *= -1
+    assert float(instance_loss(right, targets, known)) > 0.1
+
+
+def test_what_is_not_labelled_is_unknown_but_in_planes_in_which_all_is():
+    labels = torch.zeros(2, 64, 64, dtype=torch.int64)
+    labels[:, 24:40, 24:40] = 3
+    targets = instance_targets(labels)
+    answer = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    instance_loss(answer, targets, torch.tensor([True, False])).backward()
+    heeded = answer.grad[:, 0] != 0
+    assert heeded[0].all()
+    # the object, 16 cells, and two cells around it (three of half the size), without the corners
+    wanted = torch.zeros(16, 16, dtype=torch.bool)
+    wanted[4:12, 4:12] = True
+    wanted[4:12:7, 4:12:7] = False
+    assert torch.equal(heeded[1], wanted)
 
 
 def test_clicks_that_are_heeded_cost_nothing():

@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_sam.widget import layers
 
@@ -39,6 +40,30 @@ def test_click_preview_enter(hands, scene, active):
     assert ((written > 0) == (truth == 2)).mean() > 0.99
     assert not hands.controller.bench.preview.data.any()
     assert len(hands.controller.bench.points.data) == 0
+
+
+def test_a_click_where_the_model_sees_nothing_says_so(hands):
+    hands.click_and_wait(50, 5)
+    assert hands.status.startswith("the model sees no object there")
+    hands.press(Qt.Key.Key_Escape)
+    hands.click_and_wait(*CENTRES[1])
+    assert hands.status.startswith("Enter keeps it")
+
+
+def test_masks_are_tidied_if_wanted(hands):
+    panel, predictor = hands.dock.settings_panel, hands.controller.session.predictor
+    hands.dock.settings_section.expand(animate=False)
+    assert not panel.tidy.isChecked()
+    hands.controller.bench.frame.layer.data[20:24, 20:24] = 20  # a small hole in the first object
+    hands.controller.bench.frame.layer.refresh()
+    hands.controller._on_pixels_changed()
+    hands.click_and_wait(*CENTRES[1])
+    raw = np.count_nonzero(hands.controller.bench.preview.data)
+    before = hands.controller._answers
+    QTest.mouseClick(panel.tidy, Qt.MouseButton.LeftButton)
+    assert predictor.tidy_masks
+    hands.until(lambda: hands.controller._answers is not before)
+    assert np.count_nonzero(hands.controller.bench.preview.data) > raw
 
 
 def test_objects_get_the_next_labels_and_come_back(hands):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import stopping
-from ..masks import local_change
+from ..instances import InstanceFields
+from ..types import Answers
 from . import packing
 from .checkpoint import Checkpoint
-from .pocket_net import PADDING, STRIDE, Pocket, PocketFeatures, normalise
+from .pocket_decoder import Decoded, Guide
+from .pocket_encoder import PADDING, STRIDE, PocketFeatures, normalise
+from .pocket_net import Pocket
 from .trial import noise, question
 from .weights import only_float32
 
@@ -28,8 +32,6 @@ OUTSIDE = -10.0
 """Logit of what lies outside the window."""
 PROBED = 128
 """Side, in pixels, of what a device is tried on."""
-SHALLOWEST = 0.35
-"""Depth, of the deepest there could be, below which a place is no seed."""
 COARSE = 16
 """Stride of the coarsest features: windows begin at its multiples."""
 KEPT_STEPS = 12
@@ -58,23 +60,30 @@ class Asked(NamedTuple):
     kinds : (P, N) int
     boxes : (P, 4) float; NaN where there is none
     masks : (P, h, w) float at stride 4; NaN where there is none
+    earlier : (P, h, w) float at stride 4
+        Logits of the object in an earlier plane; NaN where there is none.
     """
 
     points: Tensor
     kinds: Tensor
     boxes: Tensor
     masks: Tensor
+    earlier: Tensor
 
     def of(self, chosen: Tensor) -> Asked:
         """Return some of the prompts, chosen by (P,) bool."""
         return Asked(*(part[chosen] for part in self))
 
     def moved(self, start: Tensor, size: Tensor) -> Asked:
-        """Return them in windows at `start` (P, 2); points beyond a window are left out."""
+        """Return them in windows of `size` at `start` (P, 2), without points beyond a window."""
         points = self.points - start[:, None]
         seen = ((points >= -0.5) & (points <= size - 0.5)).all(dim=-1)
         kinds = torch.where(seen, self.kinds, -1)
-        return Asked(points, kinds, self.boxes - start.repeat(1, 2), self.masks)
+        masks, earlier = (
+            torch.stack([cut(m, place, size, STRIDE) for m, place in zip(part, start, strict=True)])
+            for part in (self.masks, self.earlier)
+        )
+        return Asked(points, kinds, self.boxes - start.repeat(1, 2), masks, earlier)
 
 
 class Question(NamedTuple):
@@ -86,11 +95,14 @@ class Question(NamedTuple):
     owner : (P,) int
         The image that each prompt is asked of.
     asked : Asked, in that image
+    earlier : (B, C, h, w) float or None
+        Features of an earlier plane at stride 16, in the same windows.
     """
 
     features: PocketFeatures
     owner: Tensor
     asked: Asked
+    earlier: Tensor | None
 
 
 class PocketModel:
@@ -98,8 +110,8 @@ class PocketModel:
 
     A click does not say how large its object is. Points alone are therefore answered in a window of
     the input and in the whole input at half its size, and the answer with the higher predicted
-    IoU stays. A box or an earlier answer says it: the prompt is answered where they fit. A click
-    that corrects an earlier answer changes it where the click is (`masks.local_change`).
+    IoU stays. A box, an earlier answer or an earlier plane says it: the prompt is answered where
+    they fit.
 
     Parameters
     ----------
@@ -112,6 +124,17 @@ class PocketModel:
     largest_scale = 4.0
     mask_threshold = 0.0
     half_pixel = True
+    takes_guide = True
+    tidy_masks = True
+    amg_defaults: Mapping[str, Any] = MappingProxyType(
+        {
+            "seeds": "auto",
+            "pred_iou_thresh": 0.5,
+            "stability_score_thresh": 0.75,
+            "box_nms_thresh": 0.3,
+            "points_per_side": 20,
+        }
+    )
 
     def __init__(self, pocket: Pocket, name: str = "pocket", device: str = "cpu") -> None:
         self.pocket = pocket.eval().to(device)
@@ -136,7 +159,7 @@ class PocketModel:
     def probe(self) -> list[NDArray[np.float32]]:
         """Return what is computed of noise; see `PromptableModel.probe`."""
         features = self.encode(noise(PROBED))
-        logits, _ = self.decode(features, *question(PROBED), None, True)
+        logits = self.decode(features, *question(PROBED), None, True).low_res_logits
         return [*(level.float().cpu().numpy() for level in features.full), logits]
 
     @torch.inference_mode()
@@ -157,13 +180,16 @@ class PocketModel:
         return packing.unpack(arrays, TwoScales, self.device)
 
     @torch.inference_mode()
-    def seeds(self, features: TwoScales) -> NDArray[np.float32]:
-        """Return the deepest places of objects at both scales; see `PromptableModel.seeds`."""
+    def instance_fields(self, features: TwoScales) -> tuple[InstanceFields, ...]:
+        """Return the fields of the instance head at both scales; see `PromptableModel`."""
         found = []
         for scale, level in enumerate(features):
-            peaks = peaks_of(level.depth[0, 0].sigmoid().cpu())
-            found.append(((peaks + 0.5) * STRIDE * 2**scale - 0.5).numpy())
-        return np.concatenate(found).astype(np.float32)
+            instances = level.instances[0].float().cpu()
+            stride = float(STRIDE * 2**scale)
+            found.append(
+                InstanceFields(instances[0].sigmoid().numpy(), instances[1:].numpy(), stride)
+            )
+        return tuple(found)
 
     @torch.inference_mode()
     def decode(
@@ -174,7 +200,8 @@ class PocketModel:
         boxes: NDArray[np.float32] | None,
         mask_input: NDArray[np.float32] | None,
         multimask_output: bool,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        guide: tuple[TwoScales, NDArray[np.float32]] | None = None,
+    ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
         count = len(coords)
         cells = features.full.s4.shape[-2:]
@@ -182,48 +209,53 @@ class PocketModel:
         if not points.shape[1]:  # as in training, a prompt has at least a padding point
             points, kinds = torch.zeros(count, 1, 2), torch.full((count, 1), -1)
         box = torch.full((count, 4), torch.nan) if boxes is None else torch.from_numpy(boxes)
-        mask = torch.full((count, *cells), torch.nan)
-        if mask_input is not None:
-            mask = torch.from_numpy(mask_input)
-        asked = Asked(points, kinds, box, mask)
+        none = torch.full((count, *cells), torch.nan)
+        mask = none if mask_input is None else torch.from_numpy(mask_input)
+        earlier = none if guide is None else torch.from_numpy(guide[1])
+        asked = Asked(points, kinds, box, mask, earlier)
         span = extent(asked)
         near, far = fitting(asked, span, max(cells) * STRIDE)
         size, start = windows_of(span, (cells[0] * STRIDE, cells[1] * STRIDE))
+        before = None if guide is None else guide[0]
         questions = []
         if near.any():
-            questions.append(in_windows(features.full, asked.of(near), start[near], size))
+            s16 = None if before is None else before.full.s16
+            questions.append(in_windows(features.full, s16, asked.of(near), start[near], size))
         if far.any():
-            questions.append(at_half(features.half, asked.of(far)))
+            s16 = None if before is None else before.half.s16
+            questions.append(at_half(features.half, s16, asked.of(far)))
         answers = iter(self._answer(questions))
-        logits = torch.full((count, self.pocket.decoder.masks, *cells), OUTSIDE)
-        scores = torch.full((count, self.pocket.decoder.masks), -1.0)
+        masks = self.pocket.decoder.masks
+        whole = Decoded(
+            torch.full((count, masks, *cells), OUTSIDE),
+            torch.full((count, masks), -1.0),
+            torch.zeros(count),
+        )
         if near.any():
-            part, scores[near] = next(answers)
-            logits[near] = whole_frame(part, start[near], (cells[0], cells[1]))
+            part = next(answers)
+            whole.logits[near] = whole_frame(part.logits, start[near], (cells[0], cells[1]))
+            whole.iou[near], whole.presence[near] = part.iou, part.presence
         if far.any():
-            part, score = next(answers)
-            magnified = F.interpolate(part, scale_factor=2, mode="bilinear")
-            better = (score.amax(1) > scores[far].amax(1))[:, None]
-            logits[far] = torch.where(
-                better[..., None, None], fitted(magnified, (cells[0], cells[1])), logits[far]
-            )
-            scores[far] = torch.where(better, score, scores[far])
+            part = next(answers)
+            magnified = F.interpolate(part.logits, scale_factor=2, mode="bilinear")
+            logits = fitted(magnified, (cells[0], cells[1]))
+            better = part.iou.amax(1) > whole.iou[far].amax(1)
+            for own, new in zip(whole, (logits, part.iou, part.presence), strict=True):
+                own[far] = torch.where(better.view(-1, *[1] * (own.ndim - 1)), new, own[far])
         chosen = slice(1, None) if multimask_output else slice(0, 1)
-        answer = logits[:, chosen].numpy()
-        if mask_input is not None and coords.shape[1] + (boxes is not None) > 1:
-            clicks = (coords + 0.5) / STRIDE - 0.5
-            for k, masks in enumerate(answer):
-                for plane in masks:
-                    plane[:] = local_change(mask_input[k], plane, clicks[k], labels[k])
-        return answer, scores[:, chosen].numpy()
+        return Answers(
+            whole.logits[:, chosen].numpy(),
+            whole.iou[:, chosen].numpy(),
+            whole.presence.sigmoid().numpy(),
+        )
 
-    def _answer(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
-        """Return logits and scores of each question; those of one size are asked at once."""
+    def _answer(self, questions: list[Question]) -> list[Decoded]:
+        """Answer each question; those of one size are asked at once."""
         if len({question.features.s4.shape[1:] for question in questions}) > 1:
-            return [pair for question in questions for pair in self._together([question])]
+            return [answer for question in questions for answer in self._together([question])]
         return self._together(questions)
 
-    def _together(self, questions: list[Question]) -> list[tuple[Tensor, Tensor]]:
+    def _together(self, questions: list[Question]) -> list[Decoded]:
         """Answer questions of one size in one call of the decoder."""
         counts = [len(question.owner) for question in questions]
         images = [len(question.features.s4) for question in questions]
@@ -231,13 +263,17 @@ class PocketModel:
         levels = zip(*(question.features for question in questions), strict=True)
         features = PocketFeatures(*(torch.cat(level) for level in levels))
         owner = torch.cat([q.owner + int(n) for q, n in zip(questions, before, strict=True)])
-        parts = zip(*(question.asked for question in questions), strict=True)
-        given = [owner, *(torch.cat(part) for part in parts)]
-        logits, scores = self.pocket.decoder(features, *(t.to(self.device) for t in given))
-        pairs = zip(
-            logits.float().cpu().split(counts), scores.float().cpu().split(counts), strict=True
+        *given, outline = (
+            torch.cat(part) for part in zip(*(q.asked for q in questions), strict=True)
         )
-        return list(pairs)
+        earlier = [q.earlier for q in questions if q.earlier is not None]
+        guide = None
+        if earlier:
+            guide = Guide(torch.cat(earlier), owner.to(self.device), outline.to(self.device))
+        placed = (part.to(self.device) for part in (owner, *given))
+        answer = self.pocket.decoder(features, *placed, guide=guide)
+        parts = (part.float().cpu().split(counts) for part in answer)
+        return [Decoded(*own) for own in zip(*parts, strict=True)]
 
     def _features(self, pixels: Tensor) -> PocketFeatures:
         h, w = pixels.shape[-2:]
@@ -259,32 +295,32 @@ def windows_of(span: tuple[Tensor, Tensor], frame: tuple[int, int]) -> tuple[Ten
     return size, start.clamp(min=0).minimum(torch.tensor([w, h]) - size).long()
 
 
-def in_windows(features: PocketFeatures, asked: Asked, start: Tensor, size: Tensor) -> Question:
+def in_windows(
+    features: PocketFeatures, earlier: Tensor | None, asked: Asked, start: Tensor, size: Tensor
+) -> Question:
     """Ask each prompt in a window about it."""
     starts, owner = torch.unique(start, dim=0, return_inverse=True)
     strides = (STRIDE, 2 * STRIDE, COARSE, STRIDE)
-    windows = PocketFeatures(
-        *(
-            torch.cat([cut(level, place, size, stride) for place in starts])
-            for level, stride in zip(features, strides, strict=True)
-        )
-    )
-    masks = [cut(m, place, size, STRIDE) for m, place in zip(asked.masks, start, strict=True)]
-    moved = asked.moved(start, size)
-    return Question(windows, owner, moved._replace(masks=torch.stack(masks)))
+
+    def windows(level: Tensor, stride: int) -> Tensor:
+        return torch.cat([cut(level, place, size, stride) for place in starts])
+
+    shown = PocketFeatures(*map(windows, features, strides))
+    before = None if earlier is None else windows(earlier, COARSE)
+    return Question(shown, owner, asked.moved(start, size), before)
 
 
-def at_half(features: PocketFeatures, asked: Asked) -> Question:
+def at_half(features: PocketFeatures, earlier: Tensor | None, asked: Asked) -> Question:
     """Ask each prompt in the whole plane at half its size."""
-    masks = F.avg_pool2d(asked.masks[:, None], 2, ceil_mode=True)[:, 0]
     h, w = features.s4.shape[-2:]
-    halved = Asked(
-        (asked.points + 0.5) / 2 - 0.5,
-        asked.kinds,
-        (asked.boxes + 0.5) / 2 - 0.5,
-        fitted(masks, (h, w)),
+    masks, outlines = (
+        fitted(F.avg_pool2d(part[:, None], 2, ceil_mode=True)[:, 0], (h, w))
+        for part in (asked.masks, asked.earlier)
     )
-    return Question(features, torch.zeros(len(masks), dtype=torch.int64), halved)
+    halved = Asked(
+        (asked.points + 0.5) / 2 - 0.5, asked.kinds, (asked.boxes + 0.5) / 2 - 0.5, masks, outlines
+    )
+    return Question(features, torch.zeros(len(masks), dtype=torch.int64), halved, earlier)
 
 
 def whole_frame(answers: Tensor, start: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -299,8 +335,9 @@ def whole_frame(answers: Tensor, start: Tensor, cells: tuple[int, int]) -> Tenso
 
 
 def extent(asked: Asked) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest (x, y), (P, 2), of object points, box and mask."""
-    corners = torch.cat([asked.boxes, bounds(asked.masks)], dim=1).reshape(-1, 4, 2)
+    """Return the least and the largest (x, y), (P, 2), of object points, box and outlines."""
+    outlines = bounds(torch.where(asked.masks.isnan(), asked.earlier, asked.masks))
+    corners = torch.cat([asked.boxes, outlines], dim=1).reshape(-1, 4, 2)
     places = torch.cat([asked.points, corners], dim=1)
     counts = torch.cat([asked.kinds == 1, ~corners[..., 0].isnan()], dim=1)
     if not counts.any(dim=1).all():  # background points alone, or a mask alone
@@ -318,7 +355,8 @@ def fitting(asked: Asked, span: tuple[Tensor, Tensor], frame: int) -> tuple[Tens
     A frame that is no larger than a window shows everything in it.
     """
     side = (span[1] - span[0]).amax(dim=1)
-    known = ~asked.boxes[:, 0].isnan() | (asked.masks > 0).flatten(1).any(dim=1)
+    outlined = (asked.masks > 0) | (asked.earlier > 0)
+    known = ~asked.boxes[:, 0].isnan() | outlined.flatten(1).any(dim=1)
     near = (side <= LARGEST) | torch.tensor(frame <= WINDOW)
     return near, ~near | ~known
 
@@ -341,19 +379,6 @@ def cut(maps: Tensor, start: Tensor, size: Tensor, stride: int) -> Tensor:
     x, y = (start // stride).tolist()
     w, h = (size // stride).tolist()
     return maps[..., y : y + h, x : x + w]
-
-
-def peaks_of(depth: Tensor) -> Tensor:
-    """Return the places (N, 2), (x, y) in cells, that are deepest among their neighbours.
-
-    Parameters
-    ----------
-    depth : (h, w) float, 0..1
-    """
-    smooth = F.avg_pool2d(depth[None, None], 3, 1, 1, count_include_pad=False)
-    highest = F.max_pool2d(smooth, 3, 1, 1)
-    rows, columns = torch.nonzero((smooth == highest)[0, 0] & (depth >= SHALLOWEST), as_tuple=True)
-    return torch.stack([columns, rows], dim=1)
 
 
 def fitted(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..types import Progress
 from .specs import BUNDLED, SPECS, ModelSpec
@@ -46,19 +46,6 @@ def check_name(name: str | Path) -> None:
         find_spec(str(name))
     elif not Path(name).is_file():
         raise ValueError(f"there is no file of weights at {name}")
-
-
-def recommended_params(name: str | Path = BUNDLED) -> dict[str, Any]:
-    """Return the fields of `AmgParams` that suit a model better than the defaults.
-
-    Of a file they are the defaults: what it holds is known only once it is read.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    return {} if is_path(name) else dict(find_spec(str(name)).amg)
 
 
 def available(spec: ModelSpec) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..instances import InstanceFields
+from ..types import Answers
 from . import packing
 from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
@@ -46,6 +49,12 @@ class PromptableModel(Protocol):
         Logits above it are object.
     half_pixel : bool
         Whether coordinates reach the input by their pixels' centres (see `transforms`).
+    takes_guide : bool
+        Whether an object can be asked for by its outline in an earlier plane.
+    tidy_masks : bool
+        Whether loose pieces and small holes are better removed from its masks.
+    amg_defaults : mapping
+        Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
     notice : str
         Why it does not run where it was to run; empty while all is well.
     """
@@ -56,6 +65,9 @@ class PromptableModel(Protocol):
     largest_scale: float
     mask_threshold: float
     half_pixel: bool
+    takes_guide: bool
+    tidy_masks: bool
+    amg_defaults: Mapping[str, Any]
     notice: str
 
     @property
@@ -96,10 +108,10 @@ class PromptableModel(Protocol):
             If the arrays are another family's.
         """
 
-    def seeds(self, features: Any) -> NDArray[np.float32] | None:
-        """Return a point in each object, (N, 2) float32, (x, y) in pixels of the input.
+    def instance_fields(self, features: Any) -> tuple[InstanceFields, ...] | None:
+        """Return what an instance head says of a plane, over the padded input, finest first.
 
-        None where the family has no head for it.
+        None where the family has no such head.
         """
 
     def decode(
@@ -110,7 +122,8 @@ class PromptableModel(Protocol):
         boxes: NDArray[np.float32] | None,
         mask_input: NDArray[np.float32] | None,
         multimask_output: bool,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        guide: tuple[Any, NDArray[np.float32]] | None = None,
+    ) -> Answers:
         """Answer P prompts of one form on one plane.
 
         Parameters
@@ -123,11 +136,13 @@ class PromptableModel(Protocol):
         mask_input : (P, h, w) float32 or None
         multimask_output : bool
             Three masks for an ambiguous prompt, or one.
+        guide : (object, (P, h, w) float32), optional
+            Features of an earlier plane, and logits of the objects there; never given to a model
+            that takes none.
 
         Returns
         -------
-        low_res_logits : (P, C, h, w) float32, over the padded frame
-        iou_predictions : (P, C) float32
+        Answers
         """
 
 
@@ -170,6 +185,9 @@ class SamModel:
     largest_scale = float("inf")
     mask_threshold = 0.0
     half_pixel = False
+    takes_guide = False
+    tidy_masks = False
+    amg_defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, sam: Sam, name: str, device: str = "cpu") -> None:
         self.sam = sam.eval().to(device)
@@ -205,7 +223,7 @@ class SamModel:
         corner = glance(self._pixels(noise(side))[None])
         missing = (self.image_size - side) // STRIDE
         features = nn.functional.pad(corner, (0, missing, 0, missing))
-        logits, _ = self.decode(features, *question(side), None, True)
+        logits = self.decode(features, *question(side), None, True).low_res_logits
         return [corner.float().cpu().numpy(), logits]
 
     @torch.inference_mode()
@@ -225,8 +243,8 @@ class SamModel:
         """Return the embedding that `pack` was given; see `PromptableModel.unpack`."""
         return packing.unpack(arrays, Tensor, self.device)
 
-    def seeds(self, features: Tensor) -> None:
-        """Return None: the published SAM has only its grid."""
+    def instance_fields(self, features: Tensor) -> None:
+        """Return None: the published SAM has no instance head."""
 
     @torch.inference_mode()
     def decode(
@@ -237,7 +255,8 @@ class SamModel:
         boxes: NDArray[np.float32] | None,
         mask_input: NDArray[np.float32] | None,
         multimask_output: bool,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        guide: None = None,
+    ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
         light, side = self.sam.prompt_encoder, self._side(features)
         masks = slice(1, None) if multimask_output else slice(0, 1)
@@ -255,7 +274,9 @@ class SamModel:
             found, iou = self.sam.mask_decoder.answer(side, sparse, own, masks)
             logits += found
             scores.append(iou)
-        return torch.stack(logits).float().cpu().numpy(), torch.cat(scores).float().cpu().numpy()
+        return Answers(
+            torch.stack(logits).float().cpu().numpy(), torch.cat(scores).float().cpu().numpy()
+        )
 
     def _side(self, features: Tensor) -> ImageSide:
         """Return what the decoder needs of an embedding; that of the last one is kept."""

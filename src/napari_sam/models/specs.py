@@ -26,8 +26,6 @@ class ModelSpec:
         Length of the longer side that the model sees, in pixels.
     note : str
         One line on what it is good for.
-    amg : tuple of (name, value)
-        Fields of `AmgParams` that suit this model better than the defaults.
     exact_size : bool
     """
 
@@ -39,7 +37,6 @@ class ModelSpec:
     licence: str
     image_size: int
     note: str
-    amg: tuple[tuple[str, float | str], ...] = ()
     exact_size: bool = True
 
     @property
@@ -80,13 +77,6 @@ SPECS = (
         licence="BSD-3-Clause",
         image_size=512,
         note="bundled; cells, nuclei, organelles, organs; quick without a GPU",
-        amg=(
-            ("seeds", "auto"),
-            ("pred_iou_thresh", 0.5),
-            ("stability_score_thresh", 0.75),
-            ("box_nms_thresh", 0.3),
-            ("points_per_side", 20),
-        ),
     ),
     ModelSpec(
         "mobile_sam", "MobileSAM",

@@ -1,75 +1,41 @@
-"""The training loop, as a generator of steps: from scratch or from given weights."""
+"""The training loop, as a generator of steps: from scratch or from given weights.
+
+A step runs where the network runs: crops, prompts, targets and losses are batched tensor
+operations, and all that is drawn comes from one seed and the number of the step.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.pocket_net import POSITION_SIZE, STRIDE, Pocket, normalise
-from .data import Crops, CropSampler
-from .losses import CLICK_WEIGHT, IOU_WEIGHT, click_loss, depth_loss, prompt_loss
-from .simulate import PromptBatch, beside_objects, corrected, first_prompts
-from .synthetic import draw_many
+from ..models.pocket_decoder import Decoded
+from ..models.pocket_encoder import STRIDE, PocketFeatures, normalise
+from ..models.pocket_net import Pocket
+from .crops import draw_crops
+from .fields import instance_targets
+from .image_set import ImageSet
+from .losses import CLICK_WEIGHT, click_loss, instance_loss, prompt_loss
+from .params import TrainParams, plan_step
+from .prompts import PromptBatch, corrected
+from .rng import DeviceRandom
+from .task import Task, draw_task
 
-REDRAW = 400
-"""Steps that the same drawn images are used for."""
-DRAWN = 150
-"""Drawn images in use at a time."""
-NOTHING = 0.3
-"""Weight of clicks beside all objects, whose predicted IoU is to be 0."""
-
-
-@dataclass(frozen=True)
-class TrainParams:
-    """Settings of a training run.
-
-    Attributes
-    ----------
-    steps : int
-        Steps in all; the learning rate falls to its end over them.
-    learning_rate : float
-        After the warm-up.
-    weight_decay : float
-    warmup : int
-        Steps until the learning rate is reached.
-    rounds, round_odds : tuple
-        How many times an object is prompted in a step, the first and the corrections that follow
-        it, and how often each is drawn. Of many rounds the first, the last and one between learn.
-    pixels : int
-        Image area of one step, in pixels.
-    prompts : int
-        Objects per step, at crops of 128 pixels (fewer at larger ones, at equal cost).
-    sizes, size_odds : tuple
-        Sides of the crops and how often each is drawn.
-    average : float
-        Decay of the running average of the weights, which is what is kept in the end.
-    synthetic : float
-        Share of crops from drawn images.
-    seed : int
-    """
-
-    steps: int = field(default=6000, metadata={"min": 1, "help": "steps in all"})
-    learning_rate: float = field(default=1e-3, metadata={"min": 0.0, "help": "after the warm-up"})
-    weight_decay: float = 0.02
-    warmup: int = 150
-    rounds: tuple[int, ...] = (1, 2, 3, 5, 8)
-    round_odds: tuple[float, ...] = (0.3, 0.3, 0.2, 0.12, 0.08)
-    pixels: int = 20 * 128 * 128
-    prompts: int = 60
-    sizes: tuple[int, ...] = (128, 192, 256)
-    size_odds: tuple[float, ...] = (0.4, 0.2, 0.4)
-    average: float = 0.999
-    synthetic: float = 0.2
-    seed: int = 0
+IOU_WEIGHT = 2.0
+"""Of the error of the predicted IoU."""
+PRESENCE_WEIGHT = 0.3
+"""Of the cross-entropy of presence."""
+LONGEST_STEP = 30.0
+"""Seconds above which a step was paused, which does not count as training."""
 
 
 @dataclass(frozen=True)
@@ -80,36 +46,38 @@ class Step:
     ----------
     index : int
         Steps done so far.
+    crops : int
+        Crops seen in it.
     loss : float
     iou : tuple of float
-        Mean IoU after each round of prompts, of the mask that was predicted to be best.
+        Mean IoU after the first and after the last round of prompts, of the mask that was predicted
+        to be best.
     seconds : float
         Time that the step took.
     """
 
     index: int
+    crops: int
     loss: float
-    iou: tuple[float, ...]
+    iou: tuple[float, float]
     seconds: float
 
 
 class Trainer:
-    """Model, averaged model, optimiser and random state; resumable.
+    """Model, averaged model and optimiser; resumable.
 
     Parameters
     ----------
-    sampler : CropSampler
-        Its random generator is the run's.
+    images : ImageSet
+        Lies on the device that trains.
     params : TrainParams
-    device : str
-        "cpu", "cuda", "mps".
     """
 
-    def __init__(self, sampler: CropSampler, params: TrainParams, device: str = "cpu") -> None:
+    def __init__(self, images: ImageSet, params: TrainParams) -> None:
         torch.manual_seed(params.seed)
         self.params = params
-        self.sampler = sampler
-        self.device = torch.device(device)
+        self.images = images
+        self.device = images.device
         self.model = Pocket().to(self.device)
         self.averaged = Pocket().to(self.device)
         self.averaged.load_state_dict(self.model.state_dict())
@@ -122,23 +90,41 @@ class Trainer:
             ],
             lr=params.learning_rate,
             betas=(0.9, 0.99),
+            fused=True,
         )
         self.done = 0
+        self.spent = 0.0
 
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Start from given weights instead of random ones; what they lack stays random."""
+    def load_weights(self, weights: dict[str, Tensor]) -> list[str]:
+        """Start from given weights instead of random ones; returns what they lack."""
+        own = self.model.state_dict()
+        fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
         for model in (self.model, self.averaged):
-            model.load_state_dict(model.state_dict() | weights)
+            model.load_state_dict(model.state_dict() | fitting)
+        return sorted(own.keys() - fitting.keys())
 
-    def run(self) -> Iterator[Step]:
-        """Yield after every step until `params.steps` are done."""
-        while self.done < self.params.steps:
+    def run(self, minutes: float | None = None) -> Iterator[Step]:
+        """Yield after every step, until `params.steps` are done or the time is up.
+
+        Parameters
+        ----------
+        minutes : float, optional
+            Of this trainer's life; the learning rate falls over this time in place of the steps.
+        """
+        while True:
+            passed = self.done / self.params.steps
+            if minutes is not None:
+                passed = self.spent / (60 * minutes)
+            if passed >= 1:
+                return
             start = time.perf_counter()
-            if self.done % REDRAW == 0:
-                self._redraw()
-            loss, reached = self._step()
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._learning_rate(passed)
+            crops, loss, first, last = self._step()
             self.done += 1
-            yield Step(self.done, loss, reached, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self.spent += min(seconds, LONGEST_STEP)
+            yield Step(self.done, crops, loss, (first, last), seconds)
 
     def save(self, path: Path) -> None:
         """Write everything that `resume` needs; the file is replaced in one go."""
@@ -147,7 +133,6 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "done": self.done,
-            "rng": self.sampler.rng.bit_generator.state,
             "params": asdict(self.params),
         }
         partial = path.with_suffix(".part")
@@ -161,98 +146,92 @@ class Trainer:
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
-        self.sampler.rng.bit_generator.state = state["rng"]
-        self._redraw()
 
-    def _redraw(self) -> None:
-        """Draw the synthetic images of this stretch of steps; the same ones after a resume."""
-        if self.params.synthetic:
-            rng = np.random.default_rng((self.params.seed, self.done // REDRAW))
-            self.sampler.replace_source("synthetic", draw_many(rng, DRAWN))
+    def _learning_rate(self, passed: float) -> float:
+        rise = min(1.0, (self.done + 1) / self.params.warmup)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
+        return self.params.learning_rate * rise * max(fall, 0.01)
 
-    def _learning_rate(self) -> float:
-        p = self.params
-        rise = min(1.0, (self.done + 1) / p.warmup)
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.done / p.steps)))
-        return p.learning_rate * rise * max(fall, 0.01)
-
-    def _draw(self) -> Crops:
-        p, rng = self.params, self.sampler.rng
-        size = int(rng.choice(p.sizes, p=np.array(p.size_odds) / sum(p.size_odds)))
-        crops = max(1, p.pixels // (size * size))
-        prompts = max(2, int(p.prompts * (128 / size) ** 2))
-        batch = self.sampler.batch(crops, size, objects=max(1, -(-2 * prompts // crops)))
-        if len(batch.owner) > prompts:  # keep the first objects of every crop
-            keep = torch.from_numpy(np.sort(rng.permutation(len(batch.owner))[:prompts]))
-            batch = batch.of(keep)
-        return batch
-
-    def _step(self) -> tuple[float, tuple[float, ...]]:
+    def _step(self) -> tuple[int, float, float, float]:
+        """Learn from one batch; returns crops, loss, and the IoU of the first and last round."""
+        plan = plan_step(self.params, self.done)
+        rng = DeviceRandom(plan.seed, self.device)
         self.model.train()
-        batch = self._draw()
-        images = normalise(batch.images.to(self.device))
-        truth = F.avg_pool2d(batch.masks.float()[:, None], 2)[:, 0].to(self.device)
-        features = self.model.encoder(images)
-        prompts = first_prompts(batch.masks, STRIDE, self.sampler.rng, beside=batch.beside)
-        room = max(0, POSITION_SIZE - batch.images.shape[-1])
-        x, y = self.sampler.rng.uniform(0, room, 2)
-        origin = (float(x), float(y))
-        losses: list[Tensor] = []
-        reached = []
-        rounds, learning = self._rounds()
-        for turn in range(rounds):
-            with torch.set_grad_enabled(turn in learning):
-                logits, iou = self._decode(features, batch.owner, prompts, origin)
-                fine = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-                loss, best, true = prompt_loss(fine, iou, truth)
-                coords, labels = prompts.coords.to(self.device), prompts.labels.to(self.device)
-                loss = loss + CLICK_WEIGHT * click_loss(logits, coords, labels, STRIDE)
-            if turn in learning:
-                losses.append(loss)
-            reached.append(float(true.gather(1, best[:, None]).mean()))
-            if turn + 1 < rounds:
-                chosen = logits.detach()[torch.arange(len(best), device=best.device), best]
-                prompts = corrected(prompts, batch.masks, chosen.float().cpu(), self.sampler.rng)
-        total = torch.stack(losses).mean()
-        total = total + depth_loss(features.depth[:, 0], batch.labels, batch.exhaustive)
-        nothing = beside_objects(batch.labels, batch.exhaustive, STRIDE, self.sampler.rng)
-        if nothing is not None:
-            owner, prompts = nothing
-            _, iou = self._decode(features, owner, prompts, origin)
-            total = total + NOTHING * IOU_WEIGHT * iou.square().mean()
+        crops = draw_crops(self.images, plan.crops, plan.drawn, plan.earlier, plan.size, rng)
+        targets = instance_targets(crops.labels, STRIDE, plan.offset)
+        with self._lowered(encoder=True):
+            shown = torch.cat([crops.images, crops.earlier_images])
+            features = self.model.encoder(normalise(shown))
+        features = PocketFeatures(*(part.float() for part in features))
+        task = draw_task(crops, features, plan.slots, rng)
+        present = PocketFeatures(*(part[: plan.crops] for part in features))
+        truth = F.avg_pool2d(task.masks.float()[:, None], 2)[:, 0]
+        weight = task.weight / task.weight.sum().clamp(min=1)
+        total = instance_loss(present.instances, targets, crops.exhaustive)
+        prompts, reached = task.first, []
+        for turn in range(plan.rounds):
+            with torch.set_grad_enabled(turn in plan.learning):
+                answer = self._decode(present, task, prompts, plan.origin)
+                if turn in plan.learning:
+                    loss, iou = _round_loss(answer, prompts, task, truth, weight)
+                    total = total + loss / len(plan.learning)
+                    reached.append(iou)
+            if turn + 1 < plan.rounds:
+                best = answer.iou.detach().argmax(1)[:, None, None, None]
+                logits = answer.logits.detach()
+                chosen = logits.gather(1, best.expand(-1, 1, *logits.shape[2:]))[:, 0]
+                prompts = corrected(prompts, task.masks, chosen, rng)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
         self.optimiser.step()
         self._average()
-        return float(total.detach()), tuple(reached)
+        loss, first, last = torch.stack([total.detach(), reached[0], reached[-1]]).tolist()
+        return plan.crops, loss, first, last
 
-    def _rounds(self) -> tuple[int, set[int]]:
-        """Draw how many rounds there are, and those that learn."""
-        p, rng = self.params, self.sampler.rng
-        rounds = int(rng.choice(p.rounds, p=np.array(p.round_odds) / sum(p.round_odds)))
-        return rounds, {0, int(rng.integers(rounds)), rounds - 1}
+    def _lowered(self, encoder: bool) -> AbstractContextManager[object]:
+        """Return what computes products in bfloat16 where that pays.
+
+        On a processor it does in the encoder alone (`benchmarks/train_speed.py`).
+        """
+        enabled = self.device.type == "cuda" or (
+            encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _decode(
-        self, features: Any, owner: Tensor, prompts: PromptBatch, origin: tuple[float, float]
-    ) -> tuple[Tensor, Tensor]:
-        device = self.device
-        answer: tuple[Tensor, Tensor] = self.model.decoder(
-            features,
-            owner.to(device),
-            prompts.coords.to(device),
-            prompts.labels.to(device),
-            prompts.boxes.to(device),
-            prompts.mask_input.to(device),
-            origin,
-        )
-        return answer
+        self,
+        features: PocketFeatures,
+        task: Task,
+        prompts: PromptBatch,
+        origin: tuple[float, float],
+    ) -> Decoded:
+        with self._lowered(encoder=False):
+            answer = self.model.decoder(features, task.owner, *prompts, origin, task.guide)
+        return Decoded(*(part.float() for part in answer))
 
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.params.average, (1 + self.done) / (10 + self.done))
-        pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
-        for slow, fast in pairs:
-            slow.lerp_(fast, 1 - decay)
+        torch._foreach_lerp_(
+            list(self.averaged.parameters()), list(self.model.parameters()), 1 - decay
+        )
+
+
+def _round_loss(
+    answer: Decoded, prompts: PromptBatch, task: Task, truth: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of one round, and the mean IoU that it reached."""
+    fine = F.interpolate(answer.logits, scale_factor=2, mode="bilinear", align_corners=False)
+    loss = prompt_loss(fine, answer.iou, truth)
+    known = task.known / task.known.sum().clamp(min=1)
+    presence = F.binary_cross_entropy_with_logits(answer.presence, task.present, reduction="none")
+    heeded = torch.where(task.present[:, None] > 0, prompts.labels, -1)
+    total = (
+        (loss.masks * weight).sum()
+        + IOU_WEIGHT * (loss.score * known).sum()
+        + PRESENCE_WEIGHT * (presence * known).sum()
+        + CLICK_WEIGHT * click_loss(answer.logits, prompts.coords, heeded, STRIDE)
+    )
+    iou = loss.reached.gather(1, loss.best[:, None])[:, 0]
+    return total, (iou * weight).sum()

@@ -1,18 +1,39 @@
-"""The losses of the SAM paper: focal and dice on masks, squared error on the predicted IoU."""
+"""What is learnt: masks, their predicted IoU, presence, and the fields of the instance head."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
+
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-IOU_WEIGHT = 5.0
-"""Of the squared error of the predicted IoU; higher than in the paper, since ranking the masks
-costs most of what is lost after one click."""
+from .fields import InstanceTargets
+
 CLICK_WEIGHT = 0.5
 """Of the loss under the clicks."""
+FIELD_WEIGHT = 4.0
+"""Of the squared error of the field, beside the cross-entropy of foreground."""
+
+
+class PromptLoss(NamedTuple):
+    """Loss of one round of prompting P objects.
+
+    Attributes
+    ----------
+    masks : (P,) float
+    score : (P,) float
+        Absolute error of the predicted IoU, mean over the masks.
+    best : (P,) int64
+        The mask with the highest predicted IoU.
+    reached : (P, M) float
+        True IoU.
+    """
+
+    masks: Tensor
+    score: Tensor
+    best: Tensor
+    reached: Tensor
 
 
 def mask_loss(logits: Tensor, truth: Tensor, focal_weight: float = 20.0) -> Tensor:
@@ -48,55 +69,6 @@ def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
     return (answer & target).sum(dim=(-2, -1)) / union.clamp(min=1)
 
 
-def depth_of(labels: Tensor, stride: int) -> Tensor:
-    """Return how deep in its object each cell lies, as a part of the object's own depth.
-
-    Parameters
-    ----------
-    labels : (B, S, S) int
-    stride : int
-        Pixels along a cell.
-
-    Returns
-    -------
-    (B, S/stride, S/stride) float, 0 at edges and beside objects, at most 1
-    """
-    depths = []
-    for plane in labels.cpu().numpy():
-        edge = np.zeros(plane.shape, bool)
-        for axis in (0, 1):
-            change = np.diff(plane, axis=axis) != 0
-            edge[tuple(slice(1, None) if k == axis else slice(None) for k in (0, 1))] |= change
-            edge[tuple(slice(None, -1) if k == axis else slice(None) for k in (0, 1))] |= change
-        distance = ndimage.distance_transform_edt(~edge) if edge.any() else np.ones(plane.shape)
-        distance = np.where(plane > 0, distance + 1, 0)
-        deepest = np.zeros(int(plane.max()) + 1)
-        np.maximum.at(deepest, plane.ravel(), distance.ravel())
-        depths.append(distance / np.maximum(deepest[plane], 1))
-    fine = torch.from_numpy(np.stack(depths)).float()
-    return F.avg_pool2d(fine[:, None], stride)[:, 0]
-
-
-def depth_loss(logits: Tensor, labels: Tensor, exhaustive: Tensor) -> Tensor:
-    """Cross-entropy of the predicted depth; what is not labelled counts only where all is.
-
-    Parameters
-    ----------
-    logits : (B, h, w) float
-    labels : (B, S, S) int
-    exhaustive : (B,) bool
-
-    Returns
-    -------
-    () float
-    """
-    stride = labels.shape[-1] // logits.shape[-1]
-    target = depth_of(labels, stride).to(logits.device)
-    known = (target > 0) | exhaustive.to(logits.device)[:, None, None]
-    raw = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (raw * known).sum() / known.sum().clamp(min=1)
-
-
 def click_loss(logits: Tensor, coords: Tensor, labels: Tensor, stride: int) -> Tensor:
     """Cross-entropy under the clicks: whatever a mask takes an object for, it heeds them.
 
@@ -122,10 +94,11 @@ def click_loss(logits: Tensor, coords: Tensor, labels: Tensor, stride: int) -> T
     return (raw * known).sum() / known.sum().clamp(min=1)
 
 
-def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> PromptLoss:
     """Loss of one round of prompting.
 
-    The first mask must answer every prompt; of the others only the best one learns.
+    The first mask must answer every prompt; of the others only the best one learns. The predicted
+    IoU of each learns by its absolute error, as in SAM 2 (Ravi et al., arXiv:2408.00714).
 
     Parameters
     ----------
@@ -135,12 +108,32 @@ def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> tuple[Tensor, Ten
 
     Returns
     -------
-    loss : () float
-    best : (P,) int64, the mask with the highest predicted IoU
-    reached : (P, M) float, true IoU
+    PromptLoss
     """
     masks = mask_loss(logits, truth)
     reached = true_iou(logits, truth)
-    loss = masks[:, 0].mean() + masks[:, 1:].amin(dim=1).mean()
-    loss = loss + IOU_WEIGHT * F.mse_loss(iou, reached)
-    return loss, iou.argmax(dim=1), reached
+    own = masks[:, 0] + masks[:, 1:].amin(dim=1)
+    return PromptLoss(own, (iou - reached).abs().mean(1), iou.argmax(dim=1), reached)
+
+
+def instance_loss(instances: Tensor, targets: InstanceTargets, exhaustive: Tensor) -> Tensor:
+    """Cross-entropy of foreground and squared error of the field.
+
+    Where not every object is labelled, only objects and what adjoins them are known.
+
+    Parameters
+    ----------
+    instances : (B, 3, h, w) float
+        Logit of foreground, and the field.
+    targets : InstanceTargets
+    exhaustive : (B,) bool
+
+    Returns
+    -------
+    () float
+    """
+    known = (targets.foreground > 0) | targets.near | exhaustive[:, None, None]
+    raw = F.binary_cross_entropy_with_logits(instances[:, 0], targets.foreground, reduction="none")
+    error = (instances[:, 1:] - targets.field).square().sum(1)
+    loss = raw + FIELD_WEIGHT * error
+    return (loss * known).sum() / known.sum().clamp(min=1)

@@ -101,6 +101,12 @@ class Controller(QObject):  # type: ignore[misc]
         if session is not None and self.bench.frame is not None:
             self.ask()
 
+    def tidy(self, wanted: bool) -> None:
+        """Tidy masks from now on, or leave them as the model gives them; asks again."""
+        if self.session is not None:
+            self.session.predictor.tidy_masks = wanted
+            self.ask()
+
     def use_image(self, image: Image | None) -> None:
         """Work on another image layer; None lets go of the one there is."""
         self.jobs.cancel()
@@ -291,7 +297,8 @@ class Controller(QObject):  # type: ignore[misc]
         answer = self._answers[0]
         score = float(answer.iou_predictions[ranked(answer, self._rank)])
         area = int(sum(np.count_nonzero(mask) for mask in masks))
-        self.status_changed.emit("Enter keeps it, N shows another answer, Esc clears")
+        doubt = "" if answer.present else "the model sees no object there; "
+        self.status_changed.emit(f"{doubt}Enter keeps it, N shows another answer, Esc clears")
         self.answer_changed.emit(self._rank + 1, len(answer.masks), score, area)
 
     def _shown_masks(self) -> list[NDArray[np.bool_]]:

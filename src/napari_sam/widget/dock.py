@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -14,7 +15,6 @@ from superqt import QCollapsible
 
 from ..amg_params import AmgParams
 from ..conflict import conflict
-from ..models.registry import recommended_params
 from ..models.specs import ModelSpec
 from .ahead import Ahead
 from .controller import Controller
@@ -58,7 +58,6 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.everything_panel = EverythingPanel(AmgParams())
         self.settings_panel = SettingsPanel(str(self.kept.disk.folder))
         self._params_of = ""
-        self._show_params()
         self.plane, self.status = QLabel(), QLabel()
         self._tool = "points"
         self._open, self._was_docked = True, False
@@ -204,6 +203,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         kept.usage_changed.connect(panel.set_usage)
         kept.jobs.busy_changed.connect(panel.set_busy)
         panel.empty_asked.connect(kept.empty)
+        panel.tidy_changed.connect(self.controller.tidy)
         self.settings_section.toggled.connect(self._on_settings_toggled)
 
     def _on_settings_toggled(self, opened: bool) -> None:
@@ -260,12 +260,12 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             self._tool = "points" if active is self.bench.points else "boxes"
             self.prompt.set_tool(self._tool)
 
-    def _show_params(self) -> None:
+    def _show_params(self, defaults: Mapping[str, Any]) -> None:
         """Show what suits the model in use, unless the user has been choosing for it."""
         name = self.models.current
         if name != self._params_of:
             self._params_of = name
-            self.everything_panel.set_params(AmgParams(**recommended_params(name)))
+            self.everything_panel.set_params(AmgParams(**defaults))
 
     def _load_model(self) -> None:
         if self._open:
@@ -317,8 +317,10 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.models.pick_device(device)
 
     def _on_model_changed(self, name: str, device: str) -> None:
-        if name:
-            self._show_params()
+        session = self.controller.session
+        if session is not None:
+            self._show_params(session.predictor.model.amg_defaults)
+            self.settings_panel.set_tidy(session.predictor.tidy_masks)
         text = f"runs on {device}" if name else "loading"
         self.source.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")
 

@@ -169,8 +169,8 @@ class Models(QObject):  # type: ignore[misc]
 
     def _put_in_use(self, session: Session) -> None:
         self._former_session = None
-        self.model_changed.emit(session.predictor.model.name, session.predictor.model.device)
         self.controller.use_session(session)
+        self.model_changed.emit(session.predictor.model.name, session.predictor.model.device)
 
     def _on_loading_failed(self, text: str) -> None:
         """Go on with the model that was there before."""

@@ -1,13 +1,13 @@
-"""What is set once and seldom looked at: how much is kept on disk."""
+"""What is set once and seldom looked at: masks tidied or as they come, how much is kept on disk."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 
 class SettingsPanel(QWidget):  # type: ignore[misc]
-    """How much is kept of encoded planes, and a button that empties it.
+    """Whether masks are tidied; how much is kept of encoded planes, and a button that empties it.
 
     Parameters
     ----------
@@ -17,22 +17,35 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
     Signals
     -------
     empty_asked : no argument
+    tidy_changed : bool
+        The user wants masks tidied, or as the model gives them.
     """
 
     empty_asked = Signal()
+    tidy_changed = Signal(bool)
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.tidy = QCheckBox("Remove loose pieces and small holes")
+        self.tidy.setToolTip(
+            "Of what clicks and boxes give; switched off, masks are the model's own"
+        )
+        self.tidy.clicked.connect(self.tidy_changed)
         self.usage = QLabel("counting ...")
         self.usage.setWordWrap(True)
         self.usage.setToolTip(f"Planes that need not be encoded again; they lie in {folder}")
         self.empty = QPushButton("Empty the disk cache")
         self.empty.setToolTip("Remove the planes that are kept; each is encoded anew when needed")
         self.empty.clicked.connect(self.empty_asked)
+        layout.addWidget(self.tidy)
         layout.addWidget(self.usage)
         layout.addWidget(self.empty)
+
+    def set_tidy(self, tidy: bool) -> None:
+        """Show whether masks are tidied."""
+        self.tidy.setChecked(tidy)
 
     def set_usage(self, text: str) -> None:
         """Show how much is kept."""
