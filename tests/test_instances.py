@@ -47,8 +47,8 @@ def labelled(*masks):
 SCENES = {
     "a disc": labelled(disc(120, 130, 40)),
     "discs of all sizes": labelled(disc(20, 20, 7), disc(60, 30, 16), disc(160, 150, 90)),
-    "tiny discs": labelled(
-        *(disc(x, y, 6) for x in range(20, 250, 30) for y in range(20, 250, 30))
+    "small discs": labelled(
+        *(disc(x, y, 8) for x in range(20, 250, 30) for y in range(20, 250, 30))
     ),
     "touching discs": labelled(disc(70, 100, 31), disc(132, 100, 31), disc(101, 152, 31)),
     "touching tiny discs": labelled(disc(100, 100, 9), disc(118, 100, 9), disc(109, 116, 9)),
@@ -155,7 +155,7 @@ def test_the_depth_has_no_hole_at_centres():
     assert fine.depth[65, 60] >= fine.depth[65, 45]
 
 
-def test_ways_against_the_field_end_at_the_centre():
+def test_paths_against_the_field_end_at_the_centre():
     fine = true_fields(SCENES["bent worms"]).finer
     for label in (1, 2):
         own = on_grid(SCENES["bent worms"]) == label

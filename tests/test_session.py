@@ -199,9 +199,9 @@ def test_a_correction_goes_on_in_the_window_with_the_logits():
     seen = []
     decode = session.predictor.model.decode
 
-    def spy(features, coords, labels, boxes, mask_input, multimask_output):
+    def spy(features, coords, labels, boxes, mask_input, *others):
         seen.append((coords, mask_input))
-        return decode(features, coords, labels, boxes, mask_input, multimask_output)
+        return decode(features, coords, labels, boxes, mask_input, *others)
 
     session.predictor.model.decode = spy
     more = Prompts([SMALL, (405, 305)], [1, 0], None, logits)

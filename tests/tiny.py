@@ -117,6 +117,10 @@ class DiscModel(Stub):
 class SceneModel(Stub):
     """Answers each point with the bright connected object under it; low scores elsewhere."""
 
+    amg_defaults = MappingProxyType(
+        {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.75, "points_per_side": 20}
+    )
+
     def encode(self, rgb):
         self.encoded += 1
         h, w = self.padded_size(rgb.shape[:2])

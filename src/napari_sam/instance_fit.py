@@ -21,7 +21,7 @@ def fit_of(fields: InstanceFields, mask: NDArray[np.bool_]) -> float:
 
     The geometric mean of five parts: how much of the mask is foreground; whether it is as deep as
     the field says; whether the field leads into it nowhere along its edge (where a mask cuts an
-    object it does); whether no object goes on beside it; and whether the ways from its cells end
+    object it does); whether no object goes on beside it; and whether the paths from its cells end
     together inside it (from two objects in one mask they do not).
 
     Parameters
@@ -81,7 +81,7 @@ def _edge_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _share_together(
     ends: NDArray[np.int32], mask: NDArray[np.bool_], part: Part, width: int, radius: float
 ) -> float:
-    """Return the share of a mask's cells whose ways end inside it, within `radius` of most ends."""
+    """Return the share of cells whose paths end in their mask, within `radius` of most ends."""
     h, w = mask.shape
     rows, columns = np.divmod(ends[mask], width)
     rows, columns = rows - part[0].start, columns - part[1].start

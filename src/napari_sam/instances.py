@@ -1,8 +1,9 @@
 """From an instance head's fields to objects.
 
-The head says where objects are and, in each cell, the way out of its object. Against that way every
-cell leads to the centre of its object; cells that meet are one object (flow tracking as in Stringer
-et al., Nat Methods 18:100, 2021, on the field of Cutler et al., Nat Methods 19:1438, 2022).
+The head says where objects are and, in each cell, the direction out of its object. Followed
+backwards, the paths from all cells of an object end at its centre; cells whose paths end together
+are one object (flow tracking as in Stringer et al., Nat Methods 18:100, 2021, on a field like that
+of Cutler et al., Nat Methods 19:1438, 2022).
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from skimage import measure, segmentation
 Labels = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
-FOREGROUND = 0.45
+FOREGROUND = 0.5
 """Probability of foreground above which a cell belongs to an object."""
 SMALLEST = 9
 """Smallest object, in cells of the decoded grid."""
 INWARD = 0.8
-"""How much of a step leads to deeper cells; it keeps ways off the borders of touching objects."""
+"""How much of a step leads to deeper cells; it keeps paths off the borders of touching objects."""
 SHALLOW = 0.1
-"""Depth below which steps get shorter, so that ways end where the field turns round."""
+"""Depth below which steps get shorter, so that paths end where the field turns round."""
 DOUBLINGS = 8
-"""A way is 2 ** DOUBLINGS steps of at most about one cell."""
+"""A path is 2 ** DOUBLINGS steps of at most about one cell."""
 ARRIVALS = 4
-"""Ways that must end in 3 x 3 cells to make a centre."""
+"""Paths that must end in 3 x 3 cells to make a centre."""
 PASS = 0.4
 """Two objects are one if their border is deeper than this part of the shallower one ..."""
 THIN = 2.0
@@ -87,7 +88,7 @@ class InstanceFields:
 
     @cached_property
     def ends(self) -> NDArray[np.int32]:
-        """The cell (h, w), as a flat index, in which the way against the field ends."""
+        """The cell (h, w), as a flat index, in which the path against the field ends."""
         return _ends(self.field)
 
 
@@ -134,9 +135,9 @@ def doubled(maps: NDArray[np.floating[Any]]) -> Floats:
 
 
 def _ends(field: Floats) -> NDArray[np.int32]:
-    """Return the cell (flat index) where the way from each cell (h, w) ends.
+    """Return the cell (flat index) where the path from each cell (h, w) ends.
 
-    A way of twice the length is a way and the one that begins at its end.
+    A path of twice the length is a path and the one that begins at its end (pointer doubling).
     """
     h, w = field.shape[1:]
     length = np.hypot(*field)
