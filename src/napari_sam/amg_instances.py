@@ -223,7 +223,7 @@ def resolved(finer: list[HeadObject], coarser: list[HeadObject]) -> list[HeadObj
     fit = np.array([found.fit for found in objects])
     side = np.array([found.side for found in objects])
     worth = fit * area
-    worth[len(finer) :] *= np.clip(side[len(finer) :] / TRUSTED, 0.25, 2)
+    worth[len(finer) :] *= np.clip(side[len(finer) :] / TRUSTED, 0.3, 2) ** 2
     is_fine = np.arange(len(objects)) < len(finer)
     merit = {}
     for scale in (True, False):

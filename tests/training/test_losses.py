@@ -8,6 +8,7 @@ import torch
 from napari_sam.training.fields import InstanceTargets, instance_targets
 from napari_sam.training.losses import (
     FIELD_WEIGHT,
+    UNLABELLED,
     click_loss,
     instance_loss,
     mask_loss,
@@ -84,10 +85,15 @@ def test_the_instance_head_learns_foreground_and_field():
     known = torch.tensor([True])
     wanted = math.log(2) + FIELD_WEIGHT * squares / 4
     assert float(instance_loss(answer, targets, known)) == pytest.approx(wanted)
-    # where not all is labelled, the upper left cell may be anything
-    wanted = math.log(2) + FIELD_WEIGHT * squares / 3
+    # where not all is labelled, the upper left cell counts a little, and its field may be anything
+    total = 3 + UNLABELLED
+    wanted = math.log(2) + FIELD_WEIGHT * squares / total
     assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted)
-    answer[0, :, 0, 0] = 9.0
+    answer[0, 1:, 0, 0] = 9.0
+    assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted)
+    answer[0, 0, 0, 0] = 9.0
+    sure = UNLABELLED * math.log(1 + math.exp(9))
+    wanted = (3 * math.log(2) + FIELD_WEIGHT * squares + sure) / total
     assert float(instance_loss(answer, targets, ~known)) == pytest.approx(wanted)
     near[0, 0, 0] = True  # it adjoins an object
     cost = math.log(1 + math.exp(9)) + FIELD_WEIGHT * 2 * 81
@@ -113,8 +119,10 @@ def test_what_is_not_labelled_is_unknown_but_in_planes_in_which_all_is():
     targets = instance_targets(labels)
     answer = torch.zeros(2, 3, 16, 16, requires_grad=True)
     instance_loss(answer, targets, torch.tensor([True, False])).backward()
-    heeded = answer.grad[:, 0] != 0
-    assert heeded[0].all()
+    pull = answer.grad[:, 0].abs() / answer.grad[:, 0].abs().max()
+    assert (pull[0] == 1).all()
+    heeded = pull == 1
+    torch.testing.assert_close(pull[1][~heeded[1]], torch.full((196,), UNLABELLED))
     # the object, 16 cells, and two cells around it (three of half the size), without the corners
     wanted = torch.zeros(16, 16, dtype=torch.bool)
     wanted[4:12, 4:12] = True

@@ -14,6 +14,8 @@ CLICK_WEIGHT = 0.5
 """Of the loss under the clicks."""
 FIELD_WEIGHT = 4.0
 """Of the squared error of the field, beside the cross-entropy of foreground."""
+UNLABELLED = 0.15
+"""Weight as background of what is unlabelled where not every object is labelled."""
 
 
 class PromptLoss(NamedTuple):
@@ -119,7 +121,8 @@ def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> PromptLoss:
 def instance_loss(instances: Tensor, targets: InstanceTargets, exhaustive: Tensor) -> Tensor:
     """Cross-entropy of foreground and squared error of the field.
 
-    Where not every object is labelled, only objects and what adjoins them are known.
+    Where not every object is labelled, only objects and what adjoins them are known; the rest
+    counts a little as background, or such images would teach that all is foreground.
 
     Parameters
     ----------
@@ -135,5 +138,6 @@ def instance_loss(instances: Tensor, targets: InstanceTargets, exhaustive: Tenso
     known = (targets.foreground > 0) | targets.near | exhaustive[:, None, None]
     raw = F.binary_cross_entropy_with_logits(instances[:, 0], targets.foreground, reduction="none")
     error = (instances[:, 1:] - targets.field).square().sum(1)
-    loss = raw + FIELD_WEIGHT * error
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    weight = torch.where(known, 1.0, UNLABELLED)
+    loss = raw * weight + FIELD_WEIGHT * error * known
+    return loss.sum() / weight.sum()

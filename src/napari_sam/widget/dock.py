@@ -318,7 +318,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _on_model_changed(self, name: str, device: str) -> None:
         session = self.controller.session
-        if session is not None:
+        if name and session is not None:
             self._show_params(session.predictor.model.amg_defaults)
             self.settings_panel.set_tidy(session.predictor.tidy_masks)
         text = f"runs on {device}" if name else "loading"

@@ -28,9 +28,9 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.tidy = QCheckBox("Remove loose pieces and small holes")
+        self.tidy = QCheckBox("Tidy masks")
         self.tidy.setToolTip(
-            "Of what clicks and boxes give; switched off, masks are the model's own"
+            "Remove loose pieces from what clicks and boxes give, fill small holes"
         )
         self.tidy.clicked.connect(self.tidy_changed)
         self.usage = QLabel("counting ...")
