@@ -65,7 +65,7 @@ def one_scale() -> AbstractContextManager[object]:
 
 def never_asked() -> AbstractContextManager[object]:
     """Take every object from the instance head, in doubt or not."""
-    return patch("napari_sam.amg_instances.DOUBT", 0.0)
+    return patch("napari_sam.amg_instances.DOUBT", (0.0, 0.0))
 
 
 SWITCHES = (

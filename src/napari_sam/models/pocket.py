@@ -129,8 +129,8 @@ class PocketModel:
     amg_defaults: Mapping[str, Any] = MappingProxyType(
         {
             "seeds": "auto",
-            "pred_iou_thresh": 0.5,
-            "stability_score_thresh": 0.75,
+            "pred_iou_thresh": 0.4,
+            "stability_score_thresh": 0.4,
             "box_nms_thresh": 0.3,
             "points_per_side": 20,
         }
