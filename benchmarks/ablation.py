@@ -22,7 +22,7 @@ from validate_pocket import put
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
 from napari_sam.evaluate import average_precision, plane_answer, score_image, session_answer
-from napari_sam.models.pocket import Asked
+from napari_sam.models.pocket_windows import Asked
 from napari_sam.report import as_markdown
 from napari_sam.training.labelled_images import LabelledImage
 

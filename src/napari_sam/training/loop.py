@@ -194,9 +194,9 @@ class Trainer:
 
         On a processor it does in the encoder alone (`benchmarks/train_speed.py`).
         """
-        enabled = self.device.type == "cuda" or (
-            encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        enabled = self.device.type == "cuda"
+        if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
+            enabled = encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _decode(
