@@ -192,10 +192,10 @@ class Trainer:
     def _lowered(self, encoder: bool) -> AbstractContextManager[object]:
         """Return what computes products in bfloat16 where that pays.
 
-        On a processor it does in the encoder alone (`benchmarks/train_speed.py`).
+        On a processor it does in the encoder alone.
         """
         enabled = self.device.type == "cuda"
-        if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        if self.device.type == "cpu" and torch._C._has_mkldnn:
             enabled = encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
