@@ -5,7 +5,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam.widget import layers
@@ -60,7 +60,8 @@ def test_masks_are_tidied_if_wanted(hands):
     hands.click_and_wait(*CENTRES[1])
     raw = np.count_nonzero(hands.controller.bench.preview.data)
     before = hands.controller._answers
-    QTest.mouseClick(panel.tidy, Qt.MouseButton.LeftButton)
+    box = QPoint(8, panel.tidy.height() // 2)
+    QTest.mouseClick(panel.tidy, Qt.MouseButton.LeftButton, pos=box)
     assert predictor.tidy_masks
     hands.until(lambda: hands.controller._answers is not before)
     assert np.count_nonzero(hands.controller.bench.preview.data) > raw
