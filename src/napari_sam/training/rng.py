@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -56,8 +55,3 @@ class DeviceRandom:
     def order(self, count: int) -> Tensor:
         """Draw a permutation, (count,) int64."""
         return torch.randperm(count, generator=self.generator, device=self.device)
-
-    def one_of(self, values: Sequence[float], odds: Sequence[float], count: int) -> Tensor:
-        """Draw `count` of the values, (count,) float, with the given odds."""
-        table = torch.tensor(values, device=self.device, dtype=torch.float32)
-        return table[self.choose(torch.tensor(odds, device=self.device), count)]
