@@ -21,9 +21,9 @@ from torch import Tensor
 from validate_pocket import put
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
-from napari_sam.evaluate import average_precision, plane_answer, score_image, session_answer
+from napari_sam.evaluate.report import as_markdown
+from napari_sam.evaluate.scores import average_precision, plane_answer, score_image, session_answer
 from napari_sam.models.pocket_windows import Asked
-from napari_sam.report import as_markdown
 from napari_sam.training.labelled_images import LabelledImage
 
 SOURCES = ("dsb2018", "emps_particles", "usiigaci_phase", "axon_sem", "isbi2012_em", "busi_us")
@@ -65,7 +65,7 @@ def one_scale() -> AbstractContextManager[object]:
 
 def never_asked() -> AbstractContextManager[object]:
     """Take every object from the instance head, in doubt or not."""
-    return patch("napari_sam.amg_instances.DOUBT", (0.0, 0.0))
+    return patch("napari_sam.everything.amg_instances.DOUBT", (0.0, 0.0))
 
 
 SWITCHES = (

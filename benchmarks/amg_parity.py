@@ -20,11 +20,11 @@ from reference_decoder import load
 from skimage import data
 from sources import load_source
 
-from napari_sam.amg import AutomaticMaskGenerator, finish
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg import AutomaticMaskGenerator, finish
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.images.transforms import to_rgb8
 from napari_sam.models.sam import Sam
-from napari_sam.predictor import SamPredictor
-from napari_sam.transforms import to_rgb8
+from napari_sam.predict.predictor import SamPredictor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from stubs import stubbed_torchvision

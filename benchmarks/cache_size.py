@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from pocket_speed import median_ms
 from skimage import data
 
-from napari_sam import Prompts, SamPredictor, load_model, masks, samples
-from napari_sam.cache import DiskCache
+from napari_sam import Prompts, SamPredictor, load_model, masks
+from napari_sam.images import samples
 from napari_sam.models import packing
-from napari_sam.session import disk_key
+from napari_sam.predict.cache import DiskCache
+from napari_sam.predict.session import disk_key
 
 LEAST_AREA = 20  # pixels of a mask that is compared
 

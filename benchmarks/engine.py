@@ -31,12 +31,12 @@ from reference_decoder import load
 from skimage import data
 from torch.nn import functional as F
 
-from napari_sam.amg import AutomaticMaskGenerator
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg import AutomaticMaskGenerator
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.images.transforms import resize, scale_points, scaled_size, to_rgb8
 from napari_sam.masks import iou
 from napari_sam.models.sam import SamModel
-from napari_sam.predictor import SamPredictor
-from napari_sam.transforms import resize, scale_points, scaled_size, to_rgb8
+from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import Prompts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

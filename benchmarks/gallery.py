@@ -16,8 +16,8 @@ from skimage.transform import resize
 from sources import load_source
 
 from napari_sam import Prompts, SamPredictor, load_model
+from napari_sam.images.transforms import to_rgb8
 from napari_sam.masks import box_of, iou, middle_of
-from napari_sam.transforms import to_rgb8
 
 SIDE = 200
 GREEN, MAGENTA, YELLOW = (0, 220, 0), (255, 0, 255), (255, 230, 0)

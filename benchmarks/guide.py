@@ -16,8 +16,8 @@ import numpy as np
 import tifffile
 
 from napari_sam import PlaneGuide, Prompts, SamPredictor, load_model
+from napari_sam.evaluate.report import as_markdown
 from napari_sam.masks import box_of, iou, middle_of
-from napari_sam.report import as_markdown
 
 MIN_PIXELS = 12
 GROWN = 0.025

@@ -24,9 +24,9 @@ from skimage.segmentation import watershed
 from sources import load_source
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
-from napari_sam.evaluate import average_precision
-from napari_sam.predictor import Upsampler
-from napari_sam.report import as_markdown, plane_rows
+from napari_sam.evaluate.report import as_markdown, plane_rows
+from napari_sam.evaluate.scores import average_precision
+from napari_sam.predict.predictor import Upsampler
 from napari_sam.training.labelled_images import LabelledImage
 from napari_sam.types import ImageEmbedding
 

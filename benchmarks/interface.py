@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from window import Window, calls, ms, report
 
-from napari_sam.cache import DiskCache
-from napari_sam.samples import STACK_SCALE, cells_stack, cells_stack_labels
+from napari_sam.images.samples import STACK_SCALE, cells_stack, cells_stack_labels
+from napari_sam.predict.cache import DiskCache
 
 FIRST = 12
 """Planes from here on hold many nuclei."""

@@ -11,15 +11,15 @@ import resource
 import numpy as np
 import torch
 
-from napari_sam.amg import AutomaticMaskGenerator, finish
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg import AutomaticMaskGenerator, finish
+from napari_sam.everything.amg_params import AmgParams
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.models.vit import ImageEncoderViT
-from napari_sam.predictor import SamPredictor
+from napari_sam.predict.predictor import SamPredictor
 
 SIZES = {
     "vit_b": (768, 12, 12, (2, 5, 8, 11)),

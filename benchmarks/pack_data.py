@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import numpy as np
 from sources import load_sources
 
-from napari_sam.report import as_markdown
+from napari_sam.evaluate.report import as_markdown
 from napari_sam.training.labelled_images import (
     QUALITY,
     LabelledImage,

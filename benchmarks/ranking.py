@@ -14,8 +14,8 @@ import numpy as np
 from sources import load_source
 
 from napari_sam import Prompts, SamPredictor, load_model
+from napari_sam.evaluate.report import as_markdown
 from napari_sam.masks import iou, middle_of, stability_score
-from napari_sam.report import as_markdown
 
 SOURCES = (
     "dsb2018", "emps_particles", "usiigaci_phase", "axon_sem", "neuroblastoma_fluo",

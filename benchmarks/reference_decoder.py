@@ -24,6 +24,7 @@ from sources import load_sources
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam.images.transforms import resize, scaled_size, to_rgb8
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
@@ -35,7 +36,6 @@ from napari_sam.training.labelled_images import LabelledImage
 from napari_sam.training.losses import prompt_loss
 from napari_sam.training.prompts import PromptBatch, corrected, first_prompts
 from napari_sam.training.rng import DeviceRandom
-from napari_sam.transforms import resize, scaled_size, to_rgb8
 
 ENCODERS = {"mobile_sam": partial(TinyViT, num_classes=0), "vit_b": ImageEncoderViT}
 WEIGHTS = {

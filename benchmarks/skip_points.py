@@ -18,8 +18,8 @@ from amg_parity import partners
 from sources import load_source
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
-from napari_sam.evaluate import average_precision
-from napari_sam.samples import cells_stack_with_labels
+from napari_sam.evaluate.scores import average_precision
+from napari_sam.images.samples import cells_stack_with_labels
 
 WAYS = ("nothing", "found")
 PLANES = (8, 14, 20)

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.images.transforms import to_rgb8
 from napari_sam.training.labelled_images import LabelledImage
-from napari_sam.transforms import to_rgb8
 
 Part = Literal["train", "validation", "unseen", "apart"]
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sources import UNSEEN, load_source
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
-from napari_sam.evaluate import (
+from napari_sam.evaluate.report import as_markdown, object_rows, plane_rows
+from napari_sam.evaluate.scores import (
     ObjectScore,
     average_precision,
     background_noticed,
@@ -27,7 +28,6 @@ from napari_sam.evaluate import (
     session_answer,
     summarise,
 )
-from napari_sam.report import as_markdown, object_rows, plane_rows
 
 
 def main() -> None:

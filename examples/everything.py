@@ -5,7 +5,7 @@ from dataclasses import replace
 from skimage import data
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
-from napari_sam.amg import finish
+from napari_sam.everything.amg import finish
 
 image = data.coins()
 predictor = SamPredictor(load_model("pocket"))

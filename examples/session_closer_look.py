@@ -9,8 +9,8 @@ from napari_sam import (
     Session,
     SliceKey,
     load_model,
-    samples,
 )
+from napari_sam.images import samples
 
 # one nucleus stack, tiled to a wide field in which every nucleus is small
 volume = np.tile(samples.cells_stack(shape=(8, 96, 96)), (1, 8, 8))

@@ -11,7 +11,7 @@ import torch
 from tiny import DiscModel, SceneModel, tiny_sam
 
 from napari_sam.models.registry import load_model
-from napari_sam.predictor import SamPredictor
+from napari_sam.predict.predictor import SamPredictor
 
 torch.set_num_threads(1)  # the same sums on every machine, and no waiting for busy cores
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tiny import DiscModel, DoubtfulModel, SceneModel, discs
 
-from napari_sam import amg, amg_params, masks
-from napari_sam.amg import AutomaticMaskGenerator, Candidates
-from napari_sam.amg_params import AmgParams
-from napari_sam.predictor import SamPredictor
+from napari_sam import masks
+from napari_sam.everything import amg, amg_params
+from napari_sam.everything.amg import AutomaticMaskGenerator, Candidates
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import Progress
 
 CENTRES = [(30, 30), (100, 40), (160, 60), (50, 120), (140, 130)]

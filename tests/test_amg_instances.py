@@ -5,7 +5,7 @@ import pytest
 from tiny import SceneModel, true_fields
 
 from napari_sam import masks
-from napari_sam.amg_instances import (
+from napari_sam.everything.amg_instances import (
     COARSE,
     InstanceProposer,
     covered,
@@ -15,7 +15,7 @@ from napari_sam.amg_instances import (
     objects_of,
     resolved,
 )
-from napari_sam.predictor import SamPredictor, Upsampler
+from napari_sam.predict.predictor import SamPredictor, Upsampler
 
 Y, X = np.mgrid[:512, :512]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sam.amg_params import AmgParams
-from napari_sam.amg_select import Candidate, Candidates, mask_nms, select
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.everything.amg_select import Candidate, Candidates, mask_nms, select
 
 
 def candidate(mask, iou, stability=1.0):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from napari_sam import cache
-from napari_sam.cache import DiskCache, Usage, cache_folder
+from napari_sam.predict import cache
+from napari_sam.predict.cache import DiskCache, Usage, cache_folder
 
 KEYS = [f"{k:064x}" for k in range(8)]
 
@@ -321,7 +321,7 @@ def test_features_that_cannot_be_packed_are_told_and_others_still_kept(disk):
 
 def test_a_program_that_ends_writes_what_waits(tmp_path):
     program = (
-        "import sys, numpy, pathlib; from napari_sam.cache import DiskCache; "
+        "import sys, numpy, pathlib; from napari_sam.predict.cache import DiskCache; "
         "disk = DiskCache(pathlib.Path(sys.argv[1])); "
         f"disk.put_later('{KEYS[0]}', lambda: {{'a': numpy.ones(2)}})"
     )

@@ -15,9 +15,11 @@ from PIL import Image
 from tiny import SceneModel
 
 import napari_sam
-from napari_sam import cli, commands, demo, io
-from napari_sam.amg_params import AmgParams
-from napari_sam.cache import DiskCache
+from napari_sam.cli import commands, demo
+from napari_sam.cli import parser as cli
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.images import readers as io
+from napari_sam.predict.cache import DiskCache
 from napari_sam.types import Progress
 
 

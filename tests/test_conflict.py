@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_sam import conflict
-from napari_sam.cli import main
+from napari_sam.cli.parser import main
 
 
 @pytest.fixture

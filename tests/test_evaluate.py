@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam.evaluate import (
+from napari_sam.evaluate.scores import (
     POOLED,
     THRESHOLDS,
     ObjectScore,
@@ -17,7 +17,7 @@ from napari_sam.evaluate import (
     summarise,
 )
 from napari_sam.masks import box_of, iou
-from napari_sam.session import Session
+from napari_sam.predict.session import Session
 from napari_sam.types import Prediction
 
 TRUTH = np.zeros((60, 80), np.int32)

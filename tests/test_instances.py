@@ -5,9 +5,9 @@ import pytest
 from scipy import ndimage
 from tiny import true_fields
 
-from napari_sam.evaluate import average_precision
-from napari_sam.instance_fit import fit_of, part_about
-from napari_sam.instances import InstanceFields, doubled, instances_of
+from napari_sam.evaluate.scores import average_precision
+from napari_sam.everything.instance_fit import fit_of, part_about
+from napari_sam.everything.instances import FlowFields, doubled, instances_of
 
 SIDE = 256
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -79,7 +79,7 @@ def blurred(fields, cells=0.7, noise=0.0):
     added *= noise / added.std()
     foreground = ndimage.gaussian_filter(fields.foreground, cells)
     field = ndimage.gaussian_filter(fields.field, (0, cells, cells))
-    return InstanceFields(
+    return FlowFields(
         np.float32(foreground + added[0]), np.float32(field + added[1:]), fields.stride
     )
 
@@ -119,9 +119,9 @@ def test_a_higher_threshold_gives_smaller_objects():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 1), (3, 4)])
 def test_grids_of_a_few_cells(size):
-    nothing = InstanceFields(np.zeros(size, np.float32), np.zeros((2, *size), np.float32), 4.0)
+    nothing = FlowFields(np.zeros(size, np.float32), np.zeros((2, *size), np.float32), 4.0)
     assert instances_of(nothing).tolist() == np.zeros((2 * size[0], 2 * size[1])).tolist()
-    full = InstanceFields(np.ones(size, np.float32), np.zeros((2, *size), np.float32), 4.0)
+    full = FlowFields(np.ones(size, np.float32), np.zeros((2, *size), np.float32), 4.0)
     labels = instances_of(full, smallest=1)
     assert labels.shape == (2 * size[0], 2 * size[1])
     assert 0 <= fit_of(full, np.ones(size, bool)) <= 1
@@ -129,11 +129,11 @@ def test_grids_of_a_few_cells(size):
 
 def test_fields_are_checked():
     with pytest.raises(ValueError, match=r"field must be \(2, 3, 4\), but is \(2, 3, 5\)"):
-        InstanceFields(np.zeros((3, 4), np.float32), np.zeros((2, 3, 5), np.float32), 4.0)
+        FlowFields(np.zeros((3, 4), np.float32), np.zeros((2, 3, 5), np.float32), 4.0)
 
 
 def test_padding_is_cut_off():
-    fields = InstanceFields(np.zeros((8, 8), np.float32), np.zeros((2, 8, 8), np.float32), 4.0)
+    fields = FlowFields(np.zeros((8, 8), np.float32), np.zeros((2, 8, 8), np.float32), 4.0)
     cut = fields.within((17, 12))
     assert cut.foreground.shape == (5, 3)
     assert cut.field.shape == (2, 5, 3)

@@ -10,7 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_sam import io
+from napari_sam import files
+from napari_sam.formats import label_images
+from napari_sam.images import readers
 
 VOLUME = np.arange(5 * 20 * 24, dtype=np.uint16).reshape(5, 20, 24)
 LABELS = (VOLUME > 700).astype(np.int32)
@@ -18,7 +20,7 @@ LABELS = (VOLUME > 700).astype(np.int32)
 
 def test_plain_tiff_is_mapped_not_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", VOLUME)
-    image = io.read_image(tmp_path / "a.tif")
+    image = readers.read_image(tmp_path / "a.tif")
     assert isinstance(image.data, np.memmap)
     assert image.axes == "ZYX"
     assert image.scale is None
@@ -29,14 +31,14 @@ def test_plain_tiff_is_mapped_not_read(tmp_path):
 def test_compressed_tiff(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     tifffile.imwrite(path, VOLUME, compression="zlib")
-    assert np.array_equal(io.read_image(path).data, VOLUME)
+    assert np.array_equal(readers.read_image(path).data, VOLUME)
 
 
 def test_lzw_tiff_is_read_without_further_packages(tmp_path):
     pages = [Image.fromarray(plane) for plane in VOLUME]
     path = tmp_path / "a.tif"
     pages[0].save(path, save_all=True, append_images=pages[1:], compression="tiff_lzw")
-    image = io.read_image(path)
+    image = readers.read_image(path)
     assert image.axes == "ZYX"
     assert np.array_equal(image.data, VOLUME)
 
@@ -45,7 +47,7 @@ def test_imagej_scale(tmp_path):
     path = tmp_path / "a.tif"
     metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
     tifffile.imwrite(path, VOLUME, imagej=True, resolution=(4.0, 2.0), metadata=metadata)
-    image = io.read_image(path)
+    image = readers.read_image(path)
     assert image.axes == "ZYX"
     assert image.scale == pytest.approx((2.0, 0.5, 0.25))
 
@@ -56,7 +58,7 @@ def test_ome_scale_in_another_unit(tmp_path):
     for axis, size in (("Z", 900.0), ("Y", 300.0), ("X", 300.0)):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "nm"}
     tifffile.imwrite(path, VOLUME, metadata=metadata)
-    assert io.read_image(path).scale == pytest.approx((0.9, 0.3, 0.3))
+    assert readers.read_image(path).scale == pytest.approx((0.9, 0.3, 0.3))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_ome_scale_in_another_unit(tmp_path):
 def test_axes_of_ome(tmp_path, shape, axes, expected, result):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata={"axes": axes})
-    image = io.read_image(path)
+    image = readers.read_image(path)
     assert (image.axes, image.data.shape) == (expected, result)
     assert image.label_shape == tuple(
         n for n, letter in zip(result, expected, strict=True) if letter != "S"
@@ -81,7 +83,7 @@ def test_axes_of_ome(tmp_path, shape, axes, expected, result):
 
 def test_rgb_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 24, 3), np.uint8), photometric="rgb")
-    assert io.read_image(tmp_path / "a.tif").axes == "YXS"
+    assert readers.read_image(tmp_path / "a.tif").axes == "YXS"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_rgb_tiff(tmp_path):
 )
 def test_npy(tmp_path, shape, axes):
     np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
-    image = io.read_image(tmp_path / "a.npy")
+    image = readers.read_image(tmp_path / "a.npy")
     assert image.axes == axes
     assert isinstance(image.data, np.memmap)
 
@@ -101,22 +103,22 @@ def test_npy(tmp_path, shape, axes):
 )
 def test_png(tmp_path, mode, axes):
     Image.new(mode, (24, 20)).save(tmp_path / "a.png")
-    image = io.read_image(tmp_path / "a.png")
+    image = readers.read_image(tmp_path / "a.png")
     assert image.axes == axes
     assert image.data.shape[:2] == (20, 24)
 
 
 def test_jpeg_and_pages_of_a_gif(tmp_path):
     Image.new("RGB", (24, 20)).save(tmp_path / "a.jpg")
-    assert io.read_image(tmp_path / "a.jpg").axes == "YXS"
+    assert readers.read_image(tmp_path / "a.jpg").axes == "YXS"
     pages = [Image.new("L", (24, 20), shade) for shade in (0, 100, 200)]
     pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:])
-    assert io.read_image(tmp_path / "a.gif").label_shape == (3, 20, 24)
+    assert readers.read_image(tmp_path / "a.gif").label_shape == (3, 20, 24)
 
 
 def refused(path, sentence):
     with pytest.raises(ValueError, match=sentence):
-        io.read_image(path)
+        readers.read_image(path)
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -140,7 +142,7 @@ def test_torn_tiff(tmp_path, compression, kept, suffix):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(ValueError, match="not an image"):
-        io.read_image(path)
+        readers.read_image(path)
 
 
 def test_empty_images(tmp_path):
@@ -168,9 +170,9 @@ def test_number_of_axes(tmp_path, shape):
 def test_labels_keep_axes_scale_and_provenance(tmp_path):
     path = tmp_path / "labels.tif"
     note = {"program": "x", "version": "1", "model": "pocket", "parameters": {"a": 1}}
-    written = io.write_labels(path, LABELS, "ZYX", (2.0, 0.5, 0.25), provenance=note)
+    written = label_images.write_labels(path, LABELS, "ZYX", (2.0, 0.5, 0.25), provenance=note)
     assert written.dtype == np.uint8
-    back = io.read_image(path)
+    back = readers.read_image(path)
     assert np.array_equal(back.data, LABELS)
     assert back.axes == "ZYX"
     assert back.scale == pytest.approx((2.0, 0.5, 0.25))
@@ -188,18 +190,18 @@ def test_smallest_type(tmp_path, suffix, largest, dtype):
     labels = np.zeros((6, 7), np.int64)
     labels[2, 3] = largest
     path = tmp_path / f"labels{suffix}"
-    io.write_labels(path, labels, "YX")
-    back = io.read_image(path).data
+    label_images.write_labels(path, labels, "YX")
+    back = readers.read_image(path).data
     assert back.dtype == dtype
     assert np.array_equal(back, labels)
 
 
 def test_png_of_labels(tmp_path):
     path = tmp_path / "labels.png"
-    io.write_labels(path, LABELS[1] * 300, "YX", provenance={"model": "pocket"})
+    label_images.write_labels(path, LABELS[1] * 300, "YX", provenance={"model": "pocket"})
     with Image.open(path) as image:
         assert json.loads(image.info["Description"]) == {"model": "pocket"}
-    back = io.read_image(path).data
+    back = readers.read_image(path).data
     assert back.dtype == np.uint16
     assert back.max() == 300
 
@@ -217,7 +219,7 @@ def test_png_of_labels(tmp_path):
 )
 def test_labels_that_do_not_fit(tmp_path, labels, axes, name, sentence):
     with pytest.raises(ValueError, match=sentence):
-        io.write_labels(tmp_path / name, labels, axes)
+        label_images.write_labels(tmp_path / name, labels, axes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,10 +227,10 @@ def test_an_earlier_result_stays_unless_told(tmp_path):
     path = tmp_path / "labels.tif"
     path.write_bytes(b"precious")
     with pytest.raises(ValueError, match="--overwrite"):
-        io.write_labels(path, LABELS, "ZYX")
+        label_images.write_labels(path, LABELS, "ZYX")
     assert path.read_bytes() == b"precious"
-    io.write_labels(path, LABELS, "ZYX", overwrite=True)
-    assert np.array_equal(io.read_image(path).data, LABELS)
+    label_images.write_labels(path, LABELS, "ZYX", overwrite=True)
+    assert np.array_equal(readers.read_image(path).data, LABELS)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -245,40 +247,40 @@ def test_the_input_is_never_written_to(tmp_path, link):
         (tmp_path / "sub").mkdir()
         target = source if link == "itself" else tmp_path / "sub" / ".." / "image.tif"
     with pytest.raises(ValueError, match="would replace the input"):
-        io.write_labels(target, LABELS, "ZYX", overwrite=True, source=source)
+        label_images.write_labels(target, LABELS, "ZYX", overwrite=True, source=source)
     assert np.array_equal(tifffile.imread(source), VOLUME)
 
 
 def test_no_place_for_the_result(tmp_path, monkeypatch):
     for target in (tmp_path / "no" / "labels.tif", tmp_path):
         with pytest.raises(ValueError, match="no place for the result"):
-            io.check_target(target, None, overwrite=True)
-    monkeypatch.setattr(io.os, "access", lambda *_: False)
+            files.check_target(target, None, overwrite=True)
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
     with pytest.raises(ValueError, match="write-protected"):
-        io.check_target(tmp_path / "labels.tif", None, overwrite=True)
+        files.check_target(tmp_path / "labels.tif", None, overwrite=True)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_torn_result_is_removed_and_the_earlier_one_stays(tmp_path, monkeypatch, error):
     path = tmp_path / "labels.tif"
-    io.write_labels(path, LABELS, "ZYX")
+    label_images.write_labels(path, LABELS, "ZYX")
 
     def fail(target, *_, **__):
         target.write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(io.tifffile, "imwrite", fail)
+    monkeypatch.setattr(label_images.tifffile, "imwrite", fail)
     expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ValueError
     with pytest.raises(expected):
-        io.write_labels(path, LABELS * 2, "ZYX", overwrite=True)
+        label_images.write_labels(path, LABELS * 2, "ZYX", overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
-    assert io.read_image(path).data.max() == 1
+    assert readers.read_image(path).data.max() == 1
 
 
 def test_a_text_is_written_beside_and_renamed(tmp_path):
     path = tmp_path / "a.json"
-    io.write_text(path, "[]", None, overwrite=False)
+    files.write_text(path, "[]", None, overwrite=False)
     assert path.read_text() == "[]"
     with pytest.raises(ValueError, match="--overwrite"):
-        io.write_text(path, "[1]", None, overwrite=False)
+        files.write_text(path, "[1]", None, overwrite=False)
     assert list(tmp_path.iterdir()) == [path]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_sam import labels_store
-from napari_sam.labels_store import (
+from napari_sam.formats import labels_store
+from napari_sam.formats.labels_store import (
     check_folder,
     free_name,
     largest_stored_label,
@@ -136,7 +136,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from napari_sam.labels_store import open_labels
+from napari_sam.formats.labels_store import open_labels
 array = open_labels(Path(sys.argv[1]), "objects", (8, 1500, 1500), (1, 2), "zyx", {})
 noise = np.random.default_rng(0).integers(1, 2**30, (1500, 1500), np.int32)  # hard to compress
 print("writing", flush=True)
@@ -166,6 +166,6 @@ def test_a_kill_leaves_whole_planes(tmp_path):
 
 
 def test_importing_loads_no_zarr():
-    code = "import sys; import napari_sam.labels_store; sys.exit('zarr' in sys.modules)"
+    code = "import sys; import napari_sam.formats.labels_store; sys.exit('zarr' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert labels_store.LIMIT_BYTES == 10**9

@@ -11,10 +11,10 @@ from reference_decoder import load
 from skimage import data
 from stubs import stubbed_torchvision
 
+from napari_sam.images.samples import cells_stack
+from napari_sam.images.transforms import resize, scale_box, scale_points, scaled_size, to_rgb8
 from napari_sam.models import checkpoint, vit
-from napari_sam.predictor import SamPredictor
-from napari_sam.samples import cells_stack
-from napari_sam.transforms import resize, scale_box, scale_points, scaled_size, to_rgb8
+from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import Prompts
 
 with stubbed_torchvision():

@@ -6,7 +6,7 @@ import torch
 from tiny import tiny_sam
 from torch.nn import functional as F
 
-from napari_sam.predictor import BATCH, SamPredictor, Upsampler
+from napari_sam.predict.predictor import BATCH, SamPredictor, Upsampler
 from napari_sam.types import ImageEmbedding, Prompts
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_sam import samples
+from napari_sam.images import samples
 
 SHAPE = (8, 128, 128)
 

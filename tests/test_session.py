@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from tiny import SceneModel, SlowModel, discs, tiny_sam
 
-from napari_sam import cache, masks
-from napari_sam import session as session_module
-from napari_sam.cache import DiskCache
-from napari_sam.predictor import SamPredictor
-from napari_sam.session import Session, disk_key, nbytes
+from napari_sam import masks
+from napari_sam.predict import cache
+from napari_sam.predict import session as session_module
+from napari_sam.predict.cache import DiskCache
+from napari_sam.predict.predictor import SamPredictor
+from napari_sam.predict.session import Session, disk_key, nbytes
 from napari_sam.types import PredictRequest, Prompts, SliceKey
 
 STACK = np.stack([discs((80, 100), [(20 + 10 * z, 40)], 15) for z in range(4)])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tiny import discs
 
-from napari_sam import stack
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.stack import planes as stack
 from napari_sam.types import Progress
 
 PARAMS = AmgParams(points_per_side=16, stability_score_thresh=0.8)

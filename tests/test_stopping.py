@@ -15,8 +15,8 @@ from napari_sam import stopping
 from napari_sam.models import vit
 from napari_sam.models.checkpoint import recognise
 from napari_sam.models.mobile_sam import MBConv, Stage
-from napari_sam.predictor import SamPredictor
-from napari_sam.session import Session
+from napari_sam.predict.predictor import SamPredictor
+from napari_sam.predict.session import Session
 from napari_sam.stopping import Stopped, check, stoppable
 from napari_sam.types import PredictRequest, Prompts, SliceKey
 

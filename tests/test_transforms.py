@@ -5,8 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_sam import transforms
-from napari_sam.transforms import bilinear_matrix, scale_box, scale_points, scaled_size, to_rgb8
+from napari_sam.images import transforms
+from napari_sam.images.transforms import (
+    bilinear_matrix,
+    scale_box,
+    scale_points,
+    scaled_size,
+    to_rgb8,
+)
 
 DTYPES = ["u1", "i1", "<u2", ">u2", "<i2", "<u4", ">i4", "<u8", "<i8", "<f2", "<f4", ">f4", "<f8"]
 

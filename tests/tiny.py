@@ -11,13 +11,13 @@ from scipy import ndimage
 from torch import nn
 
 from napari_sam import stopping
-from napari_sam.instances import InstanceFields
+from napari_sam.everything.instances import FlowFields
+from napari_sam.models.contract import Answers
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.prompt_encoder import PromptEncoder
 from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.training.fields import instance_targets
-from napari_sam.types import Answers
 
 SLOPE = 4.0  # of the stubs' logits, per pixel
 
@@ -219,7 +219,7 @@ def true_fields(labels, stride=4):
     h, w = labels.shape
     whole = np.pad(labels, ((0, -h % 4), (0, -w % 4)), mode="edge").astype(np.int64)
     targets = instance_targets(torch.from_numpy(whole)[None], 4)
-    return InstanceFields(targets.foreground[0].numpy(), targets.field[0].numpy(), float(stride))
+    return FlowFields(targets.foreground[0].numpy(), targets.field[0].numpy(), float(stride))
 
 
 def _signed_distance(mask):

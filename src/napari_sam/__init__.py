@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 _HOMES = {
-    "AmgParams": "amg_params",
-    "AutomaticMaskGenerator": "amg",
+    "AmgParams": "everything.amg_params",
+    "AutomaticMaskGenerator": "everything.amg",
     "ImageEmbedding": "types",
     "MaskRecord": "types",
     "PlaneGuide": "types",
@@ -21,12 +21,19 @@ _HOMES = {
     "PredictRequest": "types",
     "Progress": "types",
     "Prompts": "types",
-    "SamPredictor": "predictor",
-    "Session": "session",
+    "SamPredictor": "predict.predictor",
+    "Session": "predict.session",
     "SliceKey": "types",
     "load_model": "models.registry",
 }
-_MODULES = ("evaluate", "io", "masks", "samples", "stack", "transforms")
+_MODULES = {
+    "evaluate": "evaluate",
+    "io": "io",
+    "masks": "masks",
+    "samples": "images.samples",
+    "stack": "stack",
+    "transforms": "images.transforms",
+}
 
 __all__ = [
     "AmgParams",
@@ -47,12 +54,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import stack
-    from .amg import AutomaticMaskGenerator
-    from .amg_params import AmgParams
+    from .everything.amg import AutomaticMaskGenerator
+    from .everything.amg_params import AmgParams
     from .models.registry import load_model
-    from .predictor import SamPredictor
-    from .session import Session
+    from .predict.predictor import SamPredictor
+    from .predict.session import Session
+    from .stack import planes as stack
     from .types import (
         ImageEmbedding,
         MaskRecord,
@@ -69,7 +76,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

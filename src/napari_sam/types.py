@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -199,23 +199,6 @@ class PlaneGuide:
 
     embedding: ImageEmbedding
     logits: NDArray[np.float32]
-
-
-class Answers(NamedTuple):
-    """What a model answers to P prompts.
-
-    Attributes
-    ----------
-    low_res_logits : (P, C, h, w) float32, over the padded frame
-    iou_predictions : (P, C) float32
-    presence : (P,) float32 or None
-        Probability that there is an object where the prompt asks for one; None where the family
-        does not tell.
-    """
-
-    low_res_logits: NDArray[np.float32]
-    iou_predictions: NDArray[np.float32]
-    presence: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import torch
 from tiny import tiny_sam
 from torch import Tensor, nn
 
-from napari_sam import masks, samples
+from napari_sam import masks
+from napari_sam.images import samples
 from napari_sam.models import packing, registry
 from napari_sam.models.packing import expand, fingerprint, pack, squeeze, unpack
 from napari_sam.types import Prompts

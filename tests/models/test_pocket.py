@@ -9,7 +9,7 @@ from napari_sam.models.pocket import OUTSIDE, PocketModel, build
 from napari_sam.models.pocket_decoder import Decoded
 from napari_sam.models.pocket_net import Pocket
 from napari_sam.models.pocket_prompts import prompt_maps
-from napari_sam.predictor import SamPredictor
+from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import PlaneGuide, Prompts
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from napari_sam.models import fetch, registry, weights
 from napari_sam.models.specs import SPECS, ModelSpec
-from napari_sam.predictor import SamPredictor
+from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import Prompts
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
 from napari_sam.types import Progress
-from napari_sam.widget import models as models_module
+from napari_sam.widget import model_loader as models_module
 from napari_sam.widget.dock import SegmentAnything
 
 TIMEOUT = 20.0

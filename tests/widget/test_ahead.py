@@ -10,10 +10,10 @@ import pytest
 from qtpy.QtCore import Qt
 from tiny import SceneModel
 
-from napari_sam.amg_params import AmgParams
-from napari_sam.session import nbytes
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.predict.session import nbytes
 from napari_sam.types import SliceKey
-from napari_sam.widget.ahead import neighbours, travelled
+from napari_sam.widget.prefetch import neighbours, travelled
 
 PLANES = 12
 

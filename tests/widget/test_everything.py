@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sam.amg_params import SELECT_FIELDS, AmgParams
+from napari_sam.everything.amg_params import SELECT_FIELDS, AmgParams
 
 
 def run(hands, all_planes=False, **values):

@@ -10,7 +10,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from tiny import SceneModel
 
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg_params import AmgParams
 from napari_sam.widget import controller as controller_module
 from napari_sam.widget import everything as everything_module
 

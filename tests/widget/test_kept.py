@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tiny import SceneModel
 
-from napari_sam import cache
-from napari_sam.cache import Usage
-from napari_sam.widget.kept import amount
+from napari_sam.predict import cache
+from napari_sam.predict.cache import Usage
+from napari_sam.widget.cache_status import amount
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import zarr
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_sam import labels_store
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.formats import labels_store
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}

@@ -29,7 +29,7 @@ def test_name_is_the_distribution_s():
 
 @pytest.mark.parametrize("key", OFFLINE)
 def test_samples_open_offline(key):
-    layers = getattr(import_module("napari_sam.samples"), f"{key}_layers")()
+    layers = getattr(import_module("napari_sam.images.samples"), f"{key}_layers")()
     data, options, kind = layers[0]
     assert kind == "image"
     assert np.asarray(data).ndim == (3 if key in ("cells_stack", "immunohistochemistry") else 2)

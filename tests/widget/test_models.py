@@ -16,10 +16,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_sam.amg_params import AmgParams
+from napari_sam.everything.amg_params import AmgParams
 from napari_sam.models import fetch, registry, weights
 from napari_sam.models.specs import SPECS, ModelSpec
-from napari_sam.widget import models as models_module
+from napari_sam.widget import model_loader as models_module
 from napari_sam.widget.dock import SegmentAnything
 
 

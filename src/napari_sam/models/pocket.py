@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import stopping
-from ..instances import InstanceFields
-from ..types import Answers
 from . import packing
 from .checkpoint import Checkpoint
+from .contract import Answers, InstanceFields
+from .device_check import noise, question
 from .pocket_decoder import Decoded, Guide
 from .pocket_encoder import PADDING, STRIDE, PocketFeatures, normalise
 from .pocket_net import Pocket
@@ -33,7 +33,6 @@ from .pocket_windows import (
     whole_frame,
     windows_of,
 )
-from .trial import noise, question
 from .weights import only_float32
 
 PROBED = 128

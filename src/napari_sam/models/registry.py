@@ -11,7 +11,7 @@ from ..types import Progress
 from .specs import BUNDLED, SPECS, ModelSpec
 
 if TYPE_CHECKING:
-    from .sam import PromptableModel
+    from .contract import PromptableModel
 
 Result = TypeVar("Result")
 
@@ -138,7 +138,7 @@ def loading(
     def check_memory() -> None:
         weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, "cpu", label(name))
 
-    trial = import_module("napari_sam.models.trial")
+    trial = import_module("napari_sam.models.device_check")
     tried: PromptableModel = trial.build_on(build, chosen, precision, check_memory)
     return tried
 

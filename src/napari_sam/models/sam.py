@@ -1,25 +1,24 @@
-"""The contract that every model family meets, and the published SAM built from its three parts."""
+"""The published SAM, built from its three parts, behind the contract."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..instances import InstanceFields
-from ..types import Answers
 from . import packing
 from .blocks import LayerNorm2d
 from .checkpoint import Checkpoint
+from .contract import Answers
+from .device_check import noise, question
 from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
-from .trial import noise, question
 from .two_way import ImageSide, TwoWayTransformer
 from .weights import choose_dtype
 
@@ -32,118 +31,6 @@ its windows reach beyond it."""
 AT_ONCE = 8
 """Prompts decoded together on a processor: their tokens share the reading of the weights."""
 DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
-
-
-class PromptableModel(Protocol):
-    """What a predictor needs of a model; arrays in, arrays out.
-
-    Attributes
-    ----------
-    name : str
-    device : str
-    image_size : int
-        Length that the longer side of a plane is resized to.
-    largest_scale : float
-        A plane is never magnified by more than this.
-    mask_threshold : float
-        Logits above it are object.
-    half_pixel : bool
-        Whether coordinates reach the input by their pixels' centres (see `transforms`).
-    takes_guide : bool
-        Whether an object can be asked for by its outline in an earlier plane.
-    tidy_masks : bool
-        Whether loose pieces and small holes are better removed from its masks.
-    amg_defaults : mapping
-        Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
-    notice : str
-        Why it does not run where it was to run; empty while all is well.
-    """
-
-    name: str
-    device: str
-    image_size: int
-    largest_scale: float
-    mask_threshold: float
-    half_pixel: bool
-    takes_guide: bool
-    tidy_masks: bool
-    amg_defaults: Mapping[str, Any]
-    notice: str
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the weights, made when it is first asked for."""
-
-    def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
-        """Return the size (h, w) of the frame that the low-resolution logits cover."""
-
-    def lower(self, precision: str) -> None:
-        """Let the model compute in another precision; see `weights.choose_dtype`.
-
-        Raises
-        ------
-        ValueError
-            If "bfloat16" is asked of a family that has only float32.
-        """
-
-    def probe(self) -> list[NDArray[np.float32]]:
-        """Return what the model computes of a fixed input, in a second; see `trial`.
-
-        The layers that a click needs are used, of alike ones at least one. The root mean square
-        of each array is well above zero, since differences are taken relative to it.
-        """
-
-    def encode(self, rgb: NDArray[np.uint8]) -> Any:
-        """Return the features of a resized plane (h, w, 3)."""
-
-    def pack(self, features: Any) -> dict[str, NDArray[Any]]:
-        """Return features as arrays that are small enough to keep, with a small loss."""
-
-    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        """Return the features that `pack` was given.
-
-        Raises
-        ------
-        KeyError
-            If the arrays are another family's.
-        """
-
-    def instance_fields(self, features: Any) -> tuple[InstanceFields, ...] | None:
-        """Return what an instance head says of a plane, over the padded input, finest first.
-
-        None where the family has no such head.
-        """
-
-    def decode(
-        self,
-        features: Any,
-        coords: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        boxes: NDArray[np.float32] | None,
-        mask_input: NDArray[np.float32] | None,
-        multimask_output: bool,
-        guide: tuple[Any, NDArray[np.float32]] | None = None,
-    ) -> Answers:
-        """Answer P prompts of one form on one plane.
-
-        Parameters
-        ----------
-        features : object
-            What `encode` returned.
-        coords : (P, N, 2) float32, (x, y) in pixels of the input
-        labels : (P, N) int64
-        boxes : (P, 4) float32 or None, xyxy in pixels of the input
-        mask_input : (P, h, w) float32 or None
-        multimask_output : bool
-            Three masks for an ambiguous prompt, or one.
-        guide : (object, (P, h, w) float32), optional
-            Features of an earlier plane, and logits of the objects there; never given to a model
-            that takes none.
-
-        Returns
-        -------
-        Answers
-        """
 
 
 class Sam(nn.Module):

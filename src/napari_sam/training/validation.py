@@ -1,7 +1,7 @@
 """A quick table of validation, computed where the network was trained.
 
 Every object in a window of its own, as `pocket` answers a box; what the whole plugin reaches is
-measured by `napari_sam.evaluate`.
+measured by `napari_sam.evaluate.scores`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ..session import Session
+from ..predict.session import Session
 from ..types import Prediction, PredictRequest, Prompts, SliceKey
 from . import layers
 from .corrections import going_on, ranked

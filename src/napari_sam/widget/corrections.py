@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..session import replace_mask
+from ..predict.session import replace_mask
 from ..types import Prediction, PredictRequest, Prompts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import napari
 
-from ..samples import cells_stack
+from ..images.samples import cells_stack
 from .dock import SegmentAnything
 
 

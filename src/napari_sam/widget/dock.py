@@ -13,18 +13,18 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ..amg_params import AmgParams
 from ..conflict import conflict
+from ..everything.amg_params import AmgParams
 from ..models.specs import ModelSpec
-from .ahead import Ahead
+from .cache_status import Kept
 from .controller import Controller
 from .everything import Everything
 from .hover import Hover
-from .kept import Kept
 from .keys import Keys
+from .model_loader import OPEN_FILE, Models
 from .model_panel import ModelChooser, OfferPanel
-from .models import OPEN_FILE, Models
 from .panels import EverythingPanel, PromptPanel, SourcePanel
+from .prefetch import Ahead
 from .settings_panel import SettingsPanel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

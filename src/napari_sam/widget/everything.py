@@ -11,15 +11,15 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from ..amg import AutomaticMaskGenerator, Candidates
-from ..amg_params import AmgParams
+from ..everything.amg import AutomaticMaskGenerator, Candidates
+from ..everything.amg_params import AmgParams
 from ..stack import linked
 from ..types import PredictRequest, Progress, Prompts, SliceKey
 from . import layers
 from .controller import Controller
 from .folder import EVERYTHING
-from .found import Found, StoredPlanes, turned
 from .jobs import Job, Jobs
+from .plane_result import Found, StoredPlanes, turned
 
 KEPT_PLANES = 200
 """So many planes keep their candidates, of some 100 kB each; thresholds move only these."""

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
-from .. import __version__
-from ..labels_store import check_folder, free_name, largest_stored_label, open_labels
+from .._version import __version__
+from ..formats.labels_store import check_folder, free_name, largest_stored_label, open_labels
 from ..types import SliceKey
 from . import layers
 from .jobs import Job, Jobs

@@ -12,8 +12,8 @@ from napari.utils.transforms import Affine
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
-from ..grouping import group_prompts
-from ..labels_store import needs_folder
+from ..formats.labels_store import needs_folder
+from ..predict.grouping import group_prompts
 from ..types import Prompts, SliceKey
 
 OBJECT, BACKGROUND = "object", "background"

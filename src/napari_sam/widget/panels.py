@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..amg_params import SELECT_FIELDS, AmgParams
+from ..everything.amg_params import SELECT_FIELDS, AmgParams
 
 SHORT = {
     "min_mask_region_area": "min region area",

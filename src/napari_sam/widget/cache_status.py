@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..cache import DiskCache, Usage
+from ..predict.cache import DiskCache, Usage
 from .jobs import Job, Jobs
 
 LOOK_MS = 500

@@ -8,7 +8,7 @@ of Cutler et al., Nat Methods 19:1438, 2022).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import measure, segmentation
+
+from ..models.contract import InstanceFields
 
 Labels = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -42,40 +44,18 @@ SHALLOWEST = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class InstanceFields:
-    """What an instance head says of a plane.
+class FlowFields(InstanceFields):
+    """An instance head's fields with what follows from them, computed when first asked for."""
 
-    Attributes
-    ----------
-    foreground : (h, w) float32
-        Probability that a cell belongs to an object, 0..1.
-    field : (2, h, w) float32, (x, y)
-        Away from the centre of the cell's object along the shortest way inside it. Its length is
-        the relative depth: 0 at the edge, 1 at the deepest place; it also passes through 0 where
-        it turns round: at the centre.
-    stride : float
-        Pixels of the model's input along a cell.
-    """
-
-    foreground: Floats
-    field: Floats
-    stride: float
-
-    def __post_init__(self) -> None:
-        if self.field.shape != (2, *self.foreground.shape):
-            raise ValueError(
-                f"field must be {(2, *self.foreground.shape)}, but is {self.field.shape}"
-            )
-
-    def within(self, size: tuple[int, int]) -> InstanceFields:
-        """Return the cells that cover an input of `size` (h, w) pixels, without its padding."""
-        h, w = (int(np.ceil(side / self.stride)) for side in size)
-        return replace(self, foreground=self.foreground[:h, :w], field=self.field[:, :h, :w])
+    @classmethod
+    def of(cls, fields: InstanceFields) -> FlowFields:
+        """Return the same fields."""
+        return cls(fields.foreground, fields.field, fields.stride)
 
     @cached_property
-    def finer(self) -> InstanceFields:
+    def finer(self) -> FlowFields:
         """The fields on a grid of half the stride, bilinearly."""
-        return InstanceFields(doubled(self.foreground), doubled(self.field), self.stride / 2)
+        return FlowFields(doubled(self.foreground), doubled(self.field), self.stride / 2)
 
     @cached_property
     def depth(self) -> Floats:
@@ -93,13 +73,13 @@ class InstanceFields:
 
 
 def instances_of(
-    fields: InstanceFields, foreground: float = FOREGROUND, smallest: int = SMALLEST
+    fields: FlowFields, foreground: float = FOREGROUND, smallest: int = SMALLEST
 ) -> Labels:
     """Return the objects that fields show.
 
     Parameters
     ----------
-    fields : InstanceFields
+    fields : FlowFields
     foreground : float
         Probability above which a cell belongs to an object.
     smallest : int

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..session import Session, nbytes
+from ..predict.session import Session, nbytes
 from ..types import PredictRequest, SliceKey
 from . import layers
 from .controller import Controller

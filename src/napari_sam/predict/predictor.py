@@ -11,13 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from .instances import InstanceFields
-from .masks import tidied
-from .transforms import bilinear_matrix, resize, scale_box, scale_points, scaled_size, to_rgb8
-from .types import ImageEmbedding, Prediction, PreparedPlane, Prompts
+from ..images.transforms import (
+    bilinear_matrix,
+    resize,
+    scale_box,
+    scale_points,
+    scaled_size,
+    to_rgb8,
+)
+from ..masks import tidied
+from ..models.contract import InstanceFields
+from ..types import ImageEmbedding, Prediction, PreparedPlane, Prompts
 
 if TYPE_CHECKING:
-    from .models.sam import PromptableModel
+    from ..models.contract import PromptableModel
 
 BATCH = 32
 """Prompts that are decoded together."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .grouping import group_prompts
-from .io import StackImage
-from .session import check_inside
-from .types import Prompts
+from ..images.readers import StackImage
+from ..predict.grouping import group_prompts
+from ..predict.session import check_inside
+from ..types import Prompts
 
 Planes = range
 

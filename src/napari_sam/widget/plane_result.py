@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..amg import AutomaticMaskGenerator, Candidates
+from ..everything.amg import AutomaticMaskGenerator, Candidates
 from ..masks import to_labels
 from ..types import SliceKey
 

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from .amg_params import AmgParams
+from ..everything.amg_params import AmgParams
+from ..files import check_target, replacing
+from ..formats.label_images import write_labels
+from ..images.samples import STACK_SCALE, cells_stack
+from ..images.transforms import to_rgb8
+from ..masks import to_labels
+from ..predict.predictor import SamPredictor
 from .commands import (
     Say,
     count_objects,
@@ -21,12 +27,7 @@ from .commands import (
     plain,
     provenance,
 )
-from .io import beside, check_target, write_labels
-from .masks import to_labels
 from .overview import Panel, draw_overview
-from .predictor import SamPredictor
-from .samples import STACK_SCALE, cells_stack
-from .transforms import to_rgb8
 
 POINTS_PER_SIDE = 12
 """Sparser than the default, so that the demonstration takes less than a minute on two cores."""
@@ -87,9 +88,5 @@ def _panel(name: str, plane: NDArray[np.generic], labels: NDArray[np.int32]) -> 
 
 
 def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    partial = beside(path)
-    try:
+    with replacing(path) as partial:
         Image.fromarray(picture).save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

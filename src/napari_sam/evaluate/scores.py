@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .masks import box_of, iou, middle_of, worst_click
-from .predictor import SamPredictor
-from .session import Session
-from .types import Prediction, PredictRequest, Prompts, SliceKey
+from ..masks import box_of, iou, middle_of, worst_click
+from ..predict.predictor import SamPredictor
+from ..predict.session import Session
+from ..types import Prediction, PredictRequest, Prompts, SliceKey
 
 MIN_PIXELS = 12
 """Objects of fewer pixels are not scored."""

@@ -9,7 +9,8 @@ import pytest
 import torch
 from another_sam import SMALL, draw, published
 
-from napari_sam.models import mobile_sam, registry, trial, weights
+from napari_sam.models import device_check as trial
+from napari_sam.models import mobile_sam, registry, weights
 from napari_sam.models.pocket import PocketModel
 from napari_sam.models.sam import PROBED, SamModel
 from napari_sam.models.vit import ImageEncoderViT

@@ -12,11 +12,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, commands
-from .amg_params import AmgParams
-from .conflict import conflict
+from .._version import __version__
+from ..conflict import conflict
+from ..everything.amg_params import AmgParams
+from ..models.specs import BUNDLED
+from . import commands
 from .demo import demo
-from .models.specs import BUNDLED
 
 USAGE_ERROR = 2
 INTERRUPTED = 130

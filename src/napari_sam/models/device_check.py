@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .sam import PromptableModel
+    from .contract import PromptableModel
 
 TOLERANCE = 0.2
 """Largest share of its root mean square that an answer may be off. Wrong ones are off by about the

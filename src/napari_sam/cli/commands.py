@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, report, stack
-from .amg import AutomaticMaskGenerator, Candidates, as_annotations
-from .amg_params import AmgParams
-from .cache import DiskCache
-from .evaluate import (
+from .._version import __version__
+from ..evaluate import report
+from ..evaluate.scores import (
     ObjectScore,
     average_precision,
     pool_small,
@@ -23,17 +21,14 @@ from .evaluate import (
     session_answer,
     summarise,
 )
-from .io import (
-    StackImage,
-    check_label_target,
-    check_target,
-    read_image,
-    write_labels,
-    write_text,
-)
-from .labelled import find_labelled, read_labelled
-from .masks import to_labels
-from .models.registry import (
+from ..everything.amg import AutomaticMaskGenerator, Candidates, as_annotations
+from ..everything.amg_params import AmgParams
+from ..files import check_target, write_text
+from ..formats.label_images import check_label_target, write_labels
+from ..images.labelled import find_labelled, read_labelled
+from ..images.readers import StackImage, read_image
+from ..masks import to_labels
+from ..models.registry import (
     available,
     check_name,
     drive,
@@ -41,14 +36,16 @@ from .models.registry import (
     is_path,
     loading,
 )
-from .models.specs import SPECS
-from .predictor import SamPredictor
+from ..models.specs import SPECS
+from ..predict.cache import DiskCache
+from ..predict.predictor import SamPredictor
+from ..predict.session import Session
+from ..stack import planes as stack
+from ..types import MaskRecord, PredictRequest, Progress, SliceKey
 from .prompt_text import Planes, read_planes, read_prompts
-from .session import Session
-from .types import MaskRecord, PredictRequest, Progress, SliceKey
 
 if TYPE_CHECKING:
-    from .models.sam import PromptableModel
+    from ..models.contract import PromptableModel
 
 
 class Say(Protocol):
@@ -60,7 +57,7 @@ class Say(Protocol):
 
 def models(args: Namespace, say: Say) -> str:
     """Return a table of the models that can be loaded."""
-    from .models.fetch import fetch, models_folder  # requests and pooch take their time
+    from ..models.fetch import fetch, models_folder  # requests and pooch take their time
 
     if args.model is not None and is_path(args.model):
         if args.fetch:

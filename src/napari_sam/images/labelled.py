@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .io import read_image
+from .readers import read_image
 
 SUFFIXES = (".tif", ".tiff")
 MARK = "_labels"

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import masks
+from .. import masks
+from ..images.transforms import to_rgb8
+from ..predict.predictor import SamPredictor, Upsampler
+from ..types import ImageEmbedding, MaskRecord, Progress, Prompts, Window
 from .amg_instances import InstanceAnswer, InstanceProposer
 from .amg_params import AmgParams, crop_boxes
 from .amg_select import Candidate, Candidates, least_iou, passes, select
-from .predictor import SamPredictor, Upsampler
-from .transforms import to_rgb8
-from .types import ImageEmbedding, MaskRecord, Progress, Prompts, Window
 
 __all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates", "as_annotations", "finish"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from ..cache import DiskCache
 from ..models.registry import available, fetching, find_spec, is_path, label, loading
 from ..models.specs import BUNDLED, SPECS, ModelSpec
-from ..predictor import SamPredictor
-from ..session import Session
+from ..predict.cache import DiskCache
+from ..predict.predictor import SamPredictor
+from ..predict.session import Session
 from ..types import Progress
 from .controller import Controller
 from .jobs import Job, Jobs

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from . import masks
+from .. import masks
+from ..types import MaskRecord, Window
 from .amg_params import AmgParams
-from .types import MaskRecord, Window
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, stopping
+from .. import stopping
+from .._version import __version__
+from ..images.transforms import scaled_size
+from ..masks import box_of
+from ..types import ImageEmbedding, Prediction, PredictRequest, Prompts, SliceKey, Window
 from .cache import DiskCache
-from .masks import box_of
 from .predictor import SamPredictor
-from .transforms import scaled_size
-from .types import ImageEmbedding, Prediction, PredictRequest, Prompts, SliceKey, Window
 
 CACHE_BYTES = 1_000_000_000
 SMALL_OBJECT = 40.0

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from .evaluate import THRESHOLDS, Summary
+from .scores import THRESHOLDS, Summary
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .types import Prompts
+from ..types import Prompts
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]

@@ -11,12 +11,13 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from ..images.transforms import scale_points
+from ..masks import middle_of
+from ..models.contract import InstanceFields
+from ..predict.predictor import SamPredictor, Upsampler
+from ..types import ImageEmbedding, Prompts
 from .instance_fit import Part, fit_of
-from .instances import FOREGROUND, InstanceFields, instances_of
-from .masks import middle_of
-from .predictor import SamPredictor, Upsampler
-from .transforms import scale_points
-from .types import ImageEmbedding, Prompts
+from .instances import FOREGROUND, FlowFields, instances_of
 
 DOUBT = (0.6, 0.8)
 """Fits between which the decoder is asked for an object; below, it hardly ever knows better."""
@@ -43,7 +44,7 @@ class HeadObject:
 
     Attributes
     ----------
-    fields : InstanceFields
+    fields : FlowFields
         Of the scale that it was found at, on the grid of `labels`.
     labels : (h, w) int32
         All objects of that scale.
@@ -54,7 +55,7 @@ class HeadObject:
         How well it agrees with the fields (`instance_fit.fit_of`).
     """
 
-    fields: InstanceFields
+    fields: FlowFields
     labels: NDArray[np.int32]
     label: int
     part: Part
@@ -201,7 +202,8 @@ def found_objects(scales: Sequence[InstanceFields]) -> list[HeadObject]:
 
 def objects_of(fields: InstanceFields) -> list[HeadObject]:
     """Return the objects of one scale."""
-    labels, fine = instances_of(fields), fields.finer
+    whole = FlowFields.of(fields)
+    labels, fine = instances_of(whole), whole.finer
     return [
         HeadObject(fine, labels, label, part, fit_of(fine, labels == label))
         for label, part in enumerate(ndimage.find_objects(labels), start=1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Window
+from ..types import Window
 
 SELECT_FIELDS = (
     "pred_iou_thresh",

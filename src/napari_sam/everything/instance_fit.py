@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .instances import InstanceFields
+from .instances import FlowFields
 
 Part = tuple[slice, slice]
 
@@ -16,7 +16,7 @@ EDGE = 2
 """Cells from its outline that count as its edge, on either side."""
 
 
-def fit_of(fields: InstanceFields, mask: NDArray[np.bool_]) -> float:
+def fit_of(fields: FlowFields, mask: NDArray[np.bool_]) -> float:
     """Return how well a mask agrees with fields, 0..1.
 
     The geometric mean of five parts: how much of the mask is foreground; whether it is as deep as
@@ -26,7 +26,7 @@ def fit_of(fields: InstanceFields, mask: NDArray[np.bool_]) -> float:
 
     Parameters
     ----------
-    fields : InstanceFields
+    fields : FlowFields
     mask : (h, w) bool, on the grid of the fields
 
     Returns

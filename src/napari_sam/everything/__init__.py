@@ -1,0 +1,1 @@
+"""Everything mode: every object of a plane."""

@@ -1,0 +1,1 @@
+"""Images: formats to arrays, and planes to what a model takes."""

@@ -1,0 +1,1 @@
+"""Prompts on planes: encode once, answer often."""
