@@ -218,7 +218,7 @@ def main() -> None:
     else:
         items = []
         if args.encoder == "vit_b":
-            sam.image_encoder.lower(choose_dtype("auto", "cpu"))
+            sam.image_encoder.set_precision(choose_dtype("auto", "cpu"))
         for source, images in load_sources(args.data, ["train"]).items():
             count = min(math.ceil(args.share * IMAGES.get(source, OTHERS)), len(images))
             picked = rng.choice(len(images), count, replace=False)

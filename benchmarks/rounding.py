@@ -16,13 +16,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from another_sam import answer, draw, prompts, published
 
-from napari_sam.models import checkpoint, vit
+from napari_sam.models import vit
+from napari_sam.models.recognition import recognise
 
 
 def main() -> None:
     """Print a line for each form of prompt."""
     theirs = draw()
-    ours = vit.build(checkpoint.recognise(published(theirs)), "ours", "cpu")
+    ours = vit.build(recognise(published(theirs)), "ours", "cpu")
     embedding = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(0))
     double = copy.deepcopy(theirs).double()
     for form, prompt in prompts(1024).items():

@@ -13,7 +13,8 @@ from stubs import stubbed_torchvision
 
 from napari_sam.images.samples import cells_stack
 from napari_sam.images.transforms import resize, scale_box, scale_points, scaled_size, to_rgb8
-from napari_sam.models import checkpoint, vit
+from napari_sam.models import vit
+from napari_sam.models.recognition import recognise
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import Prompts
 
@@ -73,7 +74,7 @@ def both():
         ),
     ).eval()  # fmt: skip
     theirs.load_state_dict(weights)
-    ours = SamPredictor(vit.build(checkpoint.recognise(weights), "ours", "cpu"))
+    ours = SamPredictor(vit.build(recognise(weights), "ours", "cpu"))
     return theirs, ours
 
 

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
-import collections
+import argparse
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from another_sam import SMALL, draw, published
+from safetensors.torch import save_file
 
-from napari_sam.models import checkpoint, vit
-from napari_sam.models.checkpoint import recognise
+from napari_sam.models import vit
+from napari_sam.models.checkpoint import load_into, read
+from napari_sam.models.recognition import recognise
+
+
+class Trainer:
+    """Stands for what training programs put into their checkpoints."""
 
 
 @pytest.fixture(scope="module")
@@ -16,30 +24,96 @@ def small():
     return published(draw(SMALL))
 
 
-def prefixed(weights, prefix):
-    return {f"{prefix}{name}": value for name, value in weights.items()}
-
-
-WRAPPED = {
-    "bare": lambda w: w,
-    "ordered": collections.OrderedDict,
-    "model_state": lambda w: {"model_state": w, "decoder_state": {"x": torch.zeros(2)}},
-    "state_dict": lambda w: {"state_dict": prefixed(w, "module."), "epoch": 3},
-    "model": lambda w: {"model": prefixed(w, "sam."), "optimizer": {"lr": 0.1}},
-    "an empty wrapper": lambda w: {"state_dict": {}, "model": w},
-    "twice": lambda w: {"model": {"state_dict": prefixed(w, "module.sam.")}},
-    "torch_em": lambda w: {
-        "model_state": prefixed(w, "sam."), "iteration": 7, "optimizer_state": {"state": {}},
-    },
-    "further parts": lambda w: w | {"decoder.conv.weight": torch.zeros(3), "loss": 0.25},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("form", WRAPPED)
-def test_wrappers_and_prefixes_are_understood(small, form):
-    found = recognise(WRAPPED[form](small))
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_files_of_torch_are_read(tmp_path, small, zipped):
+    path = tmp_path / "a.pt"
+    torch.save({"model_state": small}, path, _use_new_zipfile_serialization=zipped)
+    found = read(path)
     assert found.family == "vit"
-    assert found.tensors.keys() == small.keys()
+    torch.testing.assert_close(
+        found.tensors["image_encoder.pos_embed"], small["image_encoder.pos_embed"]
+    )
+
+
+def test_safetensors_are_read(tmp_path, small):
+    for name in ("a.safetensors", "without_suffix"):
+        save_file({k: value.contiguous() for k, value in small.items()}, tmp_path / name)
+        assert read(tmp_path / name).tensors.keys() == small.keys()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (Trainer(), "Trainer"),
+        (np.float64(0.5), "numpy"),
+        (Path("x"), "pathlib"),
+        (print, "print"),
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+    ],
+    ids=["namespace", "own class", "numpy", "path", "function", "module"],
+)
+def test_a_file_with_anything_else_is_refused_by_name(tmp_path, small, extra, named, zipped):
+    path = tmp_path / "a.pt"
+    content = {"model_state": small, "extra": extra}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=rf"(?s)({named}).*torch\.save\(model\.state_dict\(\)"):
+        read(path)
+
+
+class Harm:
+    """Runs a command when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+    torch.save({"a": Harm(tmp_path / "harm")}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"(posix|nt)\.system"):
+        read(tmp_path / "a.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_damaged_files_are_refused(tmp_path, small):
+    torch.save(small, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for name, content in {
+        "half.pt": whole[: len(whole) // 2],
+        "empty.pt": b"",
+        "page.pt": b"<html>404</html>",
+        "noise.pt": os.urandom(500),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=name):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_flipped_bits_end_in_a_sentence(tmp_path, zipped):
+    torch.save({"x": torch.arange(20.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "a.pt").read_bytes()
+    rng = np.random.default_rng(0)
+    for k in range(150):
+        broken = bytearray(whole)
+        for place in rng.integers(0, len(whole), 1 + k % 3):
+            broken[place] ^= 1 << rng.integers(8)
+        (tmp_path / "b.pt").write_bytes(broken)
+        with pytest.raises(ValueError, match=r"b\.pt"):  # no model, or damaged
+            read(tmp_path / "b.pt")
+    (tmp_path / "b.pt").write_bytes(whole.replace(b"PK\x01\x02", b"PK\x01\x03"))
+    with pytest.raises(ValueError, match=r"b\.pt"):
+        read(tmp_path / "b.pt")
+
+
+def test_a_program_is_refused(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "program.pt")
+    with pytest.raises(ValueError, match="TorchScript"):
+        read(tmp_path / "program.pt")
 
 
 def test_every_size_is_read_from_the_tensors(small):
@@ -113,33 +187,7 @@ def test_a_model_of_volumes_is_refused(small):
         vit.build(recognise(weights), "mine", "cpu")
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        ([1, 2], "no dictionary of tensors"),
-        ({}, "no dictionary of tensors"),
-        ({"epoch": 3, "model": {"name": "x"}}, "no dictionary of tensors"),
-        ({"x": torch.zeros(2)}, "not those of a known model"),
-        ({"image_encoder.trunk.pos_embed": torch.zeros(2)}, "SAM 2"),
-        ({"mask_decoder.hf_token.weight": torch.zeros(2)}, "SAM-HQ"),
-        ({"vision_encoder.pos_embed": torch.zeros(2)}, "transformers"),
-        ({"image_encoder.blocks.0.attn.qkv.qkv_proj.weight": torch.zeros(2)}, "LoRA"),
-        ({"sam.x": torch.zeros(2), "x": torch.zeros(2)}, "several models"),
-    ],
-)
-def test_other_content_is_refused_in_words(content, text):
-    with pytest.raises(ValueError, match=text):
-        recognise(content)
-
-
-def test_pocket_is_recognised(pocket):
+def test_a_part_of_pocket_is_no_pocket(pocket):
     weights = pocket.model.pocket.state_dict()
-    assert recognise(weights).family == "pocket"
     with pytest.raises(ValueError, match="no complete pocket model"):
-        recognise(dict(list(weights.items())[:5])).load_into(pocket.model.pocket)
-
-
-def test_numbers_of_modules_are_counted():
-    tensors = {name: torch.zeros(1) for name in ("a.0.w", "a.0.b", "a.10.w", "b.3.w")}
-    assert checkpoint.Checkpoint(tensors, "vit").count("a.") == 2
-    assert np.isclose(checkpoint.Checkpoint(tensors, "vit").nbytes, 16)
+        load_into(pocket.model.pocket, recognise(dict(list(weights.items())[:5])))

@@ -9,10 +9,9 @@ import pytest
 import torch
 from another_sam import SMALL, draw, published
 
-from napari_sam.models import device_check as trial
-from napari_sam.models import mobile_sam, registry, weights
+from napari_sam.models import device_check, mobile_sam, registry, weights
 from napari_sam.models.pocket import PocketModel
-from napari_sam.models.sam import PROBED, SamModel
+from napari_sam.models.sam import PROBE_SIZE, SamModel
 from napari_sam.models.vit import ImageEncoderViT
 
 OFF = r"is [\d.]+ % off what the CPU computes"
@@ -115,9 +114,9 @@ def test_the_cpus_memory_is_looked_at_before_it_is_used(checkpoint, monkeypatch,
         registry.load_model(checkpoint, device)
 
 
-def test_the_cpu_is_not_tried(name, monkeypatch):
+def test_the_cpu_is_not_checked(name, monkeypatch):
     for family in (PocketModel, SamModel):
-        monkeypatch.setattr(family, "probe", fails(RuntimeError("tried")))
+        monkeypatch.setattr(family, "probe", fails(RuntimeError("checked")))
     assert registry.load_model(name, "cpu").notice == ""
 
 
@@ -130,29 +129,34 @@ def test_bfloat16_is_within_the_tolerance(checkpoint, device):
 def test_a_fifth_is_too_much():
     a = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
     for share, trouble in ((0.0, False), (0.15, False), (-0.15, False), (0.25, True)):
-        assert bool(trial.disagreement([a, (1 + share) * a], [a, a])) == trouble
+        assert bool(device_check.disagreement([a, (1 + share) * a], [a, a])) == trouble
     zeros = np.zeros(3, np.float32)
-    assert not trial.disagreement([zeros], [zeros])
-    assert trial.disagreement([a[0, :3]], [zeros])
+    assert not device_check.disagreement([zeros], [zeros])
+    assert device_check.disagreement([a[0, :3]], [zeros])
     for wrong in (np.nan, np.inf):
-        assert "not finite" in trial.disagreement([zeros + np.float32(wrong)], [zeros])
+        assert "not finite" in device_check.disagreement([zeros + np.float32(wrong)], [zeros])
 
 
 @torch.inference_mode()
-def test_a_glance_uses_windows_and_the_whole_grid():
+def test_a_corner_goes_through_windows_and_the_whole_grid():
     encoder = ImageEncoderViT(
-        img_size=PROBED + 64, embed_dim=8, depth=4, num_heads=2, mlp_dim=8, out_chans=4,
+        img_size=PROBE_SIZE + 64, embed_dim=8, depth=4, num_heads=2, mlp_dim=8, out_chans=4,
         global_attn_indexes=(1, 3),
     )  # fmt: skip
     used = []
     for index, block in enumerate(encoder.blocks):
         block.register_forward_hook(lambda *_, index=index: used.append(index))
-    cells = PROBED // 16
-    assert encoder.glance(torch.zeros(1, 3, PROBED, PROBED)).shape == (1, 4, cells, cells)
+    cells = PROBE_SIZE // 16
+    assert encoder.encode_corner(torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE)).shape == (
+        1,
+        4,
+        cells,
+        cells,
+    )
     assert used == [2, 3]
 
 
-def test_every_part_of_a_sam_is_tried(tiny_predictor):
+def test_every_part_of_a_sam_is_checked(tiny_predictor):
     model = tiny_predictor.model
     corner, logits = model.probe()
     assert corner.shape == (1, 32, 4, 4)
@@ -163,11 +167,11 @@ def test_every_part_of_a_sam_is_tried(tiny_predictor):
         weight.data = 2 * former
         found = model.probe()
         weight.data = former
-        assert trial.disagreement(found, [corner, logits])
-    assert not trial.disagreement(model.probe(), [corner, logits])
+        assert device_check.disagreement(found, [corner, logits])
+    assert not device_check.disagreement(model.probe(), [corner, logits])
 
 
-def test_mobile_sam_is_tried_on_a_part_of_its_input():
+def test_mobile_sam_is_checked_on_a_part_of_its_input():
     encoder = mobile_sam.TinyViT((8, 8, 8, 8), (1, 1, 1, 1), (2, 2, 2), num_classes=0).eval()
     with torch.inference_mode():
-        assert encoder(torch.zeros(1, 3, PROBED, PROBED)).shape == (1, 256, 36, 36)
+        assert encoder(torch.zeros(1, 3, PROBE_SIZE, PROBE_SIZE)).shape == (1, 256, 36, 36)

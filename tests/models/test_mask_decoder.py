@@ -100,38 +100,39 @@ def drawn(module, seed=1):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("own", [True, False])
-def test_tokens_and_image_attend_as_written_out(shared, own):
+@pytest.mark.parametrize("per_prompt", [True, False])
+def test_tokens_and_image_attend_as_written_out(shared, per_prompt):
     layer, draw = drawn(Attention(32, 4, downsample_rate=2))
     tokens, positions = draw(2, 7, 32), draw(50, 32)
     common = draw(50, 32) if shared else torch.zeros(50, 32).double()
-    extra = draw(2, 50, 32) if own else torch.zeros(2, 50, 32).double()
-    whole = common + extra
-    seen = layer.to_image(
+    part = draw(2, 50, 32) if per_prompt else torch.zeros(2, 50, 32).double()
+    whole = common + part
+    given = part if per_prompt else None
+    attended = layer.to_image(
         tokens,
-        layer.keys_of(common + positions),
-        layer.values_of(common) if shared or not own else None,
-        extra if own else None,
+        layer.project_keys(common + positions),
+        layer.project_values(common) if shared or not per_prompt else None,
+        given,
     )
-    torch.testing.assert_close(seen, layer(tokens, whole + positions, whole))
-    told = layer.from_image(
-        whole, layer.queries_of(common + positions), extra if own else None, tokens, tokens + 1
+    torch.testing.assert_close(attended, layer(tokens, whole + positions, whole))
+    images = layer.from_image(
+        whole, layer.project_queries(common + positions), given, tokens, tokens + 1
     )
     torch.testing.assert_close(
-        torch.stack(told), whole + layer(whole + positions, tokens, tokens + 1)
+        torch.stack(images), whole + layer(whole + positions, tokens, tokens + 1)
     )
 
 
 def test_the_prompts_part_of_the_image_counts_as_the_shared_one():
     transformer, draw = drawn(TwoWayTransformer(2, 32, 4, 64))
-    image, own, places, tokens = (
+    image, per_prompt, places, tokens = (
         draw(1, 32, 5, 6),
         draw(2, 32, 5, 6),
         draw(1, 32, 5, 6),
         draw(2, 7, 32),
     )
-    split = transformer(transformer.side(image, places), own, tokens)
-    none = transformer(transformer.side(None, places), image + own, tokens)
+    split = transformer(transformer.project_image(image, places), per_prompt, tokens)
+    none = transformer(transformer.project_image(None, places), image + per_prompt, tokens)
     for one, other in zip(split, none, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -141,9 +142,9 @@ def test_some_of_the_masks_are_those_of_all():
     decoder, draw = drawn(full_size())
     image, places, sparse = draw(1, 256, 4, 6), draw(1, 256, 4, 6), draw(3, 2, 256)
     whole = decoder(image, places, sparse, torch.zeros(3, 256, 4, 6).double())
-    side = decoder.side(image, places)
+    projections = decoder.project_image(image, places)
     for masks in (slice(1, None), slice(0, 1)):
-        logits, iou = decoder.answer(side, sparse, None, masks)
+        logits, iou = decoder.predict_masks(projections, sparse, None, masks)
         for one, other in zip((torch.stack(logits), iou), whole, strict=True):
             torch.testing.assert_close(one, other[:, masks])
 
@@ -158,21 +159,21 @@ def test_bfloat16_comes_close_and_leaves_what_it_returns_in_float32():
     )
     mask = torch.randn(2, 256, 8, 8, generator=generator)
 
-    def answer(*question):
-        logits, iou = decoder.answer(*question)
+    def predict(*prompts):
+        logits, iou = decoder.predict_masks(*prompts)
         return torch.stack(logits), iou
 
-    exact, scores = answer(decoder.side(image, places), sparse, None)
-    with_mask, _ = answer(decoder.side(image, places), sparse, mask)
-    decoder.lower(torch.bfloat16)
-    side = decoder.side(image, places)
-    assert side.image.dtype == side.layers[1].keys.dtype == torch.bfloat16
-    logits, iou = answer(side, sparse, None)
+    exact, scores = predict(decoder.project_image(image, places), sparse, None)
+    with_mask, _ = predict(decoder.project_image(image, places), sparse, mask)
+    decoder.set_precision(torch.bfloat16)
+    projections = decoder.project_image(image, places)
+    assert projections.image.dtype == projections.layers[1].keys.dtype == torch.bfloat16
+    logits, iou = predict(projections, sparse, None)
     assert logits.dtype == iou.dtype == torch.float32
     assert (logits - exact).abs().mean() < 0.03 * exact.std()
     assert (iou - scores).abs().max() < 0.03
     assert not torch.equal(logits, exact)
-    logits, _ = answer(side, sparse, mask)
+    logits, _ = predict(projections, sparse, mask)
     assert (logits - with_mask).abs().mean() < 0.03 * with_mask.std()
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from stubs import stubbed_torchvision
 
-from napari_sam.models import checkpoint, mobile_sam
+from napari_sam.models import mobile_sam
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
 from napari_sam.models.prompt_encoder import PromptEncoder
+from napari_sam.models.recognition import recognise
 from napari_sam.models.sam import Sam
 from napari_sam.models.two_way import TwoWayTransformer
 
@@ -83,12 +84,12 @@ def test_features_are_timms(timms, size):
     assert not own.load_state_dict(weights, strict=False).unexpected_keys
     image = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(4))
     theirs = timms.forward_features(image)
-    seen = []
-    own.neck.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    features = []
+    own.neck.register_forward_pre_hook(lambda module, given: features.append(given[0]))
     assert own(image).shape == (2, 256, size[0] // 16, size[1] // 16)
     assert theirs.shape == (2, 320, size[0] // 16, size[1] // 16)
     assert theirs.std() > 0.1
-    assert (seen[0] - theirs).abs().max() / theirs.std() <= TOLERANCE
+    assert (features[0] - theirs).abs().max() / theirs.std() <= TOLERANCE
 
 
 @torch.inference_mode()
@@ -97,8 +98,8 @@ def test_a_wrong_weight_of_each_layer_is_noticed(timms):
     own.load_state_dict({renamed(k): v for k, v in timms.state_dict().items()}, strict=False)
     image = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(4))
     theirs = timms.forward_features(image)
-    seen = []
-    own.neck.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    features = []
+    own.neck.register_forward_pre_hook(lambda module, given: features.append(given[0]))
     unnoticed = []
     for name, value in own.state_dict().items():
         if not value.is_floating_point() or name.startswith(("neck", "norm_head", "head")):
@@ -109,7 +110,7 @@ def test_a_wrong_weight_of_each_layer_is_noticed(timms):
         kept = flat[place].clone()
         flat[place] += 1.0
         own(image)
-        if (seen.pop() - theirs).abs().max() / theirs.std() <= TOLERANCE:
+        if (features.pop() - theirs).abs().max() / theirs.std() <= TOLERANCE:
             unnoticed.append(name)
         flat[place] = kept
     assert not unnoticed
@@ -124,7 +125,7 @@ def published():
 
 
 def test_a_checkpoint_is_recognised_and_built(published):
-    found = checkpoint.recognise(published)
+    found = recognise(published)
     assert found.family == "mobile_sam"
     assert found.nbytes < 40_728_226
     model = mobile_sam.build(found, "mine", "cpu")
@@ -138,11 +139,11 @@ def test_a_checkpoint_is_recognised_and_built(published):
 
 def test_the_classifiers_head_may_be_missing(published):
     bare = {k: v for k, v in published.items() if not k.startswith("image_encoder.head.")}
-    model = mobile_sam.build(checkpoint.recognise(bare), "mine", "cpu")
+    model = mobile_sam.build(recognise(bare), "mine", "cpu")
     assert "image_encoder.head.weight" not in model.sam.state_dict()
 
 
 def test_a_missing_tensor_is_named(published):
     less = {k: v for k, v in published.items() if k != "image_encoder.neck.3.bias"}
     with pytest.raises(ValueError, match=r"lacks image_encoder\.neck\.3\.bias"):
-        mobile_sam.build(checkpoint.recognise(less), "mine", "cpu")
+        mobile_sam.build(recognise(less), "mine", "cpu")

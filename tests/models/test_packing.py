@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_sam import masks
 from napari_sam.images import samples
 from napari_sam.models import packing, registry
-from napari_sam.models.packing import expand, fingerprint, pack, squeeze, unpack
+from napari_sam.models.packing import compress, decompress, fingerprint, pack, unpack
 from napari_sam.types import Prompts
 
 
@@ -28,13 +28,13 @@ def bytes_of(arrays):
     return sum(array.nbytes for array in arrays.values())
 
 
-def expanded(maps, steps=np.inf):
-    return expand(**squeeze(maps, steps))
+def restored(maps, steps=np.inf):
+    return decompress(**compress(maps, steps))
 
 
 def test_the_error_is_half_a_step_of_each_channel():
     maps = smooth()
-    error = np.abs(expanded(maps) - maps).max((2, 3))
+    error = np.abs(restored(maps) - maps).max((2, 3))
     span = np.ptp(maps, (2, 3))
     assert (error <= 0.501 * span / 255).all()
     assert (error > 0.2 * span / 255).all()
@@ -42,29 +42,29 @@ def test_the_error_is_half_a_step_of_each_channel():
 
 def test_fewer_steps_take_fewer_bytes():
     maps = np.random.default_rng(0).normal(size=(1, 8, 64, 64)).astype(np.float32)
-    coarse = squeeze(maps, 4)
-    error = np.abs(expand(**coarse) - maps).max((2, 3))
+    coarse = compress(maps, 4)
+    error = np.abs(decompress(**coarse) - maps).max((2, 3))
     np.testing.assert_allclose(error, maps.std((2, 3)) / 8, rtol=0.02)
-    assert bytes_of(coarse) < 0.75 * bytes_of(squeeze(maps, np.inf))
+    assert bytes_of(coarse) < 0.75 * bytes_of(compress(maps, np.inf))
 
 
 def test_a_step_is_never_finer_than_256_levels_allow():
     maps = smooth()
     maps[:, :, 0, 0] *= 1000  # one far value: a standard deviation has few of the levels
-    error = np.abs(expanded(maps, 1000) - maps).max((2, 3))
+    error = np.abs(restored(maps, 1000) - maps).max((2, 3))
     assert (error <= 0.501 * np.ptp(maps, (2, 3)) / 255).all()
 
 
 @pytest.mark.parametrize("value", [0.0, -3.25, 1e10])
 def test_constant_channels_come_back_exactly(value):
     maps = np.full((1, 2, 3, 4), value, np.float32)
-    np.testing.assert_array_equal(expanded(maps), maps)
+    np.testing.assert_array_equal(restored(maps), maps)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 1, 5), (1, 2, 7, 1)])
 def test_any_shape_comes_back(shape):
     maps = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    np.testing.assert_allclose(expanded(maps), maps, atol=0.02)
+    np.testing.assert_allclose(restored(maps), maps, atol=0.02)
 
 
 def test_maps_in_any_order_of_memory_come_back():

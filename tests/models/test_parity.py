@@ -9,7 +9,8 @@ import pytest
 import torch
 from another_sam import SMALL, answer, draw, largest_error, pixels, prompts, published
 
-from napari_sam.models import checkpoint, vit
+from napari_sam.models import vit
+from napari_sam.models.recognition import recognise
 
 TOLERANCE = 1e-5
 """In standard deviations of the reference's answer, both in double precision: random weights
@@ -28,7 +29,7 @@ def plane(side, seed=0):
 
 
 def ours(weights):
-    return vit.build(checkpoint.recognise(weights), "ours", "cpu")
+    return vit.build(recognise(weights), "ours", "cpu")
 
 
 def in_double(prompt):

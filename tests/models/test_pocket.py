@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.models.checkpoint import Checkpoint, recognise
-from napari_sam.models.pocket import OUTSIDE, PocketModel, build
+from napari_sam.models.pocket import PocketModel, build
 from napari_sam.models.pocket_decoder import Decoded
 from napari_sam.models.pocket_net import Pocket
 from napari_sam.models.pocket_prompts import prompt_maps
+from napari_sam.models.pocket_windows import OUTSIDE
+from napari_sam.models.recognition import Checkpoint, recognise
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.types import PlaneGuide, Prompts
 
@@ -155,20 +156,20 @@ def test_weights_make_the_model(random_pocket):
 
 
 def spy(model, monkeypatch, scores):
-    """Let the first and the second question score as told; returns what was asked and answered."""
-    seen = []
-    real = model._answer
+    """Give the answers to the first and the second call these scores; returns calls and answers."""
+    made = []
+    real = model._decode_calls
 
-    def answer(questions):
-        told = []
-        for question, answer, score in zip(questions, real(questions), scores, strict=False):
+    def decode_calls(calls):
+        answers = []
+        for call, answer, score in zip(calls, real(calls), scores, strict=False):
             iou = torch.tensor(score)[:, None].expand(answer.iou.shape).clone()
-            told.append(Decoded(answer.logits, iou, answer.presence))
-            seen.append((question, answer))
-        return told
+            answers.append(Decoded(answer.logits, iou, answer.presence))
+            made.append((call, answer))
+        return answers
 
-    monkeypatch.setattr(model, "_answer", answer)
-    return seen
+    monkeypatch.setattr(model, "_decode_calls", decode_calls)
+    return made
 
 
 def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monkeypatch):
@@ -176,53 +177,56 @@ def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monk
     features = random_pocket.encode(rgb)
     coords, labels = np.float32([[[41, 30]], [[90, 7]]]), np.ones((2, 1), np.int64)
     box = np.float32([[30, 20, 60, 50], [80, 1, 100, 20]])
-    seen = spy(random_pocket, monkeypatch, [[0.9, 0.2], [0.5, 0.6]])
+    made = spy(random_pocket, monkeypatch, [[0.9, 0.2], [0.5, 0.6]])
     logits, iou, presence = random_pocket.decode(features, coords, labels, None, None, True)
     np.testing.assert_allclose(iou, np.repeat([[0.9], [0.6]], 3, axis=1), rtol=1e-6)
-    (_, full), (question, half) = seen
+    (_, full), (call, half) = made
     np.testing.assert_array_equal(logits[0], full.logits[0, 1:])
     chosen = torch.stack([full.presence[0], half.presence[1]]).sigmoid()
     np.testing.assert_allclose(presence, chosen, rtol=1e-5)
-    np.testing.assert_allclose(question.asked.points[0, 0], [20.25, 14.75])  # centres, halved
+    halved = call.placed.prompts.coords[0, 0]
+    np.testing.assert_allclose(halved, [20.25, 14.75])  # pixels' centres
     doubled = torch.nn.functional.interpolate(half.logits, scale_factor=2, mode="bilinear")
     np.testing.assert_array_equal(logits[1], doubled[1, 1:, : logits.shape[2], : logits.shape[3]])
-    seen.clear()
+    made.clear()
     random_pocket.decode(features, coords, labels, box, None, False)
-    assert len(seen) == 1  # a box says how large the object is
-    seen.clear()
+    assert len(made) == 1  # a box says how large the object is
+    made.clear()
     earlier = np.full((2, *logits.shape[2:]), -5, np.float32)
     earlier[:, 4:9, 6:12] = 5
     random_pocket.decode(features, coords, labels, None, earlier, False)
-    assert len(seen) == 1  # and so does an earlier answer
+    assert len(made) == 1  # and so does an earlier answer
 
 
 @pytest.mark.parametrize("place", [(30.0, 40.0), (300.0, 200.0), (500.0, 505.0)])
 def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, place):
     rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
-    seen = spy(random_pocket, monkeypatch, [[0.9], [0.1]])
+    made = spy(random_pocket, monkeypatch, [[0.9], [0.1]])
     mask_input = np.random.default_rng(3).uniform(-9, -1, (1, 128, 128)).astype(np.float32)
     coords = np.float32([[place, (place[0] - 20, place[1] - 20), (5.0, 250.0)]])
     labels = np.int64([[1, 0, 0]])
     logits = random_pocket.decode(features, coords, labels, None, mask_input, True)[0]
-    question, answer = seen[0]
-    assert question.features.s4.shape[-2:] == (64, 64)
-    x, y = (place - question.asked.points[0, 0].numpy()).astype(int)  # where the window begins
+    call, answer = made[0]
+    features_cut, placed = call.windows[0], call.placed.prompts
+    assert features_cut.s4.shape[-2:] == (64, 64)
+    x, y = (place - placed.coords[0, 0]).astype(int)  # where the window begins
+    np.testing.assert_array_equal(call.placed.starts, [(x, y)])
     assert x % 16 == y % 16 == 0
     assert 0 <= x <= 256
     assert 0 <= y <= 256
-    assert question.asked.points[0, 0].min() >= 0
-    assert question.asked.points[0, 0].max() <= 255
-    assert question.asked.kinds[0, 1] == 0
+    assert placed.coords[0, 0].min() >= 0
+    assert placed.coords[0, 0].max() <= 255
+    assert placed.labels[0, 1] == 0
     far = not (x <= 5 < x + 256 and y <= 250 < y + 256)
-    assert question.asked.kinds[0, 2] == (-1 if far else 0)  # not seen in the window
+    assert placed.labels[0, 2] == (-1 if far else 0)  # left out beyond the window
     window = np.s_[y // 4 : y // 4 + 64, x // 4 : x // 4 + 64]
-    np.testing.assert_array_equal(question.asked.masks[0], mask_input[0][window])
+    np.testing.assert_array_equal(placed.mask_input[0], mask_input[0][window])
     np.testing.assert_array_equal(logits[0][:, *window], answer.logits[0, 1:])
     outside = np.ones((128, 128), bool)
     outside[window] = False
     assert (logits[0][:, outside] == OUTSIDE).all()
-    strides = zip(features.full, question.features, (4, 8, 16, 4), strict=True)
+    strides = zip(features.full, features_cut, (4, 8, 16, 4), strict=True)
     for level, part, stride in strides:
         cells = level[..., y // stride : (y + 256) // stride, x // stride : (x + 256) // stride]
         torch.testing.assert_close(part, cells, rtol=0, atol=0)
@@ -233,29 +237,29 @@ def test_a_large_box_is_answered_at_half_the_size(random_pocket, monkeypatch, si
     rgb = np.random.default_rng(2).integers(0, 256, (512, 512, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
     halved = side > 176
-    seen = spy(random_pocket, monkeypatch, [[0.4 if halved else 0.5]])
+    made = spy(random_pocket, monkeypatch, [[0.4 if halved else 0.5]])
     box = np.float32([[100, 100, 100 + side, 100 + side]])
     none = np.zeros((1, 0, 2), np.float32), np.zeros((1, 0), np.int64)
     scores = random_pocket.decode(features, *none, box, None, False).iou_predictions
-    assert len(seen) == 1
+    assert len(made) == 1
     assert scores[0, 0] == pytest.approx(0.4 if halved else 0.5)
     if halved:
-        question = seen[0][0]
-        np.testing.assert_allclose(question.asked.boxes[0], (box[0] + 0.5) / 2 - 0.5)
+        placed = made[0][0].placed.prompts
+        np.testing.assert_allclose(placed.boxes[0], (box[0] + 0.5) / 2 - 0.5)
 
 
 def test_the_score_sees_the_instance_head_and_moves_no_mask(random_pocket):
     net = random_pocket.pocket
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     features = net.encoder(images)
-    question = (
+    prompt = (
         torch.tensor([0]),
         torch.tensor([[[20.0, 30.0]]]),
         torch.tensor([[1]]),
         torch.full((1, 4), torch.nan),
         torch.full((1, 16, 16), torch.nan),
     )
-    answer = net.decoder(features, *question)
+    answer = net.decoder(features, *prompt)
     answer.iou.sum().backward()
     moved = {n for n, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     net.zero_grad()
@@ -263,7 +267,7 @@ def test_the_score_sees_the_instance_head_and_moves_no_mask(random_pocket):
     assert not {n for n in moved if n.startswith(("decoder.mix", "decoder.hyper"))}
     assert not {n for n in moved if n.startswith("encoder.instance_head")}
     other = features._replace(instances=features.instances + 3)
-    changed = net.decoder(other, *question)
+    changed = net.decoder(other, *prompt)
     torch.testing.assert_close(changed.logits, answer.logits)
     assert (changed.iou - answer.iou).abs().max() > 1e-4
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_sam.models.pocket_decoder import POSITION_SIZE, Guide, PocketDecoder, exchange
+from napari_sam.models.pocket_decoder import POSITION_SIZE, Guide, PocketDecoder, attend_two_way
 from napari_sam.models.pocket_encoder import PocketFeatures
 from napari_sam.models.two_way import TwoWayTransformer
 
@@ -49,7 +49,7 @@ def guide(count, seed=4):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_exchange_is_the_two_way_transformer_on_images_of_their_own(depth):
+def test_in_a_batch_the_two_way_transformer_is_the_same(depth):
     with torch.random.fork_rng():
         torch.manual_seed(depth)
         transformer = TwoWayTransformer(depth, 32, 4, 64).double()
@@ -57,8 +57,8 @@ def test_exchange_is_the_two_way_transformer_on_images_of_their_own(depth):
             nn.init.normal_(parameter, std=0.3)
     images, place = randn(5, 32, 3, 4).double(), randn(1, 32, 3, 4, seed=1).double()
     tokens = randn(5, 7, 32, seed=2).double()
-    wanted, wanted_images = transformer(transformer.side(None, place), images, tokens)
-    found, cells = exchange(
+    wanted, wanted_images = transformer(transformer.project_image(None, place), images, tokens)
+    found, cells = attend_two_way(
         transformer, tokens, images.flatten(2).mT, place[0].flatten(1).T.contiguous()
     )
     torch.testing.assert_close(found, wanted, atol=1e-9, rtol=1e-9)
@@ -78,9 +78,9 @@ def test_a_guide_that_has_learnt_nothing_tells_of_the_outline_alone(decoder):
     plain, own = decoder(*given), guide(3)
     none = own._replace(mask=torch.zeros_like(own.mask))  # on the edge everywhere
     assert_close(decoder(*given, guide=none), plain)
-    told = decoder(*given, guide=own)
-    assert_close(decoder(*given, guide=own._replace(s16=own.s16.flip(0) + 1)), told)
-    assert float((told.logits - plain.logits)[:3].flatten(1).abs().amax(1).min()) > 1e-3
+    guided_answer = decoder(*given, guide=own)
+    assert_close(decoder(*given, guide=own._replace(s16=own.s16.flip(0) + 1)), guided_answer)
+    assert float((guided_answer.logits - plain.logits)[:3].flatten(1).abs().amax(1).min()) > 1e-3
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def guided(decoder):
 @torch.inference_mode()
 def test_a_guide_changes_the_first_prompts_and_no_others(guided):
     given = features(2), torch.tensor([0, 1, 1, 0]), *prompts(4)
-    plain, told = guided(*given), guided(*given, guide=guide(3))
-    for part, own in zip(told, plain, strict=True):
+    plain, guided_answer = guided(*given), guided(*given, guide=guide(3))
+    for part, own in zip(guided_answer, plain, strict=True):
         torch.testing.assert_close(part[3], own[3], atol=1e-5, rtol=1e-4)
         change = (part - own)[:3].reshape(3, -1).abs().amax(1)
         assert float(change.min()) > 1e-4

@@ -52,7 +52,7 @@ def test_a_sam_of_any_size_is_loaded_from_a_path_and_answers(tmp_path):
     predictor = SamPredictor(registry.load_model(tmp_path / "my_sam.pt", device="cpu"))
     assert predictor.model.image_size == 128
     answer = predictor.predict(predictor.encode(np.eye(50)), Prompts([(5, 5)]))
-    assert answer.masks.shape == (3, 50, 50)
+    assert np.array(answer.masks).shape == (3, 50, 50)
 
 
 def test_the_precision_of_the_encoder_can_be_said(tmp_path):

@@ -5,8 +5,8 @@ import torch
 from another_sam import SMALL, draw, published
 
 from napari_sam.models import vit
-from napari_sam.models.checkpoint import recognise
-from napari_sam.models.vit import attend, relative
+from napari_sam.models.recognition import recognise
+from napari_sam.models.vit import attend, relative_positions
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def image(side=SMALL["image_size"]):
 
 
 @torch.inference_mode()
-def test_biases_are_held_a_few_at_a_time(monkeypatch):
+def test_scores_are_computed_in_chunks(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(6, 5 * 4, 8, generator=generator) for _ in range(3))
     rows, columns = (torch.randn(2 * n - 1, 8, generator=generator) for n in (5, 4))
-    tables = relative(rows, 5), relative(columns, 4)
+    tables = relative_positions(rows, 5), relative_positions(columns, 4)
     written_out = torch.empty(6, 20, 20)
     for i in range(20):
         for j in range(20):
@@ -31,7 +31,7 @@ def test_biases_are_held_a_few_at_a_time(monkeypatch):
             written_out[:, i, j] = (q[:, i] * (k[:, j] / 8**0.5 + shift)).sum(-1)
     expected = written_out.softmax(-1) @ v
     for most in (10**6, 4 * 20, 20 * 20, 2 * 20 * 20 + 1, 1):
-        monkeypatch.setattr(vit, "BIAS", most)
+        monkeypatch.setattr(vit, "CHUNK_SCORES", most)
         torch.testing.assert_close(attend(q, k, v, *tables), expected)
 
 
@@ -55,9 +55,9 @@ def test_windows_attend_alone_and_zeros_fill_them_up():
 @torch.inference_mode()
 def test_bfloat16_is_near_and_float32_the_same(encoder):
     exact = encoder(image())
-    encoder.lower(torch.float32)
+    encoder.set_precision(torch.float32)
     assert (encoder(image()) == exact).all()
-    encoder.lower(torch.bfloat16)
+    encoder.set_precision(torch.bfloat16)
     near = encoder(image())
     assert near.dtype == torch.float32
     off = (near - exact).abs().mean() / exact.abs().mean()
@@ -66,12 +66,10 @@ def test_bfloat16_is_near_and_float32_the_same(encoder):
     assert encoder.blocks[0].mlp.lin1.weight.dtype == torch.bfloat16
 
 
-def test_the_first_blocks_are_lowered_only_where_they_are_slow():
+def test_the_first_blocks_stay_in_float32_but_where_they_are_slow():
     encoder = vit.ImageEncoderViT(64, 16, 3, 8, 8, 2, 16, 2, (1, 3, 5, 7), 4)
-    encoder.lower(torch.bfloat16)
-    lowered = [
-        (block.attn.qkv.weight.dtype, block.mlp.lin1.weight.dtype) for block in encoder.blocks
-    ]
+    encoder.set_precision(torch.bfloat16)
+    found = [(block.attn.qkv.weight.dtype, block.mlp.lin1.weight.dtype) for block in encoder.blocks]
     whole, half = torch.float32, torch.bfloat16
-    assert lowered == [(whole, whole), (half, whole)] + [(half, half)] * 6
+    assert found == [(whole, whole), (half, whole)] + [(half, half)] * 6
     assert encoder(torch.randn(1, 3, 64, 64)).dtype == whole

@@ -34,8 +34,8 @@ class LayerNorm2d(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
-class FreshGELU(nn.Module):
-    """GELU of what nobody else reads: while nothing is learnt it overwrites its input."""
+class InplaceGELU(nn.Module):
+    """GELU that overwrites its input, unless gradients are recorded."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape of `x`."""
@@ -54,7 +54,9 @@ class MLPBlock(nn.Module):
         The activation's class.
     """
 
-    def __init__(self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = FreshGELU) -> None:
+    def __init__(
+        self, embedding_dim: int, mlp_dim: int, act: type[nn.Module] = InplaceGELU
+    ) -> None:
         super().__init__()
         self.lin1 = nn.Linear(embedding_dim, mlp_dim)
         self.lin2 = nn.Linear(mlp_dim, embedding_dim)

@@ -1,13 +1,16 @@
-"""The contract that every model family meets, and the values it speaks in; numpy alone."""
+"""The contract that every model family meets, and the values it speaks in; numpy, no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class Answers(NamedTuple):
@@ -102,17 +105,17 @@ class PromptableModel(Protocol):
     def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
         """Return the size (h, w) of the frame that the low-resolution logits cover."""
 
-    def lower(self, precision: str) -> None:
-        """Let the model compute in another precision; see `weights.choose_dtype`.
+    def set_precision(self, precision: str) -> None:
+        """Compute products in another precision, one of `PRECISIONS`.
 
         Raises
         ------
         ValueError
-            If "bfloat16" is asked of a family that has only float32.
+            If it is unknown, or "bfloat16" is asked of a family that has only float32.
         """
 
     def probe(self) -> list[NDArray[np.float32]]:
-        """Return what the model computes of a fixed input, in a second; see `trial`.
+        """Return what the model computes of a fixed input, in a second; see `device_check`.
 
         The layers that a click needs are used, of alike ones at least one. The root mean square
         of each array is well above zero, since differences are taken relative to it.
@@ -169,3 +172,87 @@ class PromptableModel(Protocol):
         -------
         Answers
         """
+
+
+class ModelFile(Protocol):
+    """What is read of a file before a model is built of it."""
+
+    @property
+    def family(self) -> str:
+        """Name of one of `families.FAMILIES`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the weights take in memory."""
+
+
+class Runtime(Protocol):
+    """What the registry asks before it builds a model; a module whose functions are these."""
+
+    def read(self, path: Path) -> ModelFile:
+        """Read a file, never running code of it.
+
+        Raises
+        ------
+        ValueError
+            If it is not there, damaged, or holds no model of a family of this runtime.
+        """
+
+    def choose_device(self, name: str) -> str:
+        """Return the device to run on, where "auto" is the fastest there is.
+
+        Raises
+        ------
+        ValueError
+            If it is unknown or not on this machine.
+        """
+
+    def check_memory(self, weights: int, working: int, device: str, name: str) -> None:
+        """Refuse a model that the machine cannot hold, before anything is built.
+
+        Parameters
+        ----------
+        weights, working : int
+            Bytes of the weights, and of working with them.
+        device : str
+        name : str
+            Of the model, for the error.
+
+        Raises
+        ------
+        ValueError
+            Telling what is needed and what is free.
+        """
+
+
+class FamilyModule(Protocol):
+    """The module of a family."""
+
+    def build(self, file: Any, name: str, device: str) -> PromptableModel:
+        """Return the model that a file holds.
+
+        Parameters
+        ----------
+        file : ModelFile
+            As the family's runtime read it.
+        name : str
+            What the model is called.
+        device : str
+
+        Raises
+        ------
+        ValueError
+            If something is missing, left over or of another shape.
+        """
+
+
+def require_float32(precision: str, name: str) -> None:
+    """Refuse any other precision, for a family that has only float32.
+
+    Raises
+    ------
+    ValueError
+        Telling what to do.
+    """
+    if precision not in ("auto", "float32"):
+        raise ValueError(f"{name} computes in float32 only; leave the precision at auto")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 TOLERANCE = 0.2
 """Largest share of its root mean square that an answer may be off. Wrong ones are off by about the
 whole; bfloat16 is by 0.3 to 0.8 % in decoders of the usual size, by 10 % in a tiny random one."""
-TINY = 1e-30  # in place of a size of zero
-LONGEST = 100  # of a device's error, characters
+EPSILON = 1e-30  # in place of a root mean square of zero
+MAX_REASON = 100  # of a device's error, characters
 
 
 def build_on(
@@ -50,7 +50,7 @@ def build_on(
     if device == "cpu":
         return build(device, precision)
     expected = build("cpu", "float32").probe()
-    found = _tried(lambda: build(device, precision), expected)
+    found = _built_and_checked(lambda: build(device, precision), expected)
     if not isinstance(found, str):
         return found
     try:
@@ -78,21 +78,21 @@ def disagreement(
     if not all(np.isfinite(array).all() for array in found):
         return "gives numbers that are not finite"
     off = max(
-        _size(one.astype(np.float64) - other) / max(_size(other), TINY)
+        _rms(one.astype(np.float64) - other) / max(_rms(other), EPSILON)
         for one, other in zip(found, expected, strict=True)
     )
     return f"is {100 * off:.3g} % off what the CPU computes" if off > TOLERANCE else ""
 
 
-def noise(side: int) -> NDArray[np.uint8]:
-    """Return the picture (side, side, 3) that models are tried on."""
+def probe_image(side: int) -> NDArray[np.uint8]:
+    """Return the image (side, side, 3), noise, that `probe` encodes."""
     return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
 
 
-def question(
+def probe_prompt(
     side: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return what is asked of it: coords, labels and boxes of one prompt, as `decode` takes them.
+    """Return the prompt that `probe` decodes: coords, labels and boxes as `decode` takes them.
 
     A box leaves no choice of scale that a small difference could turn.
     """
@@ -100,18 +100,18 @@ def question(
     return np.full((1, 1, 2), side / 2, np.float32), np.ones((1, 1), np.int64), box
 
 
-def _tried(
+def _built_and_checked(
     build: Callable[[], PromptableModel], expected: Sequence[NDArray[np.float32]]
 ) -> PromptableModel | str:
     """Return the model, or what is wrong with its device."""
     try:
         model = build()
         return disagreement(model.probe(), expected) or model
-    except (RuntimeError, TypeError) as error:  # a type that a device has not is a TypeError
+    except (RuntimeError, TypeError) as error:  # a missing type is a TypeError
         reason = str(error).partition("\n")[0] or type(error).__name__
-        return f"fails ({textwrap.shorten(reason, LONGEST, placeholder=' ...')})"
+        return f"fails ({textwrap.shorten(reason, MAX_REASON, placeholder=' ...')})"
 
 
-def _size(array: NDArray[np.floating]) -> float:
+def _rms(array: NDArray[np.floating]) -> float:
     """Return the root mean square."""
     return math.sqrt(np.square(array, dtype=np.float64).mean())

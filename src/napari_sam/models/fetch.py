@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Generator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -22,7 +22,6 @@ from .specs import ModelSpec
 
 FOLDER_VARIABLE = "NAPARI_SAM_MODELS"
 OFFLINE_VARIABLE = "NAPARI_SAM_OFFLINE"
-SUFFIXES = (".pth", ".pt", ".safetensors")
 Timeouts = tuple[float, float]
 TIMEOUTS: Timeouts = (10.0, 15.0)
 """Longest wait for a connection, and for the next bytes, s."""
@@ -51,9 +50,7 @@ def is_offline() -> bool:
 
 def cached_path(spec: ModelSpec, folder: Path | None = None) -> Path:
     """Return where the file of a checkpoint is, or would be, once it is fetched."""
-    suffix = PurePosixPath(urlsplit(spec.url).path).suffix
-    name = spec.name + (suffix if suffix in SUFFIXES else ".pt")
-    return (models_folder() if folder is None else folder) / name
+    return (models_folder() if folder is None else folder) / spec.file_name
 
 
 def is_here(spec: ModelSpec, folder: Path | None = None) -> bool:
@@ -231,14 +228,14 @@ def _copy(
 ) -> Generator[Progress, None, None]:
     """Write what arrives, as soon as it arrives."""
     whole = spec.size_text if total is None else f"{_megabytes(total)} MB"
-    done, began, told = start, time.monotonic(), -PAUSE
+    done, began, reported = start, time.monotonic(), -PAUSE
     # Unlike `iter_content`, this does not wait until a chunk is full.
     while chunk := response.raw.read1(CHUNK):
         file.write(chunk)
         done += len(chunk)
         elapsed = time.monotonic() - began
-        if elapsed - told >= PAUSE:
-            told = elapsed
+        if elapsed - reported >= PAUSE:
+            reported = elapsed
             speed = (done - start) / max(elapsed, PAUSE) / 1e6
             text = f"{spec.name}: {_megabytes(done)} of {whole}, {speed:.1f} MB/s"
             yield Progress(done, max(total or spec.size, done), text)

@@ -1,4 +1,4 @@
-"""SAM's mask decoder: masks and their scores from what tokens and image told each other."""
+"""SAM's mask decoder: two-way attention of tokens and image, then masks and their scores."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import MLP, FreshGELU, LayerNorm2d, MLPBlock
-from .two_way import ImageSide, TwoWayTransformer
+from .blocks import MLP, InplaceGELU, LayerNorm2d, MLPBlock
+from .two_way import ImageProjections, TwoWayTransformer
 
 
 class MaskDecoder(nn.Module):
@@ -21,7 +21,6 @@ class MaskDecoder(nn.Module):
     transformer_dim : int
         Width of tokens and image embedding.
     transformer : TwoWayTransformer
-        The exchange between them.
     num_multimask_outputs : int
         Masks beside the single one.
     iou_head_depth, iou_head_hidden_dim : int
@@ -46,9 +45,9 @@ class MaskDecoder(nn.Module):
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(dim // 4),
-            FreshGELU(),
+            InplaceGELU(),
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
-            FreshGELU(),
+            InplaceGELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim // 8, 3) for _ in range(self.num_mask_tokens)
@@ -74,31 +73,36 @@ class MaskDecoder(nn.Module):
         logits : (B, 1 + num_multimask_outputs, 4h, 4w) float
         iou : (B, 1 + num_multimask_outputs) float
         """
-        logits, iou = self.answer(self.side(image, image_pe), sparse, dense)
+        logits, iou = self.predict_masks(self.project_image(image, image_pe), sparse, dense)
         return torch.stack(logits), iou
 
-    def lower(self, dtype: torch.dtype) -> None:
+    def set_precision(self, dtype: torch.dtype) -> None:
         """Compute the MLPs and products with the image in `dtype`; sums and norms stay."""
         for module in self.modules():
             if isinstance(module, MLPBlock | nn.ConvTranspose2d):
                 module.to(dtype)
-            if isinstance(module, nn.ConvTranspose2d):  # laid out as `_upscaled` reads them
-                laid = module.weight.permute(2, 3, 1, 0).contiguous()
-                module.weight.data = laid.permute(3, 2, 0, 1)
+            if isinstance(module, nn.ConvTranspose2d):  # in memory as `_upscale` reads them
+                weight = module.weight.permute(2, 3, 1, 0).contiguous()
+                module.weight.data = weight.permute(3, 2, 0, 1)
 
-    def side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
+    def project_image(self, image: Tensor, image_pe: Tensor) -> ImageProjections:
         """Return what is the same for all prompts of an image; arguments as in `forward`."""
         dtype = self.output_upscaling[0].get_parameter("weight").dtype
-        return self.transformer.side(image, image_pe).to(dtype)
+        return self.transformer.project_image(image, image_pe).to(dtype)
 
-    def answer(
-        self, side: ImageSide, sparse: Tensor, dense: Tensor | None, masks: slice = slice(None)
+    def predict_masks(
+        self,
+        projections: ImageProjections,
+        sparse: Tensor,
+        dense: Tensor | None,
+        masks: slice = slice(None),
     ) -> tuple[list[Tensor], Tensor]:
         """Predict masks of each prompt.
 
         Parameters
         ----------
-        side : ImageSide
+        projections : ImageProjections
+            Of the image, from `project_image`.
         sparse : (B, K, C) float
         dense : (B, C, h, w) float or None
             To be added to the image.
@@ -110,18 +114,19 @@ class MaskDecoder(nn.Module):
         logits : B tensors (masks, 4h, 4w) float
         iou : (B, masks) float
         """
-        batch = sparse.shape[0]
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
-        extra = dense if dense is None or side.image is None else dense.to(side.image.dtype)
-        hidden, images = self.transformer(side, extra, tokens)
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
+        if dense is not None and projections.image is not None:
+            dense = dense.to(projections.image.dtype)
+        hidden, images = self.transformer(projections, dense, tokens)
         mlps = list(enumerate(self.output_hypernetworks_mlps))[masks]
         weights = torch.stack([mlp(hidden[:, 1 + i]) for i, mlp in mlps], dim=1)  # (B, masks, C/8)
         iou = self.iou_prediction_head(hidden[:, 0])
         pairs = zip(images, weights, strict=True)
-        return [self._masks(image, own, side.size) for image, own in pairs], iou[:, masks]
+        logits = [self._mask_logits(image, weight, projections.size) for image, weight in pairs]
+        return logits, iou[:, masks]
 
-    def _masks(self, image: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    def _mask_logits(self, image: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
         """Up-sample each cell to 4 x 4 and multiply with the weights of each mask.
 
         The transposed convolutions do not overlap, so each is a product of every cell; the cells
@@ -138,19 +143,18 @@ class MaskDecoder(nn.Module):
         (masks, 4h, 4w) float
         """
         layers: list[Any] = list(self.output_upscaling)
-        first, norm, act, second, act_again = layers
-        x = _upscaled(image, first)  # (h*w * 4, C/4)
-        x = act(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = act_again(_upscaled(x, second))  # (h*w * 16, C/8)
-        fine = (x @ weights.to(x.dtype).T).unflatten(0, (*size, 16))
+        conv1, norm, act1, conv2, act2 = layers
+        x = _upscale(image, conv1)  # (h*w * 4, C/4)
+        x = act1(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+        x = act2(_upscale(x, conv2))  # (h*w * 16, C/8)
+        products = (x @ weights.to(x.dtype).T).unflatten(0, (*size, 16))  # (h, w, 16, masks)
         logits = weights.new_empty(len(weights), size[0], 4, size[1], 4)
-        # rows and columns of the first step, of the second
-        for place, (row, column, y, x_) in enumerate(product((0, 1), repeat=4)):
-            logits[:, :, 2 * row + y, :, 2 * column + x_] = fine[:, :, place].movedim(-1, 0)
-        return logits.flatten(3, 4).flatten(1, 2)
+        for index, (y1, x1, y2, x2) in enumerate(product((0, 1), repeat=4)):  # of both steps
+            logits[:, :, 2 * y1 + y2, :, 2 * x1 + x2] = products[:, :, index].movedim(-1, 0)
+        return logits.flatten(3, 4).flatten(1, 2)  # (masks, 4h, 4w)
 
 
-def _upscaled(x: Tensor, convolution: nn.ConvTranspose2d) -> Tensor:
+def _upscale(x: Tensor, convolution: nn.ConvTranspose2d) -> Tensor:
     """Apply a transposed convolution of stride 2 to cells (N, C): (N * 4, outputs)."""
     weight = convolution.weight.permute(2, 3, 1, 0)  # (2, 2, outputs, C)
     bias = None if convolution.bias is None else convolution.bias.repeat(4)

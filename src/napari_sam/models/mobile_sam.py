@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import stopping
-from .checkpoint import Checkpoint
+from .recognition import Checkpoint
 from .sam import SamModel, assemble, neck
 
 IMAGE_SIZE = 1024  # of the published model; convolutions and windows would fit any
@@ -124,8 +124,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, side * side))
         place = torch.arange(side, device="cpu")
-        apart = (place[:, None] - place[None, :]).abs()  # (side, side)
-        index = apart[:, None, :, None] * side + apart[None, :, None, :]
+        distance = (place[:, None] - place[None, :]).abs()  # (side, side)
+        index = distance[:, None, :, None] * side + distance[None, :, None, :]
         self.register_buffer(
             "attention_bias_idxs", index.reshape(side * side, side * side), persistent=False
         )
@@ -185,17 +185,17 @@ class TinyViTBlock(nn.Module):
         side = self.window_size
         rows, columns = -(-h // side), -(-w // side)
         grid = F.pad(x, (0, columns * side - w, 0, rows * side - h)).permute(0, 2, 3, 1)
-        tiles = grid.reshape(b, rows, side, columns, side, dim).transpose(2, 3)
-        tiles = self.attn(tiles.reshape(-1, side * side, dim))
-        tiles = tiles.reshape(b, rows, columns, side, side, dim).transpose(2, 3)
-        seen = tiles.reshape(b, rows * side, columns * side, dim)[:, :h, :w]
-        x = self.local_conv(x + seen.permute(0, 3, 1, 2))
+        windows = grid.reshape(b, rows, side, columns, side, dim).transpose(2, 3)
+        windows = self.attn(windows.reshape(-1, side * side, dim))
+        windows = windows.reshape(b, rows, columns, side, side, dim).transpose(2, 3)
+        attended = windows.reshape(b, rows * side, columns * side, dim)[:, :h, :w]
+        x = self.local_conv(x + attended.permute(0, 3, 1, 2))
         out: Tensor = x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return out
 
 
 class Stage(nn.Module):
-    """Blocks of one width, then the way to the next.
+    """Blocks of one width, then the merging into the next stage.
 
     Parameters
     ----------

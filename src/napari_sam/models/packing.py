@@ -48,7 +48,7 @@ def pack(features: Any, steps: float = math.inf) -> dict[str, NDArray[Any]]:
     return {
         f"{path}.{name}": array
         for path, maps in _leaves(features, ROOT)
-        for name, array in squeeze(maps.float().cpu().numpy(), steps).items()
+        for name, array in compress(maps.float().cpu().numpy(), steps).items()
     }
 
 
@@ -75,12 +75,14 @@ def unpack(arrays: Mapping[str, NDArray[Any]], kind: type, device: str, path: st
     """
     if kind is Tensor:
         names = ("codes", "size", "low", "step")
-        return torch.from_numpy(expand(*(arrays[f"{path}.{name}"] for name in names))).to(device)
+        return torch.from_numpy(decompress(*(arrays[f"{path}.{name}"] for name in names))).to(
+            device
+        )
     parts = get_type_hints(kind).items()
     return kind(*(unpack(arrays, part, device, f"{path}.{name}") for name, part in parts))
 
 
-def squeeze(maps: NDArray[np.float32], steps: float) -> dict[str, NDArray[Any]]:
+def compress(maps: NDArray[np.float32], steps: float) -> dict[str, NDArray[Any]]:
     """Return the codes (N,) uint8, size (2,), least values and steps (B, C, 1, 1) of maps."""
     axes = (2, 3)
     low, high = maps.min(axes, keepdims=True), maps.max(axes, keepdims=True)
@@ -95,13 +97,13 @@ def squeeze(maps: NDArray[np.float32], steps: float) -> dict[str, NDArray[Any]]:
     return {"codes": codes, "size": np.array(maps.shape[2:]), "low": low, "step": step}
 
 
-def expand(
+def decompress(
     codes: NDArray[np.uint8],
     size: NDArray[np.int64],
     low: NDArray[np.float32],
     step: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Return the maps (B, C, h, w) that `squeeze` was given, to half a step."""
+    """Return the maps (B, C, h, w) that `compress` was given, to half a step."""
     levels = np.frombuffer(zlib.decompress(codes.tobytes()), np.uint8).reshape(
         *low.shape[:2], *size
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,30 +15,30 @@ from torch.nn import functional as F
 
 from .. import stopping
 from . import packing
-from .checkpoint import Checkpoint
-from .contract import Answers, InstanceFields
-from .device_check import noise, question
+from .checkpoint import load_into
+from .contract import Answers, InstanceFields, require_float32
+from .device_check import probe_image, probe_prompt
 from .pocket_decoder import Decoded, Guide
-from .pocket_encoder import PADDING, STRIDE, PocketFeatures, normalise
+from .pocket_encoder import STRIDE, PocketFeatures, double, normalise
+from .pocket_grid import PADDING, STRIDES
 from .pocket_net import Pocket
 from .pocket_windows import (
-    OUTSIDE,
-    Asked,
-    Question,
+    Placed,
+    PromptBatch,
+    ScaleAnswers,
     at_half,
-    extent,
-    fitted,
-    fitting,
+    cells,
+    choose_scales,
+    find_extent,
     in_windows,
-    whole_frame,
-    windows_of,
+    merge,
 )
-from .weights import only_float32
+from .recognition import Checkpoint
 
-PROBED = 128
-"""Side, in pixels, of what a device is tried on."""
-KEPT_STEPS = 12
-"""Steps in a channel's standard deviation where features are kept; `benchmarks/cache_size.py`."""
+PROBE_SIZE = 128
+"""Side, in pixels, of the image that devices are checked with."""
+PACKED_STEPS = 12
+"""Steps in a channel's standard deviation where features are packed; `benchmarks/cache_size.py`."""
 
 
 class TwoScales(NamedTuple):
@@ -54,8 +54,24 @@ class TwoScales(NamedTuple):
     half: PocketFeatures
 
 
+class DecoderCall(NamedTuple):
+    """Placed prompts and the features of their windows.
+
+    Attributes
+    ----------
+    windows : list of PocketFeatures, of one image each
+    guides : list of (1, C, h, w) float
+        Features of an earlier plane at stride 16, in the same windows; empty without a guide.
+    placed : Placed
+    """
+
+    windows: list[PocketFeatures]
+    guides: list[Tensor]
+    placed: Placed
+
+
 class PocketModel:
-    """Runs a `Pocket` behind the contract of `models.sam.PromptableModel`.
+    """Runs a `Pocket` behind the contract, `PromptableModel`.
 
     A click does not say how large its object is. Points alone are therefore answered in a window of
     the input and in the whole input at half its size, and the answer with the higher predicted
@@ -101,14 +117,14 @@ class PocketModel:
         h, w = (-(-side // PADDING) * PADDING for side in input_size)
         return h, w
 
-    def lower(self, precision: str) -> None:
-        """Refuse any other precision than float32; see `PromptableModel.lower`."""
-        only_float32(precision, self.name)
+    def set_precision(self, precision: str) -> None:
+        """Refuse any other precision than float32; see `PromptableModel.set_precision`."""
+        require_float32(precision, self.name)
 
     def probe(self) -> list[NDArray[np.float32]]:
         """Return what is computed of noise; see `PromptableModel.probe`."""
-        features = self.encode(noise(PROBED))
-        logits = self.decode(features, *question(PROBED), None, True).low_res_logits
+        features = self.encode(probe_image(PROBE_SIZE))
+        logits = self.decode(features, *probe_prompt(PROBE_SIZE), None, True).low_res_logits
         return [*(level.float().cpu().numpy() for level in features.full), logits]
 
     @torch.inference_mode()
@@ -122,7 +138,7 @@ class PocketModel:
 
     def pack(self, features: TwoScales) -> dict[str, NDArray[Any]]:
         """Return features as arrays; see `packing`."""
-        return packing.pack(features, KEPT_STEPS)
+        return packing.pack(features, PACKED_STEPS)
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
         """Return the features that `pack` was given; see `PromptableModel.unpack`."""
@@ -152,77 +168,67 @@ class PocketModel:
         guide: tuple[TwoScales, NDArray[np.float32]] | None = None,
     ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
-        count = len(coords)
-        cells = features.full.s4.shape[-2:]
-        points, kinds = torch.from_numpy(coords), torch.from_numpy(labels)
-        if not points.shape[1]:  # as in training, a prompt has at least a padding point
-            points, kinds = torch.zeros(count, 1, 2), torch.full((count, 1), -1)
-        box = torch.full((count, 4), torch.nan) if boxes is None else torch.from_numpy(boxes)
-        none = torch.full((count, *cells), torch.nan)
-        mask = none if mask_input is None else torch.from_numpy(mask_input)
-        earlier = none if guide is None else torch.from_numpy(guide[1])
-        asked = Asked(points, kinds, box, mask, earlier)
-        span = extent(asked)
-        near, far = fitting(asked, span, max(cells) * STRIDE)
-        size, start = windows_of(span, (cells[0] * STRIDE, cells[1] * STRIDE))
-        before = None if guide is None else guide[0]
-        questions = []
+        count, grid = len(coords), _grid(features.full)
+        if not coords.shape[1]:  # as in training, a prompt has at least a padding point
+            coords, labels = np.zeros((count, 1, 2), np.float32), np.full((count, 1), -1)
+        earlier, outlines = (None, None) if guide is None else guide
+        prompts = PromptBatch(coords, labels, boxes, mask_input, outlines)
+        frame = (grid[0] * STRIDE, grid[1] * STRIDE)
+        extent = find_extent(prompts)
+        near, far = choose_scales(prompts, extent, max(frame))
+        calls = []
         if near.any():
-            s16 = None if before is None else before.full.s16
-            questions.append(in_windows(features.full, s16, asked.of(near), start[near], size))
+            placed = in_windows(prompts.select(near), (extent[0][near], extent[1][near]), frame)
+            calls.append(_cut(features.full, None if earlier is None else earlier.full, placed))
         if far.any():
-            s16 = None if before is None else before.half.s16
-            questions.append(at_half(features.half, s16, asked.of(far)))
-        answers = iter(self._answer(questions))
-        masks = self.pocket.decoder.masks
-        whole = Decoded(
-            torch.full((count, masks, *cells), OUTSIDE),
-            torch.full((count, masks), -1.0),
-            torch.zeros(count),
-        )
-        if near.any():
-            part = next(answers)
-            whole.logits[near] = whole_frame(part.logits, start[near], (cells[0], cells[1]))
-            whole.iou[near], whole.presence[near] = part.iou, part.presence
-        if far.any():
-            part = next(answers)
-            magnified = F.interpolate(part.logits, scale_factor=2, mode="bilinear")
-            logits = fitted(magnified, (cells[0], cells[1]))
-            better = part.iou.amax(1) > whole.iou[far].amax(1)
-            for own, new in zip(whole, (logits, part.iou, part.presence), strict=True):
-                own[far] = torch.where(better.view(-1, *[1] * (own.ndim - 1)), new, own[far])
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        return Answers(
-            whole.logits[:, chosen].numpy(),
-            whole.iou[:, chosen].numpy(),
-            whole.presence.sigmoid().numpy(),
-        )
+            placed = at_half(prompts.select(far), _grid(features.half))
+            calls.append(_cut(features.half, None if earlier is None else earlier.half, placed))
+        decoded = iter(self._decode_calls(calls))
+        window = (_to_numpy(next(decoded), near), calls[0].placed) if near.any() else None
+        half = _to_numpy(next(decoded), far) if far.any() else None
+        masks = slice(1, None) if multimask_output else slice(0, 1)
+        logits, iou, presence = merge(window, half, grid, masks, _double)
+        return Answers(logits, iou, torch.from_numpy(presence).sigmoid().numpy())
 
-    def _answer(self, questions: list[Question]) -> list[Decoded]:
-        """Answer each question; those of one size are asked at once."""
-        if len({question.features.s4.shape[1:] for question in questions}) > 1:
-            return [answer for question in questions for answer in self._together([question])]
-        return self._together(questions)
+    def _decode_calls(self, calls: list[DecoderCall]) -> list[Decoded]:
+        """Answer each call; those whose windows have one size go through the decoder together."""
+        if len({_grid(call.windows[0]) for call in calls}) > 1:
+            return [answer for call in calls for answer in self._decode_batch([call])]
+        return self._decode_batch(calls)
 
-    def _together(self, questions: list[Question]) -> list[Decoded]:
-        """Answer questions of one size in one call of the decoder."""
-        counts = [len(question.owner) for question in questions]
-        images = [len(question.features.s4) for question in questions]
-        before = np.cumsum([0, *images])[:-1]
-        levels = zip(*(question.features for question in questions), strict=True)
-        features = PocketFeatures(*(torch.cat(level) for level in levels))
-        owner = torch.cat([q.owner + int(n) for q, n in zip(questions, before, strict=True)])
-        *given, outline = (
-            torch.cat(part) for part in zip(*(q.asked for q in questions), strict=True)
-        )
-        earlier = [q.earlier for q in questions if q.earlier is not None]
+    def _decode_batch(self, calls: list[DecoderCall]) -> list[Decoded]:
+        """Answer calls whose windows have one size."""
+        counts = [len(call.placed.owner) for call in calls]
+        windows = [window for call in calls for window in call.windows]
+        features = PocketFeatures(*(torch.cat(level) for level in zip(*windows, strict=True)))
+        offsets = np.cumsum([0, *(len(call.windows) for call in calls)])[:-1]
+        owners = [c.placed.owner + offset for c, offset in zip(calls, offsets, strict=True)]
+        owner = torch.from_numpy(np.concatenate(owners)).to(self.device)
+        given = zip(*(call.placed.prompts for call in calls), strict=True)
+        coords, labels, boxes, mask_input, outlines = given
+        every = (sum(counts), *_grid(features))
         guide = None
-        if earlier:
-            guide = Guide(torch.cat(earlier), owner.to(self.device), outline.to(self.device))
-        placed = (part.to(self.device) for part in (owner, *given))
-        answer = self.pocket.decoder(features, *placed, guide=guide)
+        if calls[0].guides:
+            s16 = torch.cat([s16 for call in calls for s16 in call.guides])
+            guide = Guide(s16, owner, self._join(outlines, every))
+        answer = self.pocket.decoder(
+            features,
+            owner,
+            self._join(coords),
+            self._join(labels),
+            self._join(boxes, (sum(counts), 4)),
+            self._join(mask_input, every),
+            guide=guide,
+        )
         parts = (part.float().cpu().split(counts) for part in answer)
-        return [Decoded(*own) for own in zip(*parts, strict=True)]
+        return [Decoded(*split) for split in zip(*parts, strict=True)]
+
+    def _join(self, parts: Sequence[NDArray[Any] | None], missing: tuple[int, ...] = ()) -> Tensor:
+        """Return arrays one after another; NaN of the shape `missing` where they are None."""
+        given = [part for part in parts if part is not None]
+        if not given:
+            return torch.full(missing, torch.nan, device=self.device)
+        return torch.from_numpy(np.concatenate(given)).to(self.device)
 
     def _features(self, pixels: Tensor) -> PocketFeatures:
         h, w = pixels.shape[-2:]
@@ -241,5 +247,32 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> PocketModel:
         If a tensor is missing, left over or of another shape.
     """
     pocket = Pocket()
-    checkpoint.load_into(pocket)
+    load_into(pocket, checkpoint)
     return PocketModel(pocket, name, device)
+
+
+def _cut(features: PocketFeatures, earlier: PocketFeatures | None, placed: Placed) -> DecoderCall:
+    """Return placed prompts with the features of their windows, and those of an earlier plane."""
+    windows, guides = [], []
+    for start in placed.starts:
+        indices = [cells(start, placed.size, stride) for stride in (*STRIDES, STRIDE)]
+        parts = (level[index] for level, index in zip(features, indices, strict=True))
+        windows.append(PocketFeatures(*parts))
+        if earlier is not None:
+            guides.append(earlier.s16[indices[2]])
+    return DecoderCall(windows, guides, placed)
+
+
+def _grid(features: PocketFeatures) -> tuple[int, int]:
+    """Return the size (h, w) of the finest features, and so of the logits."""
+    h, w = features.s4.shape[-2:]
+    return h, w
+
+
+def _to_numpy(decoded: Decoded, chosen: NDArray[np.bool_]) -> ScaleAnswers:
+    return ScaleAnswers(chosen, *(part.numpy() for part in decoded))
+
+
+def _double(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Magnify logits (P, C, h, w) by two."""
+    return double(torch.from_numpy(logits)).numpy()

@@ -14,7 +14,7 @@ from .prompt_encoder import PromptEncoder
 from .two_way import Attention, TwoWayAttentionBlock, TwoWayTransformer
 
 POSITION_SIZE = 512  # pixels that span the unit square of the position code
-FACTS = 9  # numbers that the score sees besides features
+STATISTICS = 9  # numbers of a mask that its score is predicted from, beside features
 
 
 class Guide(NamedTuple):
@@ -52,7 +52,7 @@ class Decoded(NamedTuple):
 
 
 class GuideAttention(nn.Module):
-    """Each cell of the present plane looks for the object of an earlier one.
+    """Cross-attention from the cells of a plane to those of an earlier one and its outline.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ class GuideAttention(nn.Module):
         nn.init.zeros_(self.attention.out_proj.bias)
 
     def forward(self, cells: Tensor, positions: Tensor, guide: Guide) -> Tensor:
-        """Return what cells (Q, N, C) at positions (N, C) learn from the guide, (Q, N, C)."""
+        """Attend from cells (Q, N, C) at positions (N, C) to the guide; returns (Q, N, C)."""
         outline = self.outline((guide.mask / 4).tanh()[:, None]).flatten(2).mT  # (Q, N, C)
         earlier = guide.s16.flatten(2).mT[guide.owner]
-        seen: Tensor = self.attention(
+        attended: Tensor = self.attention(
             cells + positions, earlier + positions + outline, earlier + outline
         )
-        return seen
+        return attended
 
 
 class PocketDecoder(nn.Module):
@@ -117,7 +117,7 @@ class PocketDecoder(nn.Module):
             ConvNorm(width, width), ConvNorm(width, width), conv(width, width)
         )
         self.hyper = nn.ModuleList(MLP(dim, dim, width + 1, 3) for _ in range(masks))
-        self.score_head = MLP(2 * dim + width + FACTS, dim, 1, 3)
+        self.score_head = MLP(2 * dim + width + STATISTICS, dim, 1, 3)
         self.presence_head = MLP(dim, dim, 1, 2)
 
     def forward(
@@ -155,8 +155,8 @@ class PocketDecoder(nn.Module):
         """
         shift = coords.new_tensor(origin)
         tokens = self._tokens(features, owner, coords, labels, boxes, shift)
-        earlier = None if guide is None else guide.mask
-        maps = prompt_maps(features.s4.shape[-2:], coords, labels, boxes, mask_input, earlier)
+        outlines = None if guide is None else guide.mask
+        maps = prompt_maps(features.s4.shape[-2:], coords, labels, boxes, mask_input, outlines)
         maps4 = self.maps4(maps.contiguous(memory_format=torch.channels_last))  # (P, 32, H/4, W/4)
         maps8 = self.maps8(maps4)
         s16 = pick(features.s16, owner) + self.maps16(maps8)
@@ -164,10 +164,9 @@ class PocketDecoder(nn.Module):
         positions = self._grid_position(h, w, shift)
         cells = s16.flatten(2).mT  # (P, h*w, dim)
         if guide is not None:
-            many = len(guide.owner)
-            seen = self.guide(cells[:many], positions, guide)
-            cells = torch.cat([cells[:many] + seen, cells[many:]])
-        hidden, cells = exchange(self.transformer, tokens, cells, positions)
+            guided, others = cells.tensor_split([len(guide.owner)])
+            cells = torch.cat([guided + self.guide(guided, positions, guide), others])
+        hidden, cells = attend_two_way(self.transformer, tokens, cells, positions)
         x = self.up8(cells.mT.reshape(s16.shape))
         x = self.mix8(double(x) + pick(features.s8, owner) + maps8)
         x = double(self.up4(x)) + pick(self.skip4(features.s4), owner) + maps4
@@ -194,13 +193,13 @@ class PocketDecoder(nn.Module):
         clean = torch.where(has_box, boxes, torch.zeros_like(boxes))
         corners = self.prompt_encoder.embed_boxes(clean + shift.repeat(2))
         middle = (clean[:, None, :2] + clean[:, None, 2:]) / 2
-        seen = sample_features(features, owner, torch.cat([coords, middle], dim=1))
-        seen = self.sample(seen)
-        points = points + seen[:, :-1] * (labels >= 0)[..., None]
+        sampled = sample_features(features, owner, torch.cat([coords, middle], dim=1))
+        sampled = self.sample(sampled)  # (P, N + 1, C)
+        points = points + sampled[:, :-1] * (labels >= 0)[..., None]
         none = self.prompt_encoder.not_a_point_embed.weight
-        corners = torch.where(has_box[..., None], corners + seen[:, -1:], none)
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        return torch.cat([own.expand(len(coords), -1, -1), points, corners], dim=1)
+        corners = torch.where(has_box[..., None], corners + sampled[:, -1:], none)
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        return torch.cat([output_tokens.expand(len(coords), -1, -1), points, corners], dim=1)
 
     def _grid_position(self, h: int, w: int, shift: Tensor) -> Tensor:
         """Return the position code of the cells at stride 16, (h*w, C)."""
@@ -214,7 +213,7 @@ class PocketDecoder(nn.Module):
     ) -> Tensor:
         """Predict the IoU of each mask from its tokens, its inside, its edge and the instance head.
 
-        Nothing but the score learns from it.
+        Masks, their features and the instance head are detached: training the score moves none.
 
         Parameters
         ----------
@@ -232,31 +231,33 @@ class PocketDecoder(nn.Module):
         area = inside.sum(-1, keepdim=True)
         pooled = inside @ x.mT / (area + 1)
         edge = inside * (1 - inside)
-        round_it = edge.sum(-1, keepdim=True)
-        field = instances.detach().flatten(2)  # (B, 3, N)
-        ground = torch.cat([field[:, :1].sigmoid(), field[:, 1:].square().sum(1, True).sqrt()], 1)
-        ground = pick(ground, owner).mT  # (P or 1, N, 2)
-        within = inside @ ground / (area + 1)
-        at_edge = edge @ ground / (round_it + 0.1)
-        missed = (ground[..., 0].sum(1)[:, None, None] + 1).log() / 8
-        loose = (logits > -1).sum(-1, keepdim=True)
-        tight = (logits > 1).sum(-1, keepdim=True)
-        sure = inside.square().sum(-1, keepdim=True) / (area + 1e-3)
-        facts = [(area + 1).log() / 8, (round_it + 1).log() / 8, tight / (loose + 1), sure]
-        facts += [within, at_edge, missed.expand_as(area)]
+        edge_length = edge.sum(-1, keepdim=True)
+        fields = instances.detach().flatten(2)  # (B, 3, N)
+        depth = fields[:, 1:].square().sum(1, True).sqrt()
+        fields = pick(torch.cat([fields[:, :1].sigmoid(), depth], 1), owner).mT  # (P or 1, N, 2)
+        fields_inside = inside @ fields / (area + 1)
+        fields_at_edge = edge @ fields / (edge_length + 0.1)
+        foreground = (fields[..., 0].sum(1)[:, None, None] + 1).log() / 8
+        area_below = (logits > -1).sum(-1, keepdim=True)
+        area_above = (logits > 1).sum(-1, keepdim=True)
+        stability = area_above / (area_below + 1)
+        confidence = inside.square().sum(-1, keepdim=True) / (area + 1e-3)
+        statistics = [(area + 1).log() / 8, (edge_length + 1).log() / 8, stability, confidence]
+        statistics += [fields_inside, fields_at_edge, foreground.expand_as(area)]
         iou_token = hidden[:, :1].expand(-1, self.masks, -1)
-        own = hidden[:, 1 : 1 + self.masks]
-        score: Tensor = self.score_head(torch.cat([iou_token, own, pooled, *facts], dim=-1))
+        mask_tokens = hidden[:, 1 : 1 + self.masks]
+        inputs = torch.cat([iou_token, mask_tokens, pooled, *statistics], dim=-1)
+        score: Tensor = self.score_head(inputs)  # (P, masks, 1)
         return score.squeeze(-1).sigmoid()
 
 
-def exchange(
+def attend_two_way(
     transformer: TwoWayTransformer, tokens: Tensor, cells: Tensor, positions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Let tokens and images of all prompts attend to each other, in one batch.
 
-    What `TwoWayTransformer.forward` computes; here the image of each prompt is small and wholly its
-    own, so nothing is gained by taking the prompts one after another.
+    What `TwoWayTransformer.forward` computes; here the image of each prompt is small and nothing of
+    it is shared, so nothing is gained by taking the prompts one after another.
 
     Parameters
     ----------
@@ -273,13 +274,13 @@ def exchange(
     queries = tokens
     for layer in transformer.layers:
         block = cast(TwoWayAttentionBlock, layer)
-        queries, cells = _exchange_block(block, queries, tokens, cells, positions)
+        queries, cells = _attend_block(block, queries, tokens, cells, positions)
     last = transformer.final_attn_token_to_image
     queries = queries + last(queries + tokens, cells + positions, cells)
     return transformer.norm_final_attn(queries), cells
 
 
-def _exchange_block(
+def _attend_block(
     block: TwoWayAttentionBlock, queries: Tensor, pe: Tensor, cells: Tensor, positions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Self-attention of the tokens, tokens to image, MLP, image to tokens."""
@@ -289,8 +290,8 @@ def _exchange_block(
         placed = queries + pe
         queries = queries + block.self_attn(placed, placed, queries)
     queries = block.norm1(queries)
-    seen = block.cross_attn_token_to_image(queries + pe, cells + positions, cells)
-    queries = block.norm2(queries + seen)
+    attended = block.cross_attn_token_to_image(queries + pe, cells + positions, cells)
+    queries = block.norm2(queries + attended)
     queries = block.norm3(queries + block.mlp(queries))
-    told = block.cross_attn_image_to_token(cells + positions, queries + pe, queries)
-    return queries, block.norm4(cells + told)
+    attended = block.cross_attn_image_to_token(cells + positions, queries + pe, queries)
+    return queries, block.norm4(cells + attended)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDE = 4  # of the finest features, and of the logits
-PADDING = 32  # the input's sides are multiples of it
+from .pocket_grid import STRIDES
+
+STRIDE = STRIDES[0]  # of the finest features, and of the logits
 
 
 class PocketFeatures(NamedTuple):

@@ -52,7 +52,7 @@ def prompt_maps(
     labels: Tensor,
     boxes: Tensor,
     mask_input: Tensor,
-    earlier: Tensor | None = None,
+    guide_logits: Tensor | None = None,
 ) -> Tensor:
     """Draw prompts as maps at stride 4.
 
@@ -61,7 +61,7 @@ def prompt_maps(
     size : (h, w) int, the stride-4 grid
     coords, labels, boxes, mask_input
         As in `PocketDecoder.forward`.
-    earlier : (Q, h, w) float, optional
+    guide_logits : (Q, h, w) float, optional
         Logits of the objects of the first Q prompts in an earlier plane.
 
     Returns
@@ -94,7 +94,7 @@ def prompt_maps(
     has_mask = ~mask_input.isnan()
     logits = torch.where(has_mask, mask_input, torch.zeros_like(mask_input))
     outline = torch.zeros_like(logits)
-    if earlier is not None:
-        outline[: len(earlier)] = torch.tanh(earlier / 4)
+    if guide_logits is not None:
+        outline[: len(guide_logits)] = torch.tanh(guide_logits / 4)
     channels += [torch.tanh(logits / 4), has_mask.to(logits.dtype), outline]
     return torch.stack(channels, dim=1)

@@ -1,14 +1,19 @@
-"""Where `pocket` answers a prompt: in a window about it, or in the whole plane at half the size."""
+"""Where `pocket` answers a prompt: in a window about it, or in the whole plane at half the size.
+
+numpy alone: whatever runs the network can use it. An array of features is cut by an index, which
+arrays of numpy and of torch both take.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import EllipsisType
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
-from .pocket_encoder import STRIDE, PocketFeatures
+from .pocket_grid import STRIDES
 
 WINDOW = 256
 """Side of the window that a prompt is answered in, pixels of the input."""
@@ -16,169 +21,242 @@ LARGEST = 176
 """A box whose longer side exceeds this, in pixels of the input, is answered at half the size."""
 OUTSIDE = -10.0
 """Logit of what lies outside the window."""
-COARSE = 16
-"""Stride of the coarsest features: windows begin at its multiples."""
+
+Extent = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Least and largest (x, y) of each prompt, (P, 2) each, in pixels."""
+Index = tuple[EllipsisType, slice, slice]
 
 
-class Asked(NamedTuple):
-    """P prompts in the frame that they are answered in.
+class PromptBatch(NamedTuple):
+    """P prompts of one form, in the frame that they are answered in.
 
     Attributes
     ----------
-    points : (P, N, 2) float, (x, y) in pixels of the frame
-    kinds : (P, N) int
-    boxes : (P, 4) float; NaN where there is none
-    masks : (P, h, w) float at stride 4; NaN where there is none
-    earlier : (P, h, w) float at stride 4
-        Logits of the object in an earlier plane; NaN where there is none.
+    coords : (P, N, 2) float32, (x, y) in pixels of the frame; N is at least 1
+    labels : (P, N) int64
+        1 object, 0 background, -1 padding.
+    boxes : (P, 4) float32 or None, xyxy in pixels of the frame
+    mask_input : (P, h, w) float32 or None
+        Logits of an earlier answer, at the finest stride.
+    guide_logits : (P, h, w) float32 or None
+        Logits of the object in an earlier plane, at the finest stride.
     """
 
-    points: Tensor
-    kinds: Tensor
-    boxes: Tensor
-    masks: Tensor
-    earlier: Tensor
+    coords: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float32] | None = None
+    mask_input: NDArray[np.float32] | None = None
+    guide_logits: NDArray[np.float32] | None = None
 
-    def of(self, chosen: Tensor) -> Asked:
+    def select(self, chosen: NDArray[np.bool_]) -> PromptBatch:
         """Return some of the prompts, chosen by (P,) bool."""
-        return Asked(*(part[chosen] for part in self))
-
-    def moved(self, start: Tensor, size: Tensor) -> Asked:
-        """Return them in windows of `size` at `start` (P, 2), without points beyond a window."""
-        points = self.points - start[:, None]
-        seen = ((points >= -0.5) & (points <= size - 0.5)).all(dim=-1)
-        kinds = torch.where(seen, self.kinds, -1)
-        masks, earlier = (
-            torch.stack([cut(m, place, size, STRIDE) for m, place in zip(part, start, strict=True)])
-            for part in (self.masks, self.earlier)
+        boxes, mask_input, guide_logits = (
+            None if part is None else part[chosen]
+            for part in (self.boxes, self.mask_input, self.guide_logits)
         )
-        return Asked(points, kinds, self.boxes - start.repeat(1, 2), masks, earlier)
+        return PromptBatch(
+            self.coords[chosen], self.labels[chosen], boxes, mask_input, guide_logits
+        )
 
 
-class Question(NamedTuple):
-    """Prompts and what they are asked of.
+class Placed(NamedTuple):
+    """Prompts in the frames that they are answered in.
 
     Attributes
     ----------
-    features : PocketFeatures of B images
-    owner : (P,) int
-        The image that each prompt is asked of.
-    asked : Asked, in that image
-    earlier : (B, C, h, w) float or None
-        Features of an earlier plane at stride 16, in the same windows.
+    starts : (B, 2) int64
+        Where each window begins, (x, y) in pixels.
+    size : (2,) int64
+        Of a window, (x, y) in pixels.
+    owner : (P,) int64
+        The window of each prompt.
+    prompts : PromptBatch
+        In the pixels of their windows.
     """
 
-    features: PocketFeatures
-    owner: Tensor
-    asked: Asked
-    earlier: Tensor | None
+    starts: NDArray[np.int64]
+    size: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    prompts: PromptBatch
 
 
-def windows_of(span: tuple[Tensor, Tensor], frame: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the size (x, y) of windows in a frame (h, w), and where each prompt's begins (P, 2).
+class ScaleAnswers(NamedTuple):
+    """What the network answers at one scale to Q of P prompts.
 
-    They lie about the `extent` of each prompt and begin at whole cells of every level of features.
+    Attributes
+    ----------
+    chosen : (P,) bool
+        The prompts that were asked.
+    logits : (Q, M, h, w) float32, at the finest stride
+    iou : (Q, M) float32, predicted
+    presence : (Q,) float32, a logit
     """
-    h, w = frame
-    size = torch.tensor([min(WINDOW, w), min(WINDOW, h)])
-    low, high = span
-    start = ((low + high - size) / 2 / COARSE).round() * COARSE
-    return size, start.clamp(min=0).minimum(torch.tensor([w, h]) - size).long()
+
+    chosen: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    iou: NDArray[np.float32]
+    presence: NDArray[np.float32]
 
 
-def in_windows(
-    features: PocketFeatures, earlier: Tensor | None, asked: Asked, start: Tensor, size: Tensor
-) -> Question:
-    """Ask each prompt in a window about it."""
-    starts, owner = torch.unique(start, dim=0, return_inverse=True)
-    strides = (STRIDE, 2 * STRIDE, COARSE, STRIDE)
-
-    def windows(level: Tensor, stride: int) -> Tensor:
-        return torch.cat([cut(level, place, size, stride) for place in starts])
-
-    shown = PocketFeatures(*map(windows, features, strides))
-    before = None if earlier is None else windows(earlier, COARSE)
-    return Question(shown, owner, asked.moved(start, size), before)
-
-
-def at_half(features: PocketFeatures, earlier: Tensor | None, asked: Asked) -> Question:
-    """Ask each prompt in the whole plane at half its size."""
-    h, w = features.s4.shape[-2:]
-    masks, outlines = (
-        fitted(F.avg_pool2d(part[:, None], 2, ceil_mode=True)[:, 0], (h, w))
-        for part in (asked.masks, asked.earlier)
-    )
-    halved = Asked(
-        (asked.points + 0.5) / 2 - 0.5, asked.kinds, (asked.boxes + 0.5) / 2 - 0.5, masks, outlines
-    )
-    return Question(features, torch.zeros(len(masks), dtype=torch.int64), halved, earlier)
+def find_extent(prompts: PromptBatch) -> Extent:
+    """Return the least and the largest (x, y) of object points, box and outline of each prompt."""
+    outlines = prompts.guide_logits if prompts.mask_input is None else prompts.mask_input
+    corners = [] if prompts.boxes is None else [prompts.boxes]
+    if outlines is not None:
+        corners.append(outline_boxes(outlines))
+    boxes = np.stack(corners, axis=1).reshape(len(prompts.coords), -1, 2) if corners else None
+    places = prompts.coords if boxes is None else np.concatenate([prompts.coords, boxes], axis=1)
+    counts = _counted(prompts.labels == 1, boxes)
+    if not counts.any(axis=1).all():  # background points alone, or a mask alone
+        every = _counted(prompts.labels >= 0, boxes)
+        counts = np.where(counts.any(axis=1, keepdims=True), counts, every)
+    low = np.where(counts[..., None], places, np.float32(np.inf)).min(axis=1)
+    high = np.where(counts[..., None], places, np.float32(-np.inf)).max(axis=1)
+    none = np.isinf(low)
+    zero = np.float32(0)
+    return np.where(none, zero, low), np.where(none, zero, high)
 
 
-def whole_frame(answers: Tensor, start: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Put answers (P, C, h, w) to windows that begin at `start` into the frame of `cells`."""
-    h, w = answers.shape[-2:]
-    if (h, w) == cells:
-        return answers
-    logits = answers.new_full((*answers.shape[:2], *cells), OUTSIDE)
-    for (x, y), whole, part in zip((start // STRIDE).tolist(), logits, answers, strict=True):
-        whole[:, y : y + h, x : x + w] = part
-    return logits
+def _counted(points: NDArray[np.bool_], boxes: NDArray[np.float32] | None) -> NDArray[np.bool_]:
+    """Tell which points (P, N) and corners (P, K) say where a prompt is."""
+    if boxes is None:
+        return points
+    return np.concatenate([points, ~np.isnan(boxes[..., 0])], axis=1)
 
 
-def extent(asked: Asked) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest (x, y), (P, 2), of object points, box and outlines."""
-    outlines = bounds(torch.where(asked.masks.isnan(), asked.earlier, asked.masks))
-    corners = torch.cat([asked.boxes, outlines], dim=1).reshape(-1, 4, 2)
-    places = torch.cat([asked.points, corners], dim=1)
-    counts = torch.cat([asked.kinds == 1, ~corners[..., 0].isnan()], dim=1)
-    if not counts.any(dim=1).all():  # background points alone, or a mask alone
-        seen = counts.any(dim=1, keepdim=True)
-        counts = torch.where(seen, counts, torch.cat([asked.kinds >= 0, counts[:, -4:]], dim=1))
-    low = torch.where(counts[..., None], places, torch.inf).amin(dim=1)
-    high = torch.where(counts[..., None], places, -torch.inf).amax(dim=1)
-    none = low.isinf()
-    return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
+def outline_boxes(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the boxes (P, 4), xyxy in pixels, of logits (P, h, w); NaN where nothing is marked."""
+    marked = logits > 0
+    boxes = np.empty((len(logits), 4), np.float32)
+    for axis in (0, 1):  # x of the columns, y of the rows
+        found = np.asarray(marked.any(axis=1 + axis))
+        boxes[:, axis] = found.argmax(axis=1) * STRIDES[0]
+        boxes[:, axis + 2] = (found.shape[1] - found[:, ::-1].argmax(axis=1)) * STRIDES[0] - 1
+    boxes[~marked.any(axis=(1, 2))] = np.nan
+    return boxes
 
 
-def fitting(asked: Asked, span: tuple[Tensor, Tensor], frame: int) -> tuple[Tensor, Tensor]:
+def choose_scales(
+    prompts: PromptBatch, extent: Extent, frame: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Tell which prompts (P,) are answered in a window, and which at half the size.
 
-    A frame that is no larger than a window shows everything in it.
+    A click does not say how large its object is: it is answered at both scales. A frame, of this
+    longer side in pixels, that is no larger than a window shows everything in it.
     """
-    side = (span[1] - span[0]).amax(dim=1)
-    outlined = (asked.masks > 0) | (asked.earlier > 0)
-    known = ~asked.boxes[:, 0].isnan() | outlined.flatten(1).any(dim=1)
-    near = (side <= LARGEST) | torch.tensor(frame <= WINDOW)
-    return near, ~near | ~known
+    in_window = ((extent[1] - extent[0]).max(axis=1) <= LARGEST) | (frame <= WINDOW)
+    sized = np.full(len(prompts.coords), prompts.boxes is not None)
+    for outlines in (prompts.mask_input, prompts.guide_logits):
+        if outlines is not None:
+            sized |= (outlines > 0).any(axis=(1, 2))
+    return in_window, ~in_window | ~sized
 
 
-def bounds(masks: Tensor) -> Tensor:
-    """Return the boxes (P, 4), xyxy in pixels, of logits (P, h, w); NaN where nothing is marked."""
-    marked = masks > 0
-    corners = []
-    for found in (marked.any(dim=1), marked.any(dim=2)):  # columns, then rows
-        cells = torch.arange(found.shape[1])
-        corners.append(torch.where(found, cells, found.shape[1]).amin(dim=1) * STRIDE)
-        corners.append(torch.where(found, cells, -1).amax(dim=1) * STRIDE + STRIDE - 1)
-    x0, x1, y0, y1 = corners
-    boxes = torch.stack([x0, y0, x1, y1], dim=1).float()
-    return torch.where(marked.flatten(1).any(dim=1)[:, None], boxes, torch.nan)
+def in_windows(prompts: PromptBatch, extent: Extent, frame: tuple[int, int]) -> Placed:
+    """Place each prompt in a window about its extent, in a frame of (h, w) pixels.
+
+    Windows begin at whole cells of every level of features. Points beyond them are left out.
+    """
+    limits = np.array(frame[::-1])
+    size = np.minimum(WINDOW, limits)
+    coarsest = STRIDES[-1]
+    middle = (extent[0] + extent[1] - size.astype(np.float32)) / 2
+    start = np.clip(np.rint(middle / coarsest) * coarsest, 0, limits - size).astype(np.int64)
+    starts, owner = np.unique(start, axis=0, return_inverse=True)
+    coords = prompts.coords - start[:, None].astype(np.float32)
+    inside = ((coords >= -0.5) & (coords <= size - 0.5)).all(axis=-1)
+    labels = np.where(inside, prompts.labels, -1)
+    boxes = prompts.boxes
+    if boxes is not None:
+        boxes = boxes - np.tile(start, 2).astype(np.float32)
+    mask_input, guide_logits = (
+        None
+        if maps is None
+        else np.stack([m[cells(s, size, STRIDES[0])] for m, s in zip(maps, start, strict=True)])
+        for maps in (prompts.mask_input, prompts.guide_logits)
+    )
+    placed = PromptBatch(coords, labels, boxes, mask_input, guide_logits)
+    return Placed(starts, size, owner.reshape(-1), placed)
 
 
-def cut(maps: Tensor, start: Tensor, size: Tensor, stride: int) -> Tensor:
-    """Return the window of maps (..., h, w) that `start` and `size`, (x, y) in pixels, name."""
+def at_half(prompts: PromptBatch, grid: tuple[int, int]) -> Placed:
+    """Place each prompt in the whole plane at half its size, whose logits are a grid (h, w)."""
+    maps = (
+        None if maps is None else _halved_maps(maps, grid)
+        for maps in (prompts.mask_input, prompts.guide_logits)
+    )
+    boxes = None if prompts.boxes is None else _halved(prompts.boxes)
+    placed = PromptBatch(_halved(prompts.coords), prompts.labels, boxes, *maps)
+    size = STRIDES[0] * np.array(grid[::-1])
+    return Placed(np.zeros((1, 2), np.int64), size, np.zeros(len(placed.coords), np.int64), placed)
+
+
+def _halved(coords: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the same places in pixels twice as large; a coordinate is a pixel's centre."""
+    return np.asarray((coords + 0.5) / 2 - 0.5, np.float32)
+
+
+def _halved_maps(maps: NDArray[np.float32], grid: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the means of 2 x 2 cells of maps (P, h, w), continued at the far ends to a grid."""
+    (h, w), even = grid, maps[:, ::2]
+    odd = maps[:, 1::2]
+    means = (even[..., ::2] + even[..., 1::2] + odd[..., ::2] + odd[..., 1::2]) / 4
+    return np.pad(means, ((0, 0), (0, h - means.shape[1]), (0, w - means.shape[2])), mode="edge")
+
+
+def cells(start: NDArray[np.int64], size: NDArray[np.int64], stride: int) -> Index:
+    """Return the index of a window, (x, y) in pixels, in maps (..., h, w) of a stride."""
     x, y = (start // stride).tolist()
     w, h = (size // stride).tolist()
-    return maps[..., y : y + h, x : x + w]
+    return (..., slice(y, y + h), slice(x, x + w))
 
 
-def fitted(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut or continue maps (..., h, w) at their far ends to `size`."""
-    h, w = size
-    maps = maps[..., :h, :w]
-    missing = (0, w - maps.shape[-1], 0, h - maps.shape[-2])
-    if not any(missing):
-        return maps
-    flat = maps.flatten(0, -3)[None]
-    padded: Tensor = F.pad(flat, missing, mode="replicate")
-    return padded.reshape(*maps.shape[:-2], h, w)
+def merge(
+    window: tuple[ScaleAnswers, Placed] | None,
+    half: ScaleAnswers | None,
+    grid: tuple[int, int],
+    masks: slice,
+    double: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the answers in the whole frame: to each prompt those of the better scale.
+
+    That is the scale whose best mask has the higher predicted IoU, of all masks, wanted or not.
+
+    Parameters
+    ----------
+    window : tuple of ScaleAnswers and Placed, optional
+        Of the prompts that were answered in windows.
+    half : ScaleAnswers, optional
+        Of those that were answered at half the size; one of the two there must be.
+    grid : (h, w) int
+        Of the frame's logits.
+    masks : slice
+        The C masks that are wanted.
+    double : callable
+        Magnifies logits (Q, M, h, w) by two, bilinearly.
+
+    Returns
+    -------
+    logits : (P, C, *grid) float32
+    iou : (P, C) float32
+    presence : (P,) float32, a logit
+    """
+    asked = [answers for answers in (window and window[0], half) if answers is not None]
+    count = len(asked[0].chosen)
+    iou = np.full((count, asked[0].iou.shape[1]), -1, np.float32)
+    logits = np.full((*iou[:, masks].shape, *grid), OUTSIDE, np.float32)
+    presence = np.zeros(count, np.float32)
+    if window is not None:
+        answers, placed = window
+        starts = placed.starts[placed.owner]
+        places = np.flatnonzero(answers.chosen)
+        for place, start, part in zip(places, starts, answers.logits, strict=True):
+            logits[place][cells(start, placed.size, STRIDES[0])] = part[masks]
+        iou[places], presence[places] = answers.iou, answers.presence
+    if half is not None:
+        better = half.iou.max(axis=1) > iou[half.chosen].max(axis=1)
+        places = np.flatnonzero(half.chosen)[better]
+        h, w = grid
+        logits[places] = double(half.logits[better])[:, masks, :h, :w]
+        iou[places], presence[places] = half.iou[better], half.presence[better]
+    return logits, iou[:, masks], presence

@@ -1,19 +1,19 @@
-"""From a model's name, or a file's path, to a model. Loads torch only to load a model."""
+"""From a model's name, or a file's path, to a model; torch comes with a family that needs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from ..steps import drive
 from ..types import Progress
+from .families import runtime_of
 from .specs import BUNDLED, SPECS, ModelSpec
 
 if TYPE_CHECKING:
-    from .contract import PromptableModel
-
-Result = TypeVar("Result")
+    from .contract import FamilyModule, PromptableModel, Runtime
 
 WORKING_MEMORY = 1_000_000_000
 """Bytes that everything mode takes beside the weights; `benchmarks/memory.py` measured 810 MB."""
@@ -50,7 +50,7 @@ def check_name(name: str | Path) -> None:
 
 def available(spec: ModelSpec) -> bool:
     """Tell whether a model's weights are on this machine."""
-    return spec.bundled or import_module("napari_sam.models.fetch").is_here(spec)
+    return spec.bundled or _module("fetch").is_here(spec)
 
 
 def fetching(
@@ -71,12 +71,12 @@ def fetching(
     ValueError
         If the device's memory is too small for it, or the download fails.
     """
-    weights = import_module("napari_sam.models.weights")
-    chosen = weights.choose_device(device)
-    weights.check_memory(spec.size, WORKING_MEMORY, chosen, spec.name)
+    runtime: Runtime = _module(runtime_of(spec.file_name))
+    chosen = runtime.choose_device(device)
+    runtime.check_memory(spec.size, WORKING_MEMORY, chosen, spec.name)
     if spec.bundled:
         return bundled_path(spec)
-    path: Path = yield from import_module("napari_sam.models.fetch").fetch(spec, None, offline)
+    path: Path = yield from _module("fetch").fetch(spec, None, offline)
     return path
 
 
@@ -116,31 +116,32 @@ def loading(
         fails, the device is not there or its memory too small.
     """
     check_name(name)
-    yield Progress(0, 0, f"loading {label(name)}")
-    weights = import_module("napari_sam.models.weights")
-    chosen = weights.choose_device(device)
-    path = Path(name)
-    if not is_path(name):
-        path = yield from fetching(find_spec(str(name)), device, offline)
-    checkpoint = weights.read(path)
-    yield Progress(0, 0, f"loading {label(name)}")  # here it can be stopped
-    weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, chosen, label(name))
-    family = import_module(f"napari_sam.models.{checkpoint.family}")
+    called = label(name)
+    yield Progress(0, 0, f"loading {called}")
+    published = None if is_path(name) else find_spec(str(name))
+    runtime: Runtime = _module(runtime_of(published.file_name if published else name))
+    chosen = runtime.choose_device(device)
+    path = (yield from fetching(published, device, offline)) if published else Path(name)
+    file = runtime.read(path)
+    yield Progress(0, 0, f"loading {called}")  # here it can be stopped
+    runtime.check_memory(file.nbytes, WORKING_MEMORY, chosen, called)
+    family: FamilyModule = _module(file.family)
 
     def build(device: str, precision: str) -> PromptableModel:
         try:
-            model: PromptableModel = family.build(checkpoint, label(name), device)
+            model = family.build(file, called, device)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        model.lower(precision)
+        model.set_precision(precision)
         return model
 
     def check_memory() -> None:
-        weights.check_memory(checkpoint.nbytes, WORKING_MEMORY, "cpu", label(name))
+        runtime.check_memory(file.nbytes, WORKING_MEMORY, "cpu", called)
 
-    trial = import_module("napari_sam.models.device_check")
-    tried: PromptableModel = trial.build_on(build, chosen, precision, check_memory)
-    return tried
+    model: PromptableModel = _module("device_check").build_on(
+        build, chosen, precision, check_memory
+    )
+    return model
 
 
 def load_model(
@@ -163,22 +164,9 @@ def load_model(
     return drive(loading(name, device, offline, precision))
 
 
-def drive(
-    steps: Generator[Progress, None, Result], say: Callable[[str], None] = lambda text: None
-) -> Result:
-    """Run steps to their end, saying how far they are, and return what they return."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        say(step.text)
-
-
 def bundled_path(spec: ModelSpec) -> Path:
     """Return where the package keeps the weights of a bundled model."""
-    return Path(str(resources.files("napari_sam") / "weights" / f"{spec.name}.safetensors"))
+    return Path(str(resources.files("napari_sam") / "weights" / spec.file_name))
 
 
 def label(name: str | Path) -> str:
@@ -194,3 +182,8 @@ def is_path(name: str | Path) -> bool:
     if any(spec.name == str(name) for spec in SPECS):
         return False
     return bool(Path(name).suffix) or Path(name).exists()
+
+
+def _module(name: str) -> Any:
+    """Return a module of this package, loaded when it is needed."""
+    return import_module(f"{__package__}.{name}")

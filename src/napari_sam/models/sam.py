@@ -14,21 +14,22 @@ from torch import Tensor, nn
 
 from . import packing
 from .blocks import LayerNorm2d
-from .checkpoint import Checkpoint
+from .checkpoint import load_into
 from .contract import Answers
-from .device_check import noise, question
+from .device_check import probe_image, probe_prompt
 from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
-from .two_way import ImageSide, TwoWayTransformer
+from .recognition import Checkpoint
+from .two_way import ImageProjections, TwoWayTransformer
 from .weights import choose_dtype
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 STRIDE = 16  # from the image to the embedding
-PROBED = 576
-"""Side, in pixels, of what a device is tried on: attention takes the rows of its grid in turns, and
-its windows reach beyond it."""
-AT_ONCE = 8
+PROBE_SIZE = 576
+"""Side, in pixels, of the image that devices are checked with: attention takes the rows of its grid
+in several chunks, and its windows reach beyond it."""
+CPU_BATCH = 8
 """Prompts decoded together on a processor: their tokens share the reading of the weights."""
 DECODER_HEADS = 8  # of every published decoder; its tensors do not tell
 
@@ -82,7 +83,7 @@ class SamModel:
         self.device = device
         self.notice = ""
         self.image_size = sam.prompt_encoder.input_image_size[0]
-        self._latest: tuple[Tensor, ImageSide] | None = None
+        self._latest: tuple[Tensor, ImageProjections] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,24 +94,24 @@ class SamModel:
         """Return the square that every input is padded to."""
         return self.image_size, self.image_size
 
-    def lower(self, precision: str) -> None:
-        """Let the model compute in another precision; see `PromptableModel.lower`."""
+    def set_precision(self, precision: str) -> None:
+        """Compute products in another precision; see `PromptableModel.set_precision`."""
         dtype = choose_dtype(precision, self.device)
-        lower = getattr(self.sam.image_encoder, "lower", None)
-        if lower is not None:
-            lower(dtype)
-        self.sam.mask_decoder.lower(dtype)
+        set_precision = getattr(self.sam.image_encoder, "set_precision", None)
+        if set_precision is not None:
+            set_precision(dtype)
+        self.sam.mask_decoder.set_precision(dtype)
         self._latest = None
 
     @torch.inference_mode()
     def probe(self) -> list[NDArray[np.float32]]:
         """Return what is computed of noise; see `PromptableModel.probe`."""
-        encoder, side = self.sam.image_encoder, min(PROBED, self.image_size)
-        glance: Callable[[Tensor], Tensor] = getattr(encoder, "glance", encoder)
-        corner = glance(self._pixels(noise(side))[None])
+        encoder, side = self.sam.image_encoder, min(PROBE_SIZE, self.image_size)
+        encode_corner: Callable[[Tensor], Tensor] = getattr(encoder, "encode_corner", encoder)
+        corner = encode_corner(self._pixels(probe_image(side))[None])
         missing = (self.image_size - side) // STRIDE
         features = nn.functional.pad(corner, (0, missing, 0, missing))
-        logits = self.decode(features, *question(side), None, True).low_res_logits
+        logits = self.decode(features, *probe_prompt(side), None, True).low_res_logits
         return [corner.float().cpu().numpy(), logits]
 
     @torch.inference_mode()
@@ -145,33 +146,35 @@ class SamModel:
         guide: None = None,
     ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
-        light, side = self.sam.prompt_encoder, self._side(features)
+        prompt_encoder, projections = self.sam.prompt_encoder, self._project_image(features)
         masks = slice(1, None) if multimask_output else slice(0, 1)
-        step = AT_ONCE if self.device == "cpu" else max(1, len(coords))
+        step = CPU_BATCH if self.device == "cpu" else max(1, len(coords))
         logits, scores = [], []
         for start in range(0, len(coords), step):
-            some = slice(start, start + step)
-            points, kinds = self._tensor(coords[some]), self._tensor(labels[some])
-            sparse = light.sparse(
-                points, kinds, None if boxes is None else self._tensor(boxes[some])
+            batch = slice(start, start + step)
+            corners = None if boxes is None else self._tensor(boxes[batch])
+            sparse = prompt_encoder.sparse(
+                self._tensor(coords[batch]), self._tensor(labels[batch]), corners
             )
-            own = None
-            if mask_input is not None:
-                own = light.mask_downscaling(self._tensor(mask_input[some, None])) - light.no_mask()
-            found, iou = self.sam.mask_decoder.answer(side, sparse, own, masks)
-            logits += found
+            dense = None
+            if mask_input is not None:  # the shared part of the image has the "no mask" in it
+                dense = prompt_encoder.mask_downscaling(self._tensor(mask_input[batch, None]))
+                dense = dense - prompt_encoder.no_mask()
+            some, iou = self.sam.mask_decoder.predict_masks(projections, sparse, dense, masks)
+            logits += some
             scores.append(iou)
         return Answers(
             torch.stack(logits).float().cpu().numpy(), torch.cat(scores).float().cpu().numpy()
         )
 
-    def _side(self, features: Tensor) -> ImageSide:
-        """Return what the decoder needs of an embedding; that of the last one is kept."""
+    def _project_image(self, features: Tensor) -> ImageProjections:
+        """Return what the decoder needs of an embedding; that of the latest one is kept."""
         latest = self._latest
         if latest is None or latest[0] is not features:
-            light = self.sam.prompt_encoder
-            side = self.sam.mask_decoder.side(features + light.no_mask(), light.get_dense_pe())
-            latest = self._latest = (features, side)
+            prompt_encoder = self.sam.prompt_encoder
+            image, positions = features + prompt_encoder.no_mask(), prompt_encoder.get_dense_pe()
+            projections = self.sam.mask_decoder.project_image(image, positions)
+            latest = self._latest = (features, projections)
         return latest[1]
 
     def _pixels(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -194,7 +197,7 @@ def neck(dim: int, out_chans: int) -> nn.Sequential:
 
 
 def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) -> Sam:
-    """Put the light half, read from a checkpoint, behind an image encoder and load both.
+    """Put prompt encoder and mask decoder behind an image encoder and load a checkpoint into all.
 
     Parameters
     ----------
@@ -216,7 +219,7 @@ def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) 
     shape = checkpoint.shape
     masks, dim = shape("mask_decoder.mask_tokens.weight")
     layers = "mask_decoder.transformer.layers."
-    narrowed = shape(f"{layers}0.cross_attn_token_to_image.q_proj.weight")[0]
+    inner_dim = shape(f"{layers}0.cross_attn_token_to_image.q_proj.weight")[0]
     cells = image_size // STRIDE
     with torch.device("meta"):
         prompt_encoder = PromptEncoder(
@@ -232,12 +235,12 @@ def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) 
                 dim,
                 DECODER_HEADS,
                 shape(f"{layers}0.mlp.lin1.weight")[0],
-                dim // narrowed,
+                dim // inner_dim,
             ),
             masks - 1,
             checkpoint.count("mask_decoder.iou_prediction_head.layers."),
             shape("mask_decoder.iou_prediction_head.layers.0.weight")[0],
         )
     sam = Sam(image_encoder, prompt_encoder, mask_decoder)
-    checkpoint.load_into(sam)
+    load_into(sam, checkpoint)
     return sam

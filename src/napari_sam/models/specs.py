@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from .families import file_suffixes
 
 BUNDLED = "pocket"
 
@@ -43,6 +47,14 @@ class ModelSpec:
     def bundled(self) -> bool:
         """Whether the file is part of this package."""
         return not self.url
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called on this machine."""
+        if self.bundled:
+            return f"{self.name}.safetensors"
+        suffix = PurePosixPath(urlsplit(self.url).path).suffix
+        return self.name + (suffix if suffix in file_suffixes() else ".pt")
 
     @property
     def size_text(self) -> str:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .blocks import MLPBlock
 
 Images = Sequence[Tensor]
-"""A part of the image for each prompt, (N, C): one after another they stay near the cores."""
+"""A tensor (N, C) for each prompt: one after another they stay in the processor's cache."""
 
 
 class Attention(nn.Module):
@@ -47,25 +47,25 @@ class Attention(nn.Module):
         result: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return result
 
-    def keys_of(self, image: Tensor) -> Tensor:
+    def project_keys(self, image: Tensor) -> Tensor:
         """Return the keys (heads, c, N) of an image (N, C)."""
         return self._split(self.k_proj(image)).mT.contiguous()
 
-    def values_of(self, image: Tensor) -> Tensor:
+    def project_values(self, image: Tensor) -> Tensor:
         """Return the values (heads, N, c) of an image (N, C)."""
         return self._split(self.v_proj(image)).contiguous()
 
-    def queries_of(self, image: Tensor) -> Tensor:
+    def project_queries(self, image: Tensor) -> Tensor:
         """Return the queries (heads, c, N) of an image (N, C)."""
         return self._split(self.q_proj(image)).mT.contiguous()
 
     def to_image(
-        self, tokens: Tensor, keys: Tensor, values: Tensor | None, own: Images | None
+        self, tokens: Tensor, keys: Tensor, values: Tensor | None, per_prompt: Images | None
     ) -> Tensor:
         """Attend from tokens to the image.
 
         The image is a sum: a part that all prompts share, whose keys and values are given, and a
-        part of each prompt. That one is not projected: with few tokens it is cheaper to bring them
+        part per prompt. That one is not projected: with few tokens it is cheaper to bring them
         to the image's width, so the projection's weights go over to the other side of each product.
 
         Parameters
@@ -73,83 +73,90 @@ class Attention(nn.Module):
         tokens : (B, T, C) float
         keys : (heads, c, N) float
         values : (heads, N, c) float, or None where the shared part has none
-        own : B tensors (N, C) float, or None where no prompt has a part of its own
+        per_prompt : B tensors (N, C) float, or None where all of the image is shared
 
         Returns
         -------
         (B, T, C) float
         """
-        seen, brought = [], []
-        for scores, part in self._scores(self.q_proj(tokens), keys, own, self.k_proj):
-            weights = scores.softmax(-1)
+        from_shared, from_prompt = [], []
+        for scores, part in self._scores(self.q_proj(tokens), keys, per_prompt, self.k_proj):
+            weights = scores.softmax(-1)  # (heads, T, N)
             if values is not None:
-                seen.append(weights @ values)
+                from_shared.append(weights @ values)
             if part is not None:
-                brought.append((weights.flatten(0, 1) @ part).reshape(*weights.shape[:2], -1))
-        if seen:
-            told = torch.stack(seen).to(tokens.dtype)  # (B, heads, T, c)
+                from_prompt.append((weights.flatten(0, 1) @ part).reshape(*weights.shape[:2], -1))
+        if from_shared:
+            context = torch.stack(from_shared).to(tokens.dtype)  # (B, heads, T, c)
         else:
-            told = self._per_head(self.v_proj.bias)[:, None]
-        if brought:
-            wide = torch.stack(brought).to(tokens.dtype)
-            told = told + wide @ self._per_head(self.v_proj.weight).mT
-        result: Tensor = self.out_proj(told.transpose(1, 2).flatten(2))
+            context = self._per_head(self.v_proj.bias)[:, None]  # (heads, 1, c)
+        if from_prompt:
+            unprojected = torch.stack(from_prompt).to(tokens.dtype)  # (B, heads, T, C)
+            context = context + unprojected @ self._per_head(self.v_proj.weight).mT
+        result: Tensor = self.out_proj(context.transpose(1, 2).flatten(2))
         return result
 
     def from_image(
-        self, images: Images, queries: Tensor, own: Images | None, keys: Tensor, values: Tensor
+        self,
+        images: Images,
+        queries: Tensor,
+        per_prompt: Images | None,
+        keys: Tensor,
+        values: Tensor,
     ) -> list[Tensor]:
-        """Attend from the image to tokens, and add what they tell to the image; see `to_image`.
+        """Attend from the image to tokens, and add the result to the image; see `to_image`.
 
         Parameters
         ----------
         images : B tensors (N, C) float
         queries : (heads, c, N) float
             Of the part that all prompts share.
-        own : B tensors (N, C) float or None
+        per_prompt : B tensors (N, C) float or None
         keys, values : (B, T, C) float
 
         Returns
         -------
         B tensors (N, C) float
         """
-        told = self._split(self.v_proj(values)) @ self._per_head(self.out_proj.weight.T)
-        told = told + self.out_proj.bias / self.num_heads  # the weights of a head have the sum 1
-        told = told.flatten(1, 2).to(queries.dtype)  # (B, heads*T, C)
-        scores = self._scores(self.k_proj(keys), queries, own, self.q_proj)
+        values = self._split(self.v_proj(values)) @ self._per_head(self.out_proj.weight.T)
+        values = values + self.out_proj.bias / self.num_heads  # a head's weights have the sum 1
+        values = values.flatten(1, 2).to(queries.dtype)  # (B, heads*T, C)
+        scores = self._scores(self.k_proj(keys), queries, per_prompt, self.q_proj)
         return [
-            torch.addmm(image, score.softmax(-2).flatten(0, 1).T, own_told)
-            for image, (score, _), own_told in zip(images, scores, told, strict=True)
+            torch.addmm(image, score.softmax(-2).flatten(0, 1).T, value)
+            for image, (score, _), value in zip(images, scores, values, strict=True)
         ]
 
     def _scores(
-        self, tokens: Tensor, shared: Tensor, own: Images | None, projection: nn.Linear
+        self, tokens: Tensor, shared: Tensor, per_prompt: Images | None, projection: nn.Linear
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield, for each prompt, products of its tokens and the projected image, and its own part.
+        """Yield, per prompt, products of its tokens and the projected image, and its part of that.
 
         Parameters
         ----------
         tokens : (B, T, inner) float
         shared : (heads, c, N) float
-        own : B tensors (N, C) float or None
+        per_prompt : B tensors (N, C) float or None
         projection : nn.Linear
+            Of the image, as `shared` went through it.
 
         Yields
         ------
         scores : (heads, T, N) float
         part : (N, C) float or None
         """
-        x = self._split(tokens)
+        x = self._split(tokens)  # (B, heads, T, c)
         x = x * x.shape[-1] ** -0.5
-        near = x.to(shared.dtype)
-        if own is None:
-            yield from ((one @ shared, None) for one in near)
+        narrow = x.to(shared.dtype)
+        if per_prompt is None:
+            yield from ((token @ shared, None) for token in narrow)
             return
-        wide = (x @ self._per_head(projection.weight)).flatten(1, 2).to(shared.dtype)
-        for one, far, part in zip(near, wide, own, strict=True):
-            scores = one @ shared
+        wide = x @ self._per_head(projection.weight)  # (B, heads, T, C)
+        wide = wide.flatten(1, 2).to(shared.dtype)
+        for token, wide_token, part in zip(narrow, wide, per_prompt, strict=True):
+            scores = token @ shared
             dtype = scores.dtype  # autocast, which training uses, lowers this product and no sum
-            scores.flatten(0, 1).addmm_(far.to(dtype), part.T.to(dtype))
+            scores.flatten(0, 1).addmm_(wide_token.to(dtype), part.T.to(dtype))
             yield scores, part
 
     def _per_head(self, parameter: Tensor) -> Tensor:
@@ -161,7 +168,7 @@ class Attention(nn.Module):
 
 
 @dataclass(frozen=True)
-class LayerSide:
+class LayerProjections:
     """Projections of the image that one layer needs, the same for all prompts.
 
     Attributes
@@ -180,32 +187,34 @@ class LayerSide:
 
 
 @dataclass(frozen=True)
-class ImageSide:
-    """What the decoder needs of an image, as far as no prompt changes it.
+class ImageProjections:
+    """What the decoder needs of an image, as far as no prompt changes it; a cache of keys, values.
 
     Attributes
     ----------
     size : (h, w) int
     image : (h*w, C) float or None
         The shared part; None if all of the image comes with the prompts.
-    layers : tuple of LayerSide
-    last_keys : (heads, c, N) float
-        Of the last look from the tokens to the image.
+    layers : tuple of LayerProjections
+    final_keys : (heads, c, N) float
+        Of the final attention from the tokens to the image.
     """
 
     size: tuple[int, int]
     image: Tensor | None
-    layers: tuple[LayerSide, ...]
-    last_keys: Tensor
+    layers: tuple[LayerProjections, ...]
+    final_keys: Tensor
 
-    def to(self, dtype: torch.dtype) -> ImageSide:
+    def to(self, dtype: torch.dtype) -> ImageProjections:
         """Return the same in another precision."""
 
-        def lowered(x: Tensor | None) -> Any:
+        def convert(x: Tensor | None) -> Any:
             return None if x is None else x.to(dtype)
 
-        layers = [LayerSide(*map(lowered, (x.keys, x.values, x.queries))) for x in self.layers]
-        return ImageSide(self.size, lowered(self.image), tuple(layers), lowered(self.last_keys))
+        layers = tuple(
+            LayerProjections(*map(convert, (x.keys, x.values, x.queries))) for x in self.layers
+        )
+        return ImageProjections(self.size, convert(self.image), layers, convert(self.final_keys))
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -241,31 +250,32 @@ class TwoWayAttentionBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(embedding_dim, num_heads, rate)
         self.skip_first_layer_pe = skip_first_layer_pe
 
-    def side(self, image: Tensor | None, positions: Tensor) -> LayerSide:
+    def project_image(self, image: Tensor | None, positions: Tensor) -> LayerProjections:
         """Project the shared part of the image, (N, C) or None, and its positions (N, C)."""
         placed = positions if image is None else image + positions
-        seen, told = self.cross_attn_token_to_image, self.cross_attn_image_to_token
-        values = None if image is None else seen.values_of(image)
-        return LayerSide(seen.keys_of(placed), values, told.queries_of(placed))
+        to_image, from_image = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        values = None if image is None else to_image.project_values(image)
+        keys, queries = to_image.project_keys(placed), from_image.project_queries(placed)
+        return LayerProjections(keys, values, queries)
 
     def forward(
         self,
         queries: Tensor,
         query_pe: Tensor,
-        side: LayerSide,
+        projections: LayerProjections,
         images: Images,
-        own: Images | None,
+        per_prompt: Images | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Update tokens and image.
 
         Parameters
         ----------
         queries, query_pe : (B, T, C) float
-        side : LayerSide
-            Of the part that all prompts share.
+        projections : LayerProjections
+            Of the part of the image that all prompts share.
         images : B tensors (N, C) float
-            The whole of each prompt.
-        own : B tensors (N, C) float or None
+            The whole image of each prompt.
+        per_prompt : B tensors (N, C) float or None
             The part that is not shared.
 
         Returns
@@ -279,18 +289,19 @@ class TwoWayAttentionBlock(nn.Module):
             q = queries + query_pe
             queries = queries + self.self_attn(q, q, queries)
         queries = self.norm1(queries)
-        q = queries + query_pe
-        seen = self.cross_attn_token_to_image.to_image(q, side.keys, side.values, own)
-        queries = self.norm2(queries + seen)
+        attended = self.cross_attn_token_to_image.to_image(
+            queries + query_pe, projections.keys, projections.values, per_prompt
+        )
+        queries = self.norm2(queries + attended)
         queries = self.norm3(queries + self.mlp(queries.to(self.mlp.lin1.weight.dtype)))
         images = self.cross_attn_image_to_token.from_image(
-            images, side.queries, own, queries + query_pe, queries
+            images, projections.queries, per_prompt, queries + query_pe, queries
         )
         return queries, [self.norm4(image) for image in images]
 
 
 class TwoWayTransformer(nn.Module):
-    """A stack of two-way blocks and a last look from the tokens to the image.
+    """A stack of two-way blocks and a final attention from the tokens to the image.
 
     Parameters
     ----------
@@ -320,7 +331,7 @@ class TwoWayTransformer(nn.Module):
         )
         self.norm_final_attn = nn.LayerNorm(embedding_dim)
 
-    def side(self, image: Tensor | None, image_pe: Tensor) -> ImageSide:
+    def project_image(self, image: Tensor | None, image_pe: Tensor) -> ImageProjections:
         """Project what all prompts share.
 
         Parameters
@@ -331,27 +342,27 @@ class TwoWayTransformer(nn.Module):
 
         Returns
         -------
-        ImageSide
+        ImageProjections
         """
         positions = image_pe[0].flatten(1).T  # (h*w, C)
         shared = None if image is None else image[0].flatten(1).T.contiguous()
         layers = tuple(
-            cast(TwoWayAttentionBlock, layer).side(None if index else shared, positions)
+            cast(TwoWayAttentionBlock, layer).project_image(None if index else shared, positions)
             for index, layer in enumerate(self.layers)
         )
-        last = self.final_attn_token_to_image.keys_of(positions)
+        final_keys = self.final_attn_token_to_image.project_keys(positions)
         size = (image_pe.shape[2], image_pe.shape[3])
-        return ImageSide(size, shared, layers, last)
+        return ImageProjections(size, shared, layers, final_keys)
 
     def forward(
-        self, side: ImageSide, own: Tensor | None, tokens: Tensor
+        self, projections: ImageProjections, per_prompt: Tensor | None, tokens: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Exchange: the tokens of all prompts at once, the image of each prompt by itself.
+        """Update tokens and image: the tokens of all prompts in a batch, the images one by one.
 
         Parameters
         ----------
-        side : ImageSide
-        own : (B, C, h, w) float or None
+        projections : ImageProjections
+        per_prompt : (B, C, h, w) float or None
             The part of the image that is not shared.
         tokens : (B, T, C) float
 
@@ -360,15 +371,17 @@ class TwoWayTransformer(nn.Module):
         tokens : (B, T, C) float
         images : B tensors (h*w, C) float
         """
-        extra: Images | None = None
-        images: Images = [] if side.image is None else [side.image] * len(tokens)
-        if own is not None:
-            extra = own.flatten(2).transpose(1, 2).contiguous().unbind()
-            images = extra if side.image is None else [side.image + part for part in extra]
+        shared = projections.image
+        parts: Images | None = None
+        images: Images = [] if shared is None else [shared] * len(tokens)
+        if per_prompt is not None:
+            parts = per_prompt.flatten(2).transpose(1, 2).contiguous().unbind()  # B of (h*w, C)
+            images = parts if shared is None else [shared + part for part in parts]
         queries = tokens
-        for layer, projected in zip(self.layers, side.layers, strict=True):
-            queries, images = layer(queries, tokens, projected, images, extra)
-            extra = images
-        last = self.final_attn_token_to_image
-        seen = last.to_image(queries + tokens, side.last_keys, None, images)
-        return self.norm_final_attn(queries + seen), list(images)
+        for layer, projected in zip(self.layers, projections.layers, strict=True):
+            queries, images = layer(queries, tokens, projected, images, parts)
+            parts = images  # behind the first layer nothing but the positions is shared
+        attended = self.final_attn_token_to_image.to_image(
+            queries + tokens, projections.final_keys, None, images
+        )
+        return self.norm_final_attn(queries + attended), list(images)

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from .. import stopping
 from .blocks import MLPBlock
-from .checkpoint import Checkpoint
+from .recognition import Checkpoint
 from .sam import SamModel, assemble, neck
 
 EPS = 1e-6  # of the transformer's layer normalisations
-EXACT = 4
-"""One block in so many is early: 3 of 12. Of these, MLP and windowed attention are never lowered: a
-ViT-B takes some 20 % longer for it, and its embedding's error is a third smaller."""
-BIAS = 2**20
-"""Scores of attention that are held at a time: they stay near the cores, where torch's own fused
-attention, which takes the bias as a mask, needs 1.3 to 1.7 times as long."""
+EARLY_SHARE = 0.25
+"""Of the blocks, 3 of 12. Their MLPs and windowed attention stay in float32: a ViT-B takes some
+20 % longer for it, and its embedding's error is a third smaller."""
+CHUNK_SCORES = 2**20
+"""Scores of attention that are computed at a time: they stay in the processor's cache, where
+torch's own fused attention, which takes the bias as a mask, needs 1.3 to 1.7 times as long."""
 
 
 class PatchEmbed(nn.Module):
@@ -74,54 +74,56 @@ class Attention(nn.Module):
         projects like any token: such a query, key and value is the projection's bias.
         """
         b, h, w, dim = x.shape
-        high, wide = (window, window) if window else (h, w)
-        rows, columns = -(-h // high), -(-w // wide)  # of windows
+        wh, ww = (window, window) if window else (h, w)
+        rows, columns = -(-h // wh), -(-w // ww)  # of windows
         qkv = self.qkv(x.to(self.qkv.weight.dtype))
-        if (rows * high, columns * wide) != (h, w):
-            real, qkv = qkv, self.qkv.bias.repeat(b, rows * high, columns * wide, 1)
-            qkv[:, :h, :w] = real
-        parts = qkv.reshape(b, rows, high, columns, wide, 3, self.num_heads, -1)
-        parts = parts.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, b, rows, columns, heads, high, wide, c)
-        q, k, v = parts.reshape(3, -1, high * wide, dim // self.num_heads)
-        out = attend(q, k, v, relative(self.rel_pos_h, high), relative(self.rel_pos_w, wide))
-        out = out.reshape(b, rows, columns, self.num_heads, high, wide, -1)
-        out = out.permute(0, 1, 4, 2, 5, 3, 6).reshape(b, rows * high, columns * wide, dim)
+        if (rows * wh, columns * ww) != (h, w):
+            unpadded, qkv = qkv, self.qkv.bias.repeat(b, rows * wh, columns * ww, 1)
+            qkv[:, :h, :w] = unpadded
+        qkv = qkv.reshape(b, rows, wh, columns, ww, 3, self.num_heads, -1)
+        qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, b, rows, columns, heads, wh, ww, c)
+        q, k, v = qkv.reshape(3, -1, wh * ww, dim // self.num_heads)
+        rel_h = relative_positions(self.rel_pos_h, wh)
+        rel_w = relative_positions(self.rel_pos_w, ww)
+        out = attend(q, k, v, rel_h, rel_w)  # (b * rows * columns * heads, wh * ww, c)
+        out = out.reshape(b, rows, columns, self.num_heads, wh, ww, -1)
+        out = out.permute(0, 1, 4, 2, 5, 3, 6).reshape(b, rows * wh, columns * ww, dim)
         # in one piece, or the product goes row by row
         result: Tensor = self.proj(out[:, :h, :w].contiguous())
         return result
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, table_h: Tensor, table_w: Tensor) -> Tensor:
-    """Return attention with decomposed relative positions, at most `BIAS` biases at a time.
+def attend(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
+    """Return attention with decomposed relative positions, at most `CHUNK_SCORES` scores at a time.
 
     Parameters
     ----------
     q, k, v : (G, h*w, c) float
-    table_h : (h, h, c) float
+    rel_h : (h, h, c) float
         By row of the query and row of the key.
-    table_w : (w, w, c) float
+    rel_w : (w, w, c) float
 
     Returns
     -------
     (G, h*w, c) float
     """
     groups, _, c = q.shape
-    h, w = len(table_h), len(table_w)
+    h, w = len(rel_h), len(rel_w)
     grid = q.reshape(groups, h, w, c)
-    rows = torch.einsum("gyxc,yvc->gyxv", grid, table_h)
-    columns = torch.einsum("gyxc,xuc->gyxu", grid, table_w)
-    high = max(1, min(h, BIAS // (w * h * w)))  # rows of queries at a time
-    many = max(1, BIAS // (high * w * h * w))  # groups at a time
+    rows = torch.einsum("gyxc,yvc->gyxv", grid, rel_h)
+    columns = torch.einsum("gyxc,xuc->gyxu", grid, rel_w)
+    chunk_rows = max(1, min(h, CHUNK_SCORES // (w * h * w)))  # of queries
+    chunk_groups = max(1, CHUNK_SCORES // (chunk_rows * w * h * w))
     out = torch.empty_like(q)
-    for g in range(0, groups, many):
-        own = slice(g, g + many)
-        keys = k[own].transpose(1, 2).contiguous()
-        for y in range(0, h, high):
-            part = np.s_[own, y : y + high]
-            bias = rows[part][..., :, None] + columns[part][..., None, :]  # (g, y, w, h, w)
-            some = np.s_[own, y * w : (y + high) * w]
-            scores = torch.baddbmm(bias.flatten(3).flatten(1, 2), q[some], keys, alpha=c**-0.5)
-            out[some] = scores.softmax(-1) @ v[own]
+    for g in range(0, groups, chunk_groups):
+        chunk = slice(g, g + chunk_groups)
+        keys = k[chunk].transpose(1, 2).contiguous()
+        for y in range(0, h, chunk_rows):
+            cells = np.s_[chunk, y : y + chunk_rows]
+            bias = rows[cells][..., :, None] + columns[cells][..., None, :]  # (g, y, w, h, w)
+            queries = np.s_[chunk, y * w : (y + chunk_rows) * w]
+            scores = torch.baddbmm(bias.flatten(3).flatten(1, 2), q[queries], keys, alpha=c**-0.5)
+            out[queries] = scores.softmax(-1) @ v[chunk]
     return out
 
 
@@ -201,14 +203,14 @@ class ImageEncoderViT(nn.Module):
         )
         self.neck = neck(embed_dim, out_chans)
 
-    def lower(self, dtype: torch.dtype) -> None:
+    def set_precision(self, dtype: torch.dtype) -> None:
         """Compute attention and MLPs in `dtype`; sums and normalisations stay as they are.
 
-        So do the early blocks (see `EXACT`), as their error would go through all later ones; but
+        So do the early blocks (`EARLY_SHARE`), as their error would go through all later ones; but
         for attention over the whole grid, where that would take the longest.
         """
         for index, block in enumerate(self.blocks):
-            early = index < len(self.blocks) // EXACT
+            early = index < int(EARLY_SHARE * len(self.blocks))
             if not (early and block.window_size):
                 block.attn.to(dtype)
             if not early:
@@ -216,14 +218,14 @@ class ImageEncoderViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode `x` (B, 3, S, S), normalised and padded, as (B, out_chans, S/16, S/16)."""
-        return self._through(self.blocks, x)
+        return self._encode(self.blocks, x)
 
-    def glance(self, x: Tensor) -> Tensor:
+    def encode_corner(self, x: Tensor) -> Tensor:
         """Encode the corner (B, 3, s, s) of an image with one block of each kind; for `probe`."""
         kinds = {block.window_size: block for block in self.blocks}
-        return self._through(kinds.values(), x)
+        return self._encode(kinds.values(), x)
 
-    def _through(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    def _encode(self, blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
         x = self.patch_embed(x)
         x = x + self.pos_embed[:, : x.shape[1], : x.shape[2]]
         for block in blocks:
@@ -233,7 +235,7 @@ class ImageEncoderViT(nn.Module):
         return embedding
 
 
-def relative(table: Tensor, side: int) -> Tensor:
+def relative_positions(table: Tensor, side: int) -> Tensor:
     """Return the rows (side, side, c) of a table (2 * side - 1, c) by query minus key."""
     place = torch.arange(side, device=table.device)
     return table[place[:, None] - place[None, :] + side - 1]
