@@ -21,27 +21,23 @@ from ..evaluate.scores import (
     session_answer,
     summarise,
 )
-from ..everything.amg import AutomaticMaskGenerator, Candidates, as_annotations
+from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
 from ..files import check_target, write_text
+from ..formats.coco import as_annotations
 from ..formats.label_images import check_label_target, write_labels
 from ..images.labelled import find_labelled, read_labelled
 from ..images.readers import StackImage, read_image
 from ..masks import to_labels
-from ..models.registry import (
-    available,
-    check_name,
-    drive,
-    find_spec,
-    is_path,
-    loading,
-)
+from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
 from ..predict.cache import DiskCache
 from ..predict.predictor import SamPredictor
+from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
 from ..stack import planes as stack
-from ..types import MaskRecord, PredictRequest, Progress, SliceKey
+from ..steps import drive
+from ..types import MaskRecord, Plane, SliceKey
 from .prompt_text import Planes, read_planes, read_prompts
 
 if TYPE_CHECKING:
@@ -113,22 +109,25 @@ def segment(args: Namespace, say: Say) -> str:
     check_name(args.model)
     image = read_image(args.image)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
-    prompts = read_prompts(image, args.point, args.background, args.box)
+    given = {name: getattr(args, name) for name in PROMPT_KINDS}
+    prompts = read_prompts(image, given)
     model = load(args, say)
     session = Session(SamPredictor(model, tidy_masks=False if args.untidy else None))
     labels = np.zeros(image.label_shape, np.int32)
     scores: list[float] = []
     absent: list[int] = []  # objects that the model does not see
-    for number, (plane, prompt) in enumerate(prompts, start=1):
-        say(f"object {number} of {len(prompts)}")
-        request = PredictRequest(_key(plane), image.data, None, prompt)
-        answer = session.predict(request)
-        target = labels if plane is None else labels[plane]
-        target[answer.masks[answer.best] & (target == 0)] = number
-        scores.append(round(float(answer.iou_predictions[answer.best]), 4))
-        if not answer.present:
-            absent.append(number)
-    given = {"point": args.point, "background": args.background, "box": args.box}
+    for z, objects in prompts.items():
+        first = len(scores) + 1
+        say(f"object {first} of {sum(map(len, prompts.values()))}")
+        answers = session.predict_many(Plane(image.data, _key(z)), objects)
+        target = labels if z is None else labels[z]
+        for number, answer in enumerate(answers, first):
+            mask = answer.masks[answer.best]
+            part = target[mask.part]
+            part[mask.bits & (part == 0)] = number
+            scores.append(round(float(answer.iou_predictions[answer.best]), 4))
+            if not answer.present:
+                absent.append(number)
     return _written(args, image, labels, model, {"prompts": given}, scores=scores, absent=absent)
 
 
@@ -216,13 +215,7 @@ def find_records(
 ) -> list[MaskRecord]:
     """Return the masks of a plane, saying how far it is."""
     generator = AutomaticMaskGenerator(predictor, params)
-    records: list[MaskRecord] = []
-    for step in generator.propose(plane):
-        if isinstance(step, Candidates):
-            records = generator.select(step)
-        else:
-            say(step.text)
-    return records
+    return generator.select(drive(generator.propose(plane), say))
 
 
 def find_in_stack(
@@ -230,9 +223,7 @@ def find_in_stack(
 ) -> NDArray[np.int32]:
     """Return the linked labels (Z, H, W) of some planes of a stack; the others stay empty."""
     labels = np.zeros(volume.shape[:3], np.int32)
-    for step in stack.everything(predictor, volume, params, planes=planes, out=labels):
-        if isinstance(step, Progress):
-            say(step.text)
+    drive(stack.everything(predictor, volume, params, planes=planes, out=labels), say)
     return labels
 
 

@@ -15,7 +15,9 @@ from typing import NoReturn
 from .._version import __version__
 from ..conflict import conflict
 from ..everything.amg_params import AmgParams
+from ..formats.label_images import LABEL_FORMATS
 from ..models.specs import BUNDLED
+from ..predict.prompt_kinds import PROMPT_KINDS
 from . import commands
 from .demo import demo
 
@@ -175,14 +177,11 @@ def _add_models(parser: Parser) -> None:
 
 def _add_segment(parser: Parser) -> None:
     _add_files(parser)
-    for flag, form, text in (
-        ("--point", "X,Y[,Z]", "a point on the object, in pixels; Z is the plane of a stack"),
-        ("--background", "X,Y[,Z]", "a point that no object of its plane contains"),
-        ("--box", "X0,Y0,X1,Y1[,Z]", "a box around one object; each box is a label of its own"),
-    ):
+    for name, kind in PROMPT_KINDS.items():
         parser.add_argument(
-            flag, action="append", default=[], metavar=form, help=f"{text}; repeatable"
-        )
+            kind.flag, dest=name, action="append", default=[], metavar=f"{kind.form}[,Z]",
+            help=f"{kind.help}; repeatable",
+        )  # fmt: skip
     parser.add_argument(
         "--untidy", action="store_true", help="leave loose pieces and small holes in the masks"
     )
@@ -246,9 +245,10 @@ def _add_cache(parser: Parser) -> None:
 
 def _add_files(parser: Parser) -> None:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, .npy, PNG, JPEG, ...")
+    *suffixes, last = LABEL_FORMATS
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="LABELS",
-        help="the result: .tif, .npy or .png",
+        help=f"the result: {', '.join(suffixes)} or {last}",
     )  # fmt: skip
     _add_overwrite(parser)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
+from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
 from ..predict.session import check_inside
 from ..types import Prompts
 
@@ -13,43 +16,38 @@ Planes = range
 
 
 def read_prompts(
-    image: StackImage, points: Sequence[str], background: Sequence[str], boxes: Sequence[str]
-) -> list[tuple[int | None, Prompts]]:
-    """Return the objects that texts name, each with its plane (None in a 2-D image).
+    image: StackImage, texts: Mapping[str, Sequence[str]]
+) -> dict[int | None, list[Prompts]]:
+    """Return the objects that texts name, by plane (None in a 2-D image).
 
     Parameters
     ----------
     image : StackImage
-    points, background : sequence of str
-        "X,Y" in a 2-D image, "X,Y,Z" in a stack.
-    boxes : sequence of str
-        "X0,Y0,X1,Y1" in a 2-D image, "X0,Y0,X1,Y1,Z" in a stack.
+    texts : mapping of str to sequence of str
+        Names of `PROMPT_KINDS` with what was typed: "X,Y" in a 2-D image, "X,Y,Z" in a stack.
 
     Returns
     -------
-    list of (z or None, Prompts), by plane
+    dict of z or None to list of Prompts, in pixels of the plane; planes ascend
 
     Raises
     ------
     ValueError
         If there is none, one is malformed, or one lies outside the image.
     """
-    if not (points or background or boxes):
-        raise ValueError("there is no prompt; give --point, or --box")
-    foreground_read = [_numbers("--point", "X,Y", text, image) for text in points]
-    background_read = [_numbers("--background", "X,Y", text, image) for text in background]
-    boxes_read = [_numbers("--box", "X0,Y0,X1,Y1", text, image) for text in boxes]
-    found: list[tuple[int | None, Prompts]] = []
-    everyone = [*foreground_read, *background_read, *boxes_read]
-    for plane in sorted({plane for plane, _ in everyone}, key=lambda z: -1 if z is None else z):
-        groups = group_prompts(
-            [(p[0], p[1]) for z, p in foreground_read if z == plane],
-            [(p[0], p[1]) for z, p in background_read if z == plane],
-            [(b[0], b[1], b[2], b[3]) for z, b in boxes_read if z == plane],
-        )
-        for prompts in groups:
+    placed: dict[int | None, list[PlacedPrompt]] = {}
+    for name, kind in PROMPT_KINDS.items():
+        for text in texts.get(name, ()):
+            plane, values = _read(kind, text, image)
+            placed.setdefault(plane, []).append(PlacedPrompt(kind, values))
+    if not placed:
+        *flags, last = (kind.flag for kind in PROMPT_KINDS.values() if kind.begins)
+        raise ValueError(f"there is no prompt; give {', '.join(flags)}, or {last}")
+    found: dict[int | None, list[Prompts]] = {}
+    for plane in sorted(placed, key=lambda z: -1 if z is None else z):
+        found[plane] = [prompts for _, prompts in group_prompts(placed[plane])]
+        for prompts in found[plane]:
             check_inside(prompts, (image.label_shape[-2], image.label_shape[-1]))
-            found.append((plane, prompts))
     return found
 
 
@@ -81,26 +79,46 @@ def read_planes(text: str | None, image: StackImage) -> Planes | None:
     return range(start, stop)
 
 
-def _numbers(flag: str, form: str, text: str, image: StackImage) -> tuple[int | None, list[float]]:
-    """Return the plane and the numbers of one prompt."""
-    wanted = form.count(",") + 1
+def _read(kind: PromptKind, text: str, image: StackImage) -> tuple[int | None, Values]:
+    """Return the plane and the values of one prompt."""
     in_stack = len(image.label_axes) == 3
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        whole = form + ",Z" * in_stack
-        raise ValueError(f"{flag} is {whole}, numbers and commas, but is {text!r}") from error
-    if in_stack and len(values) == wanted:
-        raise ValueError(f"a prompt in a stack needs its plane: {flag} {form},Z, not {text!r}")
-    if len(values) != wanted + in_stack:
-        whole = form + ",Z" * in_stack
-        raise ValueError(f"{flag} is {whole} in this image, but {text!r} has {len(values)} numbers")
+    if kind.parse is None:
+        numbers = _numbers(kind, text, in_stack)
+        plane = _plane(kind, text, numbers.pop(), image.label_shape[0]) if in_stack else None
+        return plane, np.array(numbers)
     if not in_stack:
-        return None, values
-    z = values.pop()
-    total = image.label_shape[0]
+        return None, kind.parse(text)
+    said, _, last = text.rpartition(",")
+    try:
+        z = float(last)
+    except ValueError as error:
+        raise ValueError(_needs_plane(kind, text)) from error
+    return _plane(kind, text, z, image.label_shape[0]), kind.parse(said)
+
+
+def _numbers(kind: PromptKind, text: str, in_stack: bool) -> list[float]:
+    """Return the numbers of one prompt; in a stack the last is its plane."""
+    whole = kind.form + ",Z" * in_stack
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{kind.flag} is {whole}, numbers and commas, but is {text!r}") from error
+    if in_stack and kind.takes(len(numbers)):
+        raise ValueError(_needs_plane(kind, text))
+    if not kind.takes(len(numbers) - in_stack):
+        raise ValueError(
+            f"{kind.flag} is {whole} in this image, but {text!r} has {len(numbers)} numbers"
+        )
+    return numbers
+
+
+def _needs_plane(kind: PromptKind, text: str) -> str:
+    return f"a prompt in a stack needs its plane: {kind.flag} {kind.form},Z, not {text!r}"
+
+
+def _plane(kind: PromptKind, text: str, z: float, total: int) -> int:
     if not z.is_integer():
-        raise ValueError(f"Z is the whole number of a plane, but {flag} {text} has {z:g}")
+        raise ValueError(f"Z is the whole number of a plane, but {kind.flag} {text} has {z:g}")
     if not 0 <= z < total:
         raise ValueError(f"Z = {z:g} lies outside the image; z goes from 0 to {total - 1}")
-    return int(z), values
+    return int(z)

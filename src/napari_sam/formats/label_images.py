@@ -1,9 +1,13 @@
-"""Label images with their axes, scale and provenance: TIFF, PNG and numpy's own format."""
+"""Label images with their axes, scale and provenance: TIFF, PNG and numpy's own format.
+
+A new format is a function that writes it and its line in `LABEL_FORMATS`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,25 @@ from PIL import Image, PngImagePlugin
 
 from ..files import check_target, replacing
 
-LABEL_SUFFIXES = (".tif", ".tiff", ".npy", ".png")
+Labels = NDArray[np.unsignedinteger]
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A format that labels are written in.
+
+    Attributes
+    ----------
+    write : callable of (path, labels, axes, scale, note)
+        `path` is a Path, `labels` (H, W) or (Z, H, W) of the smallest unsigned integers, `axes` has
+        a letter and `scale` a length in micrometres (or is None) for each axis, `note` is the
+        provenance as JSON. Returns the labels as they were written.
+    stacks : bool
+        Whether it holds more than one plane.
+    """
+
+    write: Callable[[Path, Labels, str, tuple[float, ...] | None, str], Labels]
+    stacks: bool = True
 
 
 def check_label_target(
@@ -22,11 +44,11 @@ def check_label_target(
 ) -> None:
     """Do as `check_target`, and refuse a format that labels of so many axes cannot go to."""
     suffix = Path(path).suffix.lower()
-    if suffix not in LABEL_SUFFIXES:
-        known = ", ".join(LABEL_SUFFIXES)
+    if suffix not in LABEL_FORMATS:
+        known = ", ".join(LABEL_FORMATS)
         raise ValueError(f"labels are written as {known}, but the result is called {path}")
-    if suffix == ".png" and dimensions != 2:
-        raise ValueError("a .png holds one plane; write the labels of a stack as .tif or .npy")
+    if dimensions != 2 and not LABEL_FORMATS[suffix].stacks:
+        raise ValueError(f"a {suffix} holds one plane; write the labels of a stack as .tif or .npy")
     check_target(path, source, overwrite)
 
 
@@ -38,7 +60,7 @@ def write_labels(
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
     source: str | Path | None = None,
-) -> NDArray[np.unsignedinteger]:
+) -> Labels:
     """Write labels as the smallest unsigned integers that hold them.
 
     They go to a temporary file beside the target, which takes its place when it is complete.
@@ -73,18 +95,12 @@ def write_labels(
         raise ValueError(f"{labels.ndim} axes need as many letters, but there are {axes!r}")
     compact = smallest(labels)
     note = json.dumps(dict(provenance or {}), sort_keys=True)
-    suffix = Path(path).suffix.lower()
+    write = LABEL_FORMATS[Path(path).suffix.lower()].write
     with replacing(path) as partial:
-        if suffix == ".npy":
-            np.save(partial, compact)
-        elif suffix == ".png":
-            compact = _write_png(partial, compact, note)
-        else:
-            _write_tiff(partial, compact, axes, scale, note)
-    return compact
+        return write(partial, compact, axes, scale, note)
 
 
-def smallest(labels: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+def smallest(labels: NDArray[np.integer]) -> Labels:
     """Return labels as the smallest unsigned integers that hold them.
 
     Raises
@@ -101,12 +117,8 @@ def smallest(labels: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
 
 
 def _write_tiff(
-    path: Path,
-    labels: NDArray[np.unsignedinteger],
-    axes: str,
-    scale: tuple[float, ...] | None,
-    note: str,
-) -> None:
+    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
+) -> Labels:
     metadata: dict[str, Any] = {"axes": axes, "Description": note}
     for axis, size in zip(axes, scale or (), strict=False):
         if axis in "ZYX":
@@ -114,11 +126,19 @@ def _write_tiff(
     tifffile.imwrite(
         path, labels, ome=True, compression="zlib", photometric="minisblack", metadata=metadata
     )
+    return labels
+
+
+def _write_npy(
+    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
+) -> Labels:
+    np.save(path, labels)
+    return labels
 
 
 def _write_png(
-    path: Path, labels: NDArray[np.unsignedinteger], note: str
-) -> NDArray[np.unsignedinteger]:
+    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
+) -> Labels:
     if labels.dtype.itemsize > 2:
         raise ValueError(f"a .png holds 65535 labels, but there are {labels.max()}; write a .tif")
     wide = labels.astype(np.uint16)
@@ -126,3 +146,11 @@ def _write_png(
     information.add_text("Description", note)
     Image.fromarray(wide).save(path, pnginfo=information)
     return wide
+
+
+LABEL_FORMATS: Mapping[str, LabelFormat] = {
+    ".tif": LabelFormat(_write_tiff),
+    ".tiff": LabelFormat(_write_tiff),
+    ".npy": LabelFormat(_write_npy),
+    ".png": LabelFormat(_write_png, stacks=False),
+}

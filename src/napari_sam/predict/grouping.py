@@ -1,61 +1,95 @@
-"""Which point belongs to which object: the rule that the widget and the command line share."""
+"""Which prompt belongs to which object: the rule that the dock and the command line share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from ..types import Prompts
-
-Point = tuple[float, float]
-Box = tuple[float, float, float, float]
+from .prompt_kinds import PlacedPrompt
 
 
-def group_prompts(
-    foreground: Sequence[Point], background: Sequence[Point], boxes: Sequence[Box]
-) -> list[Prompts]:
-    """Sort the points and boxes of one plane into objects.
+def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
+    """Sort the prompts of one plane into objects.
 
-    Every box is an object. A foreground point inside exactly one box belongs to it, any other to
-    the one object without a box; background points apply to all objects.
+    A prompt with an owner belongs to that object, wherever it lies. Those without one are sorted by
+    their place: every box is an object, a foreground point inside exactly one of these boxes
+    belongs to it, any other to the one object without a box, and background points apply to all
+    of these objects (`PromptKind.scope`).
 
     Parameters
     ----------
-    foreground, background : sequence of (x, y) float
-    boxes : sequence of (x0, y0, x1, y1) float
+    placed : sequence of PlacedPrompt
 
     Returns
     -------
-    list of Prompts
-        In the order of the boxes; the object without a box comes last.
+    list of (number, Prompts), by number
+        Owners keep theirs; objects without an owner get higher ones, in the order of their boxes,
+        the object without a box last.
 
     Raises
     ------
     ValueError
-        If a box is inverted, or there are background points alone.
+        If a box is inverted, or an object has two, or background points alone.
     """
-    checked = [Prompts(box=box) for box in boxes]
-    owned: list[list[Point]] = [[] for _ in boxes]
-    free: list[Point] = []
-    for point in foreground:
-        around = [k for k, box in enumerate(boxes) if _inside(point, box)]
-        (owned[around[0]] if len(around) == 1 else free).append(point)
-    groups = [
-        _prompts(points, background, tuple(prompt.box) if prompt.box is not None else None)
-        for points, prompt in zip(owned, checked, strict=True)
-    ]
-    if free:
-        groups.append(_prompts(free, background, None))
-    if background and not groups:
-        raise ValueError("background points need an object: a foreground point or a box")
-    return groups
+    owned: dict[int, list[PlacedPrompt]] = {}
+    for one in placed:
+        if one.owner is not None:
+            owned.setdefault(one.owner, []).append(one)
+    following = max(owned, default=0) + 1
+    free = _by_place([one for one in placed if one.owner is None])
+    groups = [*sorted(owned.items()), *enumerate(free, following)]
+    return [(number, _together(group)) for number, group in groups]
 
 
-def _inside(point: Point, box: Box) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+def owner_of(point_xy: ArrayLike, boxes: Mapping[int, ArrayLike]) -> int | None:
+    """Return the number of the box that alone contains a point.
+
+    Parameters
+    ----------
+    point_xy : (2,) float, (x, y) in pixels of the plane
+        Or several, (N, 2), that all have to lie inside.
+    boxes : mapping of number to (x0, y0, x1, y1) float
+        Their edges belong to them.
+
+    Returns
+    -------
+    int, or None if no box contains it, or several do
+    """
+    points = np.reshape(point_xy, (-1, 2))
+    around = [number for number, box in boxes.items() if _inside(points, box)]
+    return around[0] if len(around) == 1 else None
 
 
-def _prompts(
-    foreground: Sequence[Point], background: Sequence[Point], box: Sequence[float] | None
-) -> Prompts:
-    labels = [1] * len(foreground) + [0] * len(background)
-    return Prompts([*foreground, *background], labels, box)
+def _inside(points: ArrayLike, box: ArrayLike) -> bool:
+    corners = np.reshape(box, (2, 2))
+    return bool(((points >= corners[0]) & (points <= corners[1])).all())
+
+
+def _by_place(placed: Sequence[PlacedPrompt]) -> list[list[PlacedPrompt]]:
+    """Sort prompts without an owner into objects."""
+    objects = [[one] for one in placed if one.kind.scope == "object"]
+    boxes = {k: one.box for k, [one] in enumerate(objects) if one.box is not None}
+    loose: list[PlacedPrompt] = []
+    for one in placed:
+        if one.kind.scope == "place":
+            number = owner_of(one.values, boxes)
+            (loose if number is None else objects[number]).append(one)
+    if loose:
+        objects.append(loose)
+    common = [one for one in placed if one.kind.scope == "plane"]
+    if common and not objects:
+        return [common]
+    return [[*group, *common] for group in objects]
+
+
+def _together(group: Sequence[PlacedPrompt]) -> Prompts:
+    """Return the prompts of one object: those that can begin it come first."""
+    if not any(one.kind.begins for one in group):
+        raise ValueError(f"{group[0].kind.plural} need an object: a foreground point or a box")
+    prompts = Prompts()
+    for one in sorted(group, key=lambda one: not one.kind.begins):
+        prompts = one.kind.give(prompts, one.values)
+    return prompts
