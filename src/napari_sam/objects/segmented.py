@@ -1,0 +1,68 @@
+"""What a person keeps: an object, with its outline in each plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..types import Mask, Prompts, SliceKey
+
+Origin = Literal["prompted", "propagated", "everything", "painted", "imported"]
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """One object in one plane.
+
+    Attributes
+    ----------
+    mask : Mask
+        As answered, in displayed orientation; other objects may own some of its pixels.
+    prompts : Prompts or None
+        What was said of the object in this plane; None if nothing was.
+    candidate : int
+        Which of the model's masks it is.
+    score : float
+        Predicted IoU.
+    origin : {"prompted", "propagated", "everything", "painted", "imported"}
+    model : str
+        Name of the model; empty if none was asked.
+    """
+
+    mask: Mask
+    prompts: Prompts | None = None
+    candidate: int = 0
+    score: float = 1.0
+    origin: Origin = "prompted"
+    model: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedObject:
+    """One object, possibly over several planes.
+
+    Attributes
+    ----------
+    label : int
+        Its value in the labels.
+    outlines : mapping of SliceKey to Outline
+    category, status, annotator : str
+    time : float
+        Seconds since 1970; 0 if unknown.
+    attributes : mapping of str
+        Whatever else is known of it.
+    """
+
+    label: int
+    outlines: Mapping[SliceKey, Outline]
+    category: str = ""
+    status: str = ""
+    annotator: str = ""
+    time: float = 0.0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def keyframes(self) -> tuple[SliceKey, ...]:
+        """The planes in which something was said of the object."""
+        return tuple(key for key, one in self.outlines.items() if one.prompts is not None)

@@ -1,0 +1,192 @@
+"""The objects of one canvas, and all that was done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..steps import drive
+from ..types import Progress
+from .canvas import Canvas
+from .edit import Edit
+from .segmented import SegmentedObject
+
+Pieces = Generator[Progress, None, Edit]
+"""Yields between pieces of some milliseconds, so that a window stays alive; returns the edit.
+Closed before its end, it leaves everything as it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """An edit as it was made.
+
+    Attributes
+    ----------
+    edit : Edit
+    first_label : int
+        The next label before it.
+    """
+
+    edit: Edit
+    first_label: int
+
+
+class ObjectStore:
+    """Objects by label; every change is an edit, and each can be taken back.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    largest : int
+        The largest label in it.
+
+    Attributes
+    ----------
+    canvas : Canvas
+    next_label : int
+        Above all labels that were kept or painted; taking an edit back gives its labels free again.
+    """
+
+    def __init__(self, canvas: Canvas, largest: int = 0) -> None:
+        self.canvas = canvas
+        self.next_label = largest + 1
+        self._objects: dict[int, SegmentedObject] = {}
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+
+    @property
+    def objects(self) -> Mapping[int, SegmentedObject]:
+        """Objects by label, to be read."""
+        return MappingProxyType(self._objects)
+
+    @property
+    def newest(self) -> Edit | None:
+        """The edit that would be taken back; None if there is none."""
+        return self._done[-1].edit if self._done else None
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether something was taken back that can be made again."""
+        return bool(self._undone)
+
+    def apply(self, edit: Edit) -> None:
+        """Make an edit: a new step, even if nothing differs.
+
+        Raises
+        ------
+        ValueError
+            If its objects are not those of the store, or the canvas cannot hold its labels.
+        """
+        drive(self.apply_in_pieces(edit))
+
+    def apply_in_pieces(self, edit: Edit) -> Pieces:
+        """Make an edit like `apply`, a piece at a time."""
+        self._check(edit)
+        yield from self.canvas.write_all(edit.patches, edit.text)
+        self._add(edit)
+        return edit
+
+    def amend(self, edit: Edit) -> None:
+        """Make an edit, and make it part of the newest step.
+
+        Raises
+        ------
+        ValueError
+            As `apply` does, or if there is no step.
+        """
+        if not self._done:
+            raise ValueError("there is nothing to amend")
+        self._check(edit)
+        drive(self.canvas.write_all(edit.patches, edit.text))
+        step = self._done.pop()
+        self._replace_objects(edit)
+        self.next_label = step.first_label
+        self._push(step.edit.then(edit))
+
+    def record(self, edit: Edit) -> None:
+        """Note an edit whose pixels somebody else has already written, such as a stroke."""
+        self._check(edit)
+        self._add(edit)
+
+    def undo(self) -> Edit:
+        """Take back the newest step.
+
+        Returns
+        -------
+        Edit, what was taken back
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to take back.
+        """
+        return drive(self.undo_in_pieces())
+
+    def undo_in_pieces(self) -> Pieces:
+        """Take back the newest step like `undo`, a piece at a time."""
+        if not self._done:
+            raise ValueError("there is nothing to undo")
+        step = self._done[-1]
+        inverse = step.edit.inverse()
+        yield from self.canvas.write_all(inverse.patches, inverse.text)
+        self._replace_objects(inverse)
+        if self._done[-1] is step:  # else a stroke came in between
+            self.next_label = step.first_label
+        self._done.remove(step)
+        self._undone.append(step)
+        return step.edit
+
+    def redo(self) -> Edit:
+        """Make the step again that was taken back last.
+
+        Returns
+        -------
+        Edit, what was made again
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to make again.
+        """
+        return drive(self.redo_in_pieces())
+
+    def redo_in_pieces(self) -> Pieces:
+        """Make the last undone step again like `redo`, a piece at a time."""
+        if not self._undone:
+            raise ValueError("there is nothing to redo")
+        step = self._undone[-1]
+        self._check(step.edit)
+        yield from self.canvas.write_all(step.edit.patches, step.edit.text)
+        self._replace_objects(step.edit)
+        undone = [one for one in self._undone if one is not step]
+        self._push(step.edit)
+        self._undone = undone
+        return step.edit
+
+    def _check(self, edit: Edit) -> None:
+        for label, (before, _) in edit.objects.items():
+            if (before is None) == (label in self._objects):
+                there = "is no longer there" if before is not None else "is there already"
+                raise ValueError(f"object {label} {there}; make the change anew")
+
+    def _add(self, edit: Edit) -> None:
+        self._replace_objects(edit)
+        self._push(edit)
+
+    def _push(self, edit: Edit) -> None:
+        self._done.append(_Step(edit, self.next_label))
+        self._undone.clear()
+        self.next_label = max(self.next_label, edit.largest + 1)
+
+    def _replace_objects(self, edit: Edit) -> None:
+        for label, (_, after) in edit.objects.items():
+            if after is None:
+                del self._objects[label]
+            else:
+                self._objects[label] = after
