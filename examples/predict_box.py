@@ -13,6 +13,6 @@ predictions = predictor.predict_many(embedding, [Prompts(box=box) for box in box
 
 labels = np.zeros(image.shape, np.int32)
 for label, prediction in enumerate(predictions, start=1):
-    labels[prediction.masks[prediction.best]] = label
+    labels[np.asarray(prediction.masks[prediction.best])] = label
 for label, area in enumerate(np.bincount(labels.ravel())[1:], start=1):
     print(f"object {label}: {area} pixels")

@@ -10,7 +10,7 @@ embedding = predictor.encode(image)  # once for each plane
 
 prediction = predictor.predict(embedding, Prompts(point_coords=[(347, 187)], point_labels=[1]))
 for mask, score in zip(prediction.masks, prediction.iou_predictions, strict=True):
-    print(f"a mask of {mask.sum()} pixels, predicted IoU {score:.2f}")
+    print(f"a mask of {mask.area} pixels, predicted IoU {score:.2f}")
 
 # a background click, with the best answer so far as a hint
 corrected = predictor.predict(
@@ -18,8 +18,8 @@ corrected = predictor.predict(
     Prompts(
         point_coords=[(347, 187), (306, 187)],
         point_labels=[1, 0],
-        mask_input=prediction.low_res_logits[prediction.best],
+        mask_input=prediction.logits(prediction.best),
     ),
     multimask_output=False,
 )
-print(f"corrected: {corrected.masks[0].sum()} pixels")
+print(f"corrected: {corrected.masks[0].area} pixels")

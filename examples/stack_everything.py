@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from napari_sam import AmgParams, Progress, SamPredictor, load_model
+from napari_sam import AmgParams, Progress, SamPredictor, load_model, stack
 from napari_sam.images import samples
-from napari_sam.stack import planes as stack
 
 volume = samples.cells_stack(shape=(12, 96, 96))[4:7]
 predictor = SamPredictor(load_model("pocket"))

@@ -13,20 +13,20 @@ from tiny import SlowBlocks
 
 from napari_sam import stopping
 from napari_sam.models import vit
-from napari_sam.models.checkpoint import recognise
 from napari_sam.models.mobile_sam import MBConv, Stage
+from napari_sam.models.recognition import recognise
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
 from napari_sam.stopping import Stopped, check, stoppable
-from napari_sam.types import PredictRequest, Prompts, SliceKey
+from napari_sam.types import Plane, PredictRequest, Prompts, SliceKey
 
 # planes that are told apart by their brightest pixel
 STACK = np.stack([np.full((32, 32), 200 + z, np.uint8) for z in range(3)])
 STACK[:, :8] = 0
 
 
-def ask(z):
-    return PredictRequest(SliceKey((1, 2), ((0, z),)), STACK, (0, 255), Prompts([(9, 20)]))
+def plane_of(z):
+    return Plane(STACK, SliceKey((1, 2), ((0, z),)), (0, 255))
 
 
 def countdown(left):
@@ -109,14 +109,14 @@ def test_a_stopped_plane_is_not_kept_and_the_next_one_gets_the_encoder():
     def unwanted():
         with stoppable(stop.is_set):
             try:
-                session.embedding(ask(0))
+                session.embedding(plane_of(0))
             except Stopped:
                 ended.append(time.monotonic())
 
     def waiting():  # for the encoder, until nobody wants it any more either
         with stoppable(stop.is_set):
             try:
-                session.embedding(ask(1))
+                session.embedding(plane_of(1))
             except Stopped:
                 ended.append(time.monotonic())
 
@@ -128,14 +128,14 @@ def test_a_stopped_plane_is_not_kept_and_the_next_one_gets_the_encoder():
     start = time.monotonic()
     stop.set()
     model.delay = 0.0
-    session.predict(ask(2))  # the encoder alone takes 2 s
+    session.predict(PredictRequest(plane_of(2), Prompts([(9, 20)])))  # the encoder alone takes 2 s
     assert time.monotonic() - start < 1
     for thread in threads:
         thread.join(timeout=10)
     assert len(ended) == 2
     assert model.begun == [200, 202]
     assert model.stopped == [200]
-    assert [session.ready(ask(z)) for z in range(3)] == [False, False, True]
+    assert [session.ready(plane_of(z)) for z in range(3)] == [False, False, True]
 
 
 def test_stopped_is_no_error():

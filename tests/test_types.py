@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_sam.types import Prediction, Prompts, SliceKey
+from napari_sam.types import Mask, MaskLogits, Plane, Prediction, PredictRequest, Prompts, SliceKey
 
 STACK = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
 
@@ -53,6 +53,44 @@ def test_keys_are_hashable_values():
     assert SliceKey((0, 1)) != SliceKey((0, 1), window=(0, 0, 1, 1))
 
 
+def test_a_plane_knows_its_size_and_reads_when_it_is_asked():
+    plane = Plane(STACK, SliceKey((2, 3), ((0, 1), (1, 2))))
+    assert plane.size == (4, 5)
+    np.testing.assert_array_equal(plane.read(), STACK[1, 2])
+    turned = Plane([STACK, STACK[..., ::2]], SliceKey((3, 1), ((0, 0), (2, 1)), level=1))
+    assert turned.size == (3, 3)
+    np.testing.assert_array_equal(turned.read(), STACK[0, :, 1, ::2].T)
+    coloured = Plane(np.zeros((6, 7, 3)))
+    assert coloured.size == (6, 7)
+    assert coloured.read().shape == (6, 7, 3)
+
+
+def test_a_window_of_a_plane_is_another_plane_of_the_same_size():
+    plane = Plane(STACK, SliceKey((2, 3), ((0, 0), (1, 0))), (0.0, 9.0))
+    part = plane.within((1, 2, 4, 3))
+    assert part.size == plane.size
+    assert part.contrast == plane.contrast
+    np.testing.assert_array_equal(part.read(), STACK[0, 0, 2:3, 1:4])
+    assert part.whole.same_as(plane)
+    assert not part.same_as(plane)
+
+
+def test_planes_are_the_same_with_one_array_place_and_contrast():
+    plane = Plane(STACK, SliceKey((2, 3), ((0, 0), (1, 0))), (0.0, 9.0))
+    assert plane.same_as(Plane(STACK, SliceKey((2, 3), ((0, 0), (1, 0))), (0.0, 9.0)))
+    assert not plane.same_as(Plane(STACK.copy(), plane.key, plane.contrast))
+    assert not plane.same_as(Plane(STACK, SliceKey((2, 3), ((0, 0), (1, 1))), plane.contrast))
+    assert not plane.same_as(Plane(STACK, plane.key))
+
+
+def test_a_request_keeps_what_was_asked():
+    plane, prompts = Plane(STACK), Prompts([(1, 2)])
+    request = PredictRequest(plane, prompts)
+    assert request.plane.image is STACK
+    assert request.prompts is prompts
+    assert request.multimask_output is None
+
+
 def test_prompts_take_lists_and_default_to_object_points():
     prompts = Prompts([(1, 2), (3, 4)])
     np.testing.assert_array_equal(prompts.point_coords, [[1.0, 2.0], [3.0, 4.0]])
@@ -76,13 +114,34 @@ def test_no_prompt_is_empty_and_any_one_is_not():
     assert not Prompts(mask_input=np.zeros((4, 4))).empty
 
 
-def test_prompts_move_points_and_box_but_not_the_mask():
+def test_prompts_move_points_box_and_the_frame_of_the_mask():
     mask = np.ones((4, 4), np.float32)
     moved = Prompts([(1, 2)], [0], [0, 1, 2, 3], mask).moved(10, -1)
     np.testing.assert_array_equal(moved.point_coords, [[11, 1]])
     np.testing.assert_array_equal(moved.point_labels, [0])
     np.testing.assert_array_equal(moved.box, [10, 0, 12, 2])
-    np.testing.assert_array_equal(moved.mask_input, mask)
+    np.testing.assert_array_equal(moved.mask_input, mask)  # a bare array lies where it is asked
+    logits = MaskLogits(mask, (0.5, 1.5, 8.5, 9.5), (1, 2, 9, 10))
+    moved = Prompts(mask_input=logits).moved(10, -1).mask_input
+    assert moved.values is mask
+    assert moved.frame == (10.5, 0.5, 18.5, 8.5)
+    assert moved.window is None
+
+
+def test_prompts_with_another_mask_keep_the_rest():
+    prompts = Prompts([(1, 2)], [0], [0, 1, 2, 3], np.ones((4, 4)))
+    other = MaskLogits(np.zeros((2, 2), np.float32), (0, 0, 8, 8))
+    changed = prompts.with_mask(other)
+    assert changed.mask_input is other
+    np.testing.assert_array_equal(changed.point_coords, prompts.point_coords)
+    np.testing.assert_array_equal(changed.point_labels, prompts.point_labels)
+    np.testing.assert_array_equal(changed.box, prompts.box)
+    assert prompts.with_mask(None).mask_input is None
+
+
+def test_logits_are_two_dimensional():
+    with pytest.raises(ValueError, match=r"are \(1, 4, 4\)"):
+        MaskLogits(np.zeros((1, 4, 4), np.float32), (0, 0, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +163,25 @@ def test_wrong_prompts_are_refused_with_the_number_that_was_wrong(arguments, tex
         Prompts(**arguments)
 
 
+def prediction(scores, presence=1.0):
+    masks = tuple(Mask.of(np.ones((2, 2), bool)) for _ in scores)
+    logits = np.arange(len(scores) * 4, dtype=np.float32).reshape(-1, 2, 2)
+    frame, window = (-0.5, -0.5, 1.5, 1.5), (0, 0, 2, 2)
+    return Prediction(masks, np.float32(scores), logits, frame, window, presence)
+
+
 def test_best_is_the_mask_of_the_highest_score():
-    masks = np.zeros((3, 2, 2), bool)
-    scores = np.array([0.2, 0.9, 0.5], np.float32)
-    assert Prediction(masks, scores, np.zeros((3, 1, 1), np.float32)).best == 1
+    assert prediction([0.2, 0.9, 0.5]).best == 1
+
+
+def test_an_answer_gives_its_logits_with_their_place():
+    logits = prediction([0.2, 0.9]).logits(1)
+    np.testing.assert_array_equal(logits.values, [[4, 5], [6, 7]])
+    assert logits.frame == (-0.5, -0.5, 1.5, 1.5)
+    assert logits.window == (0, 0, 2, 2)
+
+
+def test_an_object_is_present_from_one_half_on():
+    assert prediction([0.9]).present
+    assert prediction([0.9], 0.5).present
+    assert not prediction([0.9], 0.49).present

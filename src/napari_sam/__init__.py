@@ -15,7 +15,10 @@ _HOMES = {
     "AmgParams": "everything.amg_params",
     "AutomaticMaskGenerator": "everything.amg",
     "ImageEmbedding": "types",
+    "Mask": "types",
+    "MaskLogits": "types",
     "MaskRecord": "types",
+    "Plane": "types",
     "PlaneGuide": "types",
     "Prediction": "types",
     "PredictRequest": "types",
@@ -39,7 +42,10 @@ __all__ = [
     "AmgParams",
     "AutomaticMaskGenerator",
     "ImageEmbedding",
+    "Mask",
+    "MaskLogits",
     "MaskRecord",
+    "Plane",
     "PlaneGuide",
     "PredictRequest",
     "Prediction",
@@ -54,15 +60,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import stack
     from .everything.amg import AutomaticMaskGenerator
     from .everything.amg_params import AmgParams
     from .models.registry import load_model
     from .predict.predictor import SamPredictor
     from .predict.session import Session
-    from .stack import planes as stack
     from .types import (
         ImageEmbedding,
+        Mask,
+        MaskLogits,
         MaskRecord,
+        Plane,
         PlaneGuide,
         Prediction,
         PredictRequest,

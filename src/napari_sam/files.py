@@ -40,33 +40,45 @@ def check_target(path: str | Path, source: str | Path | None, overwrite: bool) -
 
 
 @contextmanager
-def replacing(target: str | Path) -> Iterator[Path]:
+def written_beside(place: Path, partial: Path | None = None) -> Iterator[Path]:
     """Write a file beside its place and move it there when it is complete.
 
     Parameters
     ----------
-    target : str or Path
+    place : Path
         Where the file goes; what was there stays until then, and for good where writing fails.
+    partial : Path, optional
+        Where to write until then, in the same folder; by default a hidden name with this
+        process's number and the same suffix.
 
     Yields
     ------
     Path
-        Where to write: in the same folder, with the same suffix. It ends with the context.
+        Where to write. It ends with the context.
+    """
+    if partial is None:
+        partial = place.with_name(f".{place.stem}.{os.getpid()}.partial{place.suffix}")
+    try:
+        yield partial
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """Write a result like `written_beside`.
 
     Raises
     ------
     ValueError
         Where the disk refuses it.
     """
-    place = Path(target).resolve()
-    partial = place.with_name(f".{place.stem}.{os.getpid()}.partial{place.suffix}")
     try:
-        yield partial
-        partial.replace(place)
+        with written_beside(Path(target).resolve()) as partial:
+            yield partial
     except OSError as error:
         raise ValueError(f"no place for the result {target}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str, source: str | Path | None, overwrite: bool) -> None:

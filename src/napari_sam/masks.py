@@ -1,4 +1,4 @@
-"""Pure mask algebra: boxes, run lengths, suppression, stability, clean-up, label images."""
+"""Pure mask algebra: boxes, overlap, run lengths, stability, clean-up, label images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import csr_array
 
-from .types import MaskRecord
+from .types import Mask, MaskRecord
 
 Bools = NDArray[np.bool_]
+MaskLike = Mask | Bools
 PIECE = 0.1
 """Pieces below this part of the largest are taken for loose ones, where no click tells."""
 HOLE = 0.02
@@ -32,14 +34,12 @@ def box_of(mask: Bools) -> NDArray[np.float64]:
     return np.array([columns[0], rows[0], columns[-1], rows[-1]], dtype=np.float64)
 
 
-def middle_of(mask: Bools) -> tuple[float, float]:
-    """Return the pixel (x, y) of a mask (H, W) that lies farthest from its edge."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
-    return float(column), float(row)
+def middle_of(mask: MaskLike) -> tuple[float, float]:
+    """Return the pixel (x, y) of a mask that lies farthest from its edge; (0, 0) if it is empty."""
+    return _deepest(as_mask(mask))[0]
 
 
-def worst_click(truth: Bools, answer: Bools) -> tuple[tuple[float, float], int] | None:
+def worst_click(truth: MaskLike, answer: MaskLike) -> tuple[tuple[float, float], int] | None:
     """Return the click that corrects the deepest error, and its label; None if all is right.
 
     The scheme of Sofiiuk et al. (ICIP 2022): the point farthest from the border of the missed or
@@ -47,33 +47,35 @@ def worst_click(truth: Bools, answer: Bools) -> tuple[tuple[float, float], int] 
 
     Parameters
     ----------
-    truth, answer : (H, W) bool
+    truth, answer : Mask, or (H, W) bool
 
     Returns
     -------
     ((x, y), label) or None
     """
-    best: tuple[tuple[float, float], int] | None = None
-    deepest = 0.0
-    for error, label in ((truth & ~answer, 1), (answer & ~truth, 0)):
-        if not error.any():
-            continue
-        depth = ndimage.distance_transform_edt(np.pad(error, 1))[1:-1, 1:-1]
-        index = int(np.argmax(depth))
-        if depth.flat[index] > deepest:
-            deepest = float(depth.flat[index])
-            row, column = np.unravel_index(index, error.shape)
-            best = ((float(column), float(row)), label)
-    return best
+    wanted, shown = np.asarray(truth), np.asarray(answer)
+    missed, wrong = _deepest(Mask.of(wanted & ~shown)), _deepest(Mask.of(shown & ~wanted))
+    if missed[1] == wrong[1] == 0:
+        return None
+    return (missed[0], 1) if missed[1] >= wrong[1] else (wrong[0], 0)
 
 
-def tidied(mask: Bools, points: NDArray[np.floating[Any]], labels: NDArray[np.integer]) -> Bools:
+def _deepest(mask: Mask) -> tuple[tuple[float, float], float]:
+    """Return the pixel (x, y) farthest from the edge of a mask, and how far it lies from it."""
+    if not mask:
+        return (0.0, 0.0), 0.0
+    depth = ndimage.distance_transform_edt(np.pad(mask.bits, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return (float(column + mask.box[0]), float(row + mask.box[1])), float(depth[row, column])
+
+
+def tidied(mask: Mask, points: NDArray[np.floating[Any]], labels: NDArray[np.integer]) -> Mask:
     """Remove what lies apart from the prompted object, and fill small holes.
 
     Parameters
     ----------
-    mask : (H, W) bool
-    points : (N, 2) float, (x, y) in pixels
+    mask : Mask
+    points : (N, 2) float, (x, y) in pixels of the plane
     labels : (N,) int
         1 on the object: the pieces that such points touch stay. Where they touch none, or there is
         none, all pieces stay that are not much smaller than the largest. 0 on background: a hole
@@ -81,13 +83,12 @@ def tidied(mask: Bools, points: NDArray[np.floating[Any]], labels: NDArray[np.in
 
     Returns
     -------
-    (H, W) bool
+    Mask
     """
-    if not mask.any():
+    if not mask:
         return mask
-    x0, y0, x1, y1 = (int(v) for v in box_of(mask))
-    own = mask[y0 : y1 + 1, x0 : x1 + 1]
-    places = np.rint(points).astype(int) - (x0, y0)
+    own = mask.bits
+    places = np.rint(points).astype(int) - mask.box[:2]
     pieces, count = ndimage.label(own, np.ones((3, 3)))
     if count > 1:
         sizes = np.bincount(pieces.ravel())
@@ -100,10 +101,8 @@ def tidied(mask: Bools, points: NDArray[np.floating[Any]], labels: NDArray[np.in
     sizes = np.bincount(holes.ravel())
     small = set(np.flatnonzero(sizes <= HOLE * np.count_nonzero(own))) - {0, int(holes[0, 0])}
     small -= _touched(holes, places[labels == 0] + 1)
-    result = np.zeros_like(mask)
     filled = own | np.isin(holes, list(small))[1:-1, 1:-1] if small else own
-    result[y0 : y1 + 1, x0 : x1 + 1] = filled
-    return result
+    return Mask.of(filled, mask.box[:2], mask.size)
 
 
 def _touched(regions: NDArray[np.integer], places: NDArray[np.integer]) -> set[int]:
@@ -115,10 +114,29 @@ def _touched(regions: NDArray[np.integer], places: NDArray[np.integer]) -> set[i
     return found
 
 
-def iou(a: Bools, b: Bools) -> float:
-    """Return the intersection over union of two masks of one shape; 1 if both are empty."""
-    union = np.count_nonzero(a | b)
-    return float(np.count_nonzero(a & b) / union) if union else 1.0
+def as_mask(mask: MaskLike) -> Mask:
+    """Return a mask, or an array (H, W) bool, as a mask."""
+    return mask if isinstance(mask, Mask) else Mask.of(mask)
+
+
+def shared_pixels(a: Mask, b: Mask) -> int:
+    """Return how many pixels two masks of one plane have in common."""
+    x0, y0 = max(a.box[0], b.box[0]), max(a.box[1], b.box[1])
+    x1, y1 = min(a.box[2], b.box[2]), min(a.box[3], b.box[3])
+    if x0 > x1 or y0 > y1:
+        return 0
+    parts = [
+        m.bits[y0 - m.box[1] : y1 - m.box[1] + 1, x0 - m.box[0] : x1 - m.box[0] + 1] for m in (a, b)
+    ]
+    return int(np.count_nonzero(parts[0] & parts[1]))
+
+
+def iou(a: MaskLike, b: MaskLike) -> float:
+    """Return the intersection over union of two masks of one plane; 1 if both are empty."""
+    one, other = as_mask(a), as_mask(b)
+    shared = shared_pixels(one, other)
+    union = one.area + other.area - shared
+    return shared / union if union else 1.0
 
 
 def stability_score(logits: NDArray[np.floating[Any]], threshold: float, offset: float) -> float:
@@ -137,20 +155,28 @@ def stability_score(logits: NDArray[np.floating[Any]], threshold: float, offset:
     return float(np.count_nonzero(logits > threshold + offset) / loose) if loose else 0.0
 
 
-def to_rle(mask: Bools) -> dict[str, Any]:
-    """Return a mask (H, W) as uncompressed COCO run lengths, column by column.
+def to_rle(mask: MaskLike) -> dict[str, Any]:
+    """Return a mask as uncompressed COCO run lengths, column by column.
 
     Returns
     -------
     dict with `size` [H, W] and `counts`, which begin with background
     """
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate([[0], edges, [flat.size]])
+    mask = as_mask(mask)
+    height, width = mask.size
+    steps = np.diff(np.pad(mask.bits.T, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    columns, starts = np.nonzero(steps > 0)
+    _, ends = np.nonzero(steps < 0)
+    origin = (columns + mask.box[0]) * height + mask.box[1]
+    starts, ends = starts + origin, ends + origin
+    apart = starts[1:] != ends[:-1]  # else a run goes on in the next column
+    starts = starts[np.r_[True, apart][: len(starts)]]
+    ends = ends[np.r_[apart, True][: len(ends)]]
+    bounds = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [height * width]])
     counts = np.diff(bounds).tolist()
-    if flat.size and flat[0]:
-        counts.insert(0, 0)
-    return {"size": list(mask.shape), "counts": counts}
+    if len(counts) % 2 and counts[-1] == 0:
+        counts.pop()  # the mask ends with the plane
+    return {"size": [height, width], "counts": counts}
 
 
 def from_rle(rle: dict[str, Any]) -> Bools:
@@ -160,86 +186,76 @@ def from_rle(rle: dict[str, Any]) -> Bools:
     return np.repeat(values, counts).reshape(rle["size"], order="F")
 
 
-def box_nms(
-    boxes: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], threshold: float
-) -> NDArray[np.intp]:
-    """Keep the boxes that no better box overlaps by more than `threshold` (greedy NMS).
-
-    Parameters
-    ----------
-    boxes : (N, 4) float, xyxy
-    scores : (N,) float
-    threshold : float, IoU
-
-    Returns
-    -------
-    (K,) int, indices of the kept boxes, best first
-    """
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    best_first = np.argsort(-np.asarray(scores), kind="stable")
-    by_left = np.argsort(boxes[:, 0], kind="stable")
-    place = np.argsort(by_left)
-    boxes = boxes[by_left]
-    left, width = boxes[:, 0], boxes[:, 2] - boxes[:, 0]
-    areas = width * (boxes[:, 3] - boxes[:, 1])
-    # The IoU is at most that of the widths, so left edges further apart than this need no look.
-    widest = width.max(initial=0.0)
-    reach = np.minimum(width * (1 - threshold) / max(threshold, 1e-9), widest) + 1e-6
-    first = np.searchsorted(left, left - reach, "left")
-    last = np.searchsorted(left, left + reach, "right")
-    alive = np.ones(len(boxes), bool)
-    kept = []
-    for index in best_first:
-        at = place[index]
-        if not alive[at]:
-            continue
-        kept.append(index)
-        near = slice(first[at], last[at])
-        low = np.maximum(boxes[at, :2], boxes[near, :2])
-        high = np.minimum(boxes[at, 2:], boxes[near, 2:])
-        common = np.clip(high - low, 0, None).prod(axis=1)
-        union = areas[at] + areas[near] - common
-        # outlines one pixel wide have no area; they are duplicates if they are equal
-        equal = (boxes[at] == boxes[near]).all(axis=1).astype(np.float64)
-        overlap = np.divide(common, union, out=equal, where=union > 0)
-        alive[near] &= overlap <= threshold
-    return np.array(kept, dtype=np.intp)
-
-
-def remove_small_regions(mask: Bools, area: int, mode: str) -> tuple[Bools, bool]:
+def remove_small_regions(mask: Mask, area: int, mode: str) -> tuple[Mask, bool]:
     """Fill small holes or drop small islands (SAM's post-processing).
 
     Parameters
     ----------
-    mask : (H, W) bool
+    mask : Mask
     area : int
         Regions of fewer pixels are changed.
     mode : {"holes", "islands"}
 
     Returns
     -------
-    mask : (H, W) bool
+    mask : Mask
         Islands: at least the largest one stays.
     changed : bool
     """
     if mode not in ("holes", "islands"):
         raise ValueError(f'mode is "holes" or "islands", but is {mode!r}')
-    holes = mode == "holes"
-    regions, count = ndimage.label(mask ^ holes, structure=np.ones((3, 3)))
-    sizes = np.bincount(regions.ravel())
-    small = np.flatnonzero(sizes < area)
-    small = small[small > 0]
-    if not len(small):
+    if not mask:
         return mask, False
-    if holes:
-        return mask | np.isin(regions, small), True
-    kept = np.setdiff1d(np.arange(1, count + 1), small)
-    if not len(kept):
-        kept = np.array([int(np.argmax(sizes[1:])) + 1])
-    return np.isin(regions, kept), True
+    if mode == "holes":
+        return _without_holes(mask, area)
+    own = mask.bits
+    regions, _ = ndimage.label(own, structure=np.ones((3, 3)))
+    sizes = np.bincount(regions.ravel())
+    sizes[0] = 0
+    kept = sizes >= max(area, 1)
+    if kept[1:].all():
+        return mask, False
+    if not kept.any():
+        kept[np.argmax(sizes)] = True
+    return Mask.of(kept[regions], mask.box[:2], mask.size), True
 
 
-def to_labels(records: Sequence[MaskRecord], shape: tuple[int, int]) -> NDArray[np.int32]:
+def _without_holes(mask: Mask, area: int) -> tuple[Mask, bool]:
+    """Fill the regions of background of fewer than `area` pixels.
+
+    Only the box and one pixel about it are looked at; what lies beyond adds to the regions there.
+    """
+    (x0, y0, x1, y1), (height, width) = mask.box, mask.size
+    left, top = min(x0, 1), min(y0, 1)
+    right, bottom = min(width - 1 - x1, 1), min(height - 1 - y1, 1)
+    own = np.pad(mask.bits, ((top, bottom), (left, right)))
+    regions, _ = ndimage.label(~own, structure=np.ones((3, 3)))
+    sizes = np.bincount(regions.ravel())
+    beside = (regions[:top], regions[top + y1 - y0 + 1 :], regions[:, :left],
+              regions[:, left + x1 - x0 + 1 :])  # fmt: skip
+    # one region, or two where the box reaches from edge to edge
+    outer = np.unique(np.concatenate([edge.ravel() for edge in beside]))
+    if len(outer) == 1:
+        sizes[outer] += height * width - own.size
+    elif len(outer) == 2:
+        before, after = (y0, height - 1 - y1) if top and bottom else (x0, width - 1 - x1)
+        across = width if top and bottom else height
+        sizes[regions[0, 0]] += (before - 1) * across
+        sizes[regions[-1, -1]] += (after - 1) * across
+    small = sizes < area
+    small[0] = False
+    if not small.any():
+        return mask, False
+    if small[outer].any():  # a region that reaches beyond the box is filled there too
+        whole = np.asarray(mask)
+        regions, _ = ndimage.label(~whole, structure=np.ones((3, 3)))
+        small = np.bincount(regions.ravel()) < area
+        small[0] = False
+        return Mask.of(whole | small[regions]), True
+    return Mask.of(own | small[regions], (x0 - left, y0 - top), mask.size), True
+
+
+def to_labels(found: Sequence[Mask | MaskRecord], shape: tuple[int, int]) -> NDArray[np.int32]:
     """Paint masks into one label image: large ones first, small ones on top.
 
     A mask that would be hidden altogether gets its pixels back from what hides it, so that no
@@ -247,63 +263,71 @@ def to_labels(records: Sequence[MaskRecord], shape: tuple[int, int]) -> NDArray[
 
     Parameters
     ----------
-    records : sequence of MaskRecord
+    found : sequence of Mask or MaskRecord
     shape : (H, W) int
 
     Returns
     -------
-    (H, W) int32; 0 is background, record k has label k + 1
+    (H, W) int32; 0 is background, mask k has label k + 1
     """
+    masks = [one.mask if isinstance(one, MaskRecord) else one for one in found]
     labels = np.zeros(shape, np.int32)
-    order = sorted(range(len(records)), key=lambda k: -records[k].area)
+    order = sorted(range(len(masks)), key=lambda k: -masks[k].area)
     for k in order:
-        part, mask = _cut(records[k])
-        labels[part][mask] = k + 1
+        labels[masks[k].part][masks[k].bits] = k + 1
+    counts = np.bincount(labels.ravel(), minlength=len(masks) + 1)
     for k in order:
-        part, mask = _cut(records[k])
-        if mask.any() and not (labels[part] == k + 1).any():
-            _give_back(labels, part, mask, k + 1)
+        if masks[k] and not counts[k + 1]:
+            _give_back(labels, counts, masks[k], k + 1)
     return labels
 
 
-def _give_back(labels: NDArray[np.int32], part: tuple[slice, slice], mask: Bools, own: int) -> None:
+def _give_back(
+    labels: NDArray[np.int32], counts: NDArray[np.integer], mask: Mask, own: int
+) -> None:
     """Paint a hidden mask again where it leaves every other object at least one pixel."""
-    counts = np.bincount(labels.ravel())
-    view = labels[part]
-    rows, columns = np.nonzero(mask)
-    for row, column in zip(rows, columns, strict=True):
+    view = labels[mask.part]
+    for row, column in np.argwhere(mask.bits):
         other = view[row, column]
         if other == 0 or counts[other] > 1:
             counts[other] -= 1
+            counts[own] += 1
             view[row, column] = own
 
 
-def _cut(record: MaskRecord) -> tuple[tuple[slice, slice], Bools]:
-    x, y, width, height = record.bbox
-    part = np.s_[y : y + height, x : x + width]
-    return part, record.segmentation[part]
+def labels_in(image: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels of a label image (H, W) that occur, ascending, without background."""
+    flat = image.ravel()
+    values = np.unique(flat[_run_starts(flat)])
+    return np.asarray(values[values != 0])
 
 
-def boxes_touch_edge(
-    boxes: NDArray[np.floating[Any]],
-    crop: tuple[int, int, int, int],
-    size: tuple[int, int],
-    tolerance: float = 20.0,
-) -> Bools:
-    """Tell which boxes end at the edge of a crop that is not the edge of the image (SAM).
+def overlap_counts(
+    a: NDArray[np.integer[Any]], b: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], csr_array]:
+    """Return how many pixels each label of one image shares with each of another.
 
     Parameters
     ----------
-    boxes : (N, 4) float, xyxy in pixels of the image
-    crop : (x0, y0, x1, y1) int
-    size : (H, W) int, of the image
-    tolerance : float, pixels
+    a, b : (H, W) int
 
     Returns
     -------
-    (N,) bool
+    labels of a (N,), labels of b (M,), both ascending, and pixels (N, M) int64, sparse
     """
-    image = np.array([0, 0, size[1], size[0]])
-    near_crop = np.abs(boxes - np.array(crop)) <= tolerance
-    near_image = np.abs(boxes - image) <= tolerance
-    return np.asarray((near_crop & ~near_image).any(axis=1))
+    if a.shape != b.shape:
+        raise ValueError(f"label images of one size are compared, not {a.shape} and {b.shape}")
+    one, other = a.ravel(), b.ravel()
+    starts = _run_starts(one, other)
+    lengths = np.diff(np.append(starts, one.size))
+    rows, row = np.unique(one[starts], return_inverse=True)
+    columns, column = np.unique(other[starts], return_inverse=True)
+    shape = (len(rows), len(columns))
+    return rows, columns, csr_array((lengths, (row, column)), shape=shape)
+
+
+def _run_starts(*flat: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return where runs begin in which none of arrays (N,) changes; hardly any are to be sorted."""
+    begins = np.ones(flat[0].size, bool)
+    begins[1:] = np.logical_or.reduce([values[1:] != values[:-1] for values in flat])
+    return np.flatnonzero(begins)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..masks import box_of, iou, middle_of, worst_click
+from ..masks import iou, middle_of, overlap_counts, worst_click
 from ..predict.predictor import SamPredictor
 from ..predict.session import Session
-from ..types import Prediction, PredictRequest, Prompts, SliceKey
+from ..types import Mask, Plane, Prediction, Prompts
 
 MIN_PIXELS = 12
 """Objects of fewer pixels are not scored."""
@@ -137,12 +138,7 @@ def plane_answer(predictor: SamPredictor, plane: NDArray[np.generic]) -> Answer:
 
 def session_answer(session: Session, plane: NDArray[np.generic]) -> Answer:
     """Return what answers prompts through a session, which may look closer."""
-    key = SliceKey((0, 1))
-
-    def answer(prompts: Sequence[Prompts]) -> list[Prediction]:
-        return [session.predict(PredictRequest(key, plane, None, p)) for p in prompts]
-
-    return answer
+    return partial(session.predict_many, Plane(plane))
 
 
 def score_image(
@@ -181,8 +177,8 @@ def score_image(
         chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, limit).astype(int)]
     if not chosen:
         return
-    truths = [labels == k for k in chosen]
-    boxes = [box_of(truth) for truth in truths]
+    truths = [Mask.of(labels == k) for k in chosen]
+    boxes = [np.array(truth.box, np.float64) for truth in truths]
     sloppy = [
         _sloppy(box, labels.shape, zlib.crc32(f"{source} {name} {k}".encode()))
         for box, k in zip(boxes, chosen, strict=True)
@@ -197,12 +193,12 @@ def score_image(
             source=source,
             name=name,
             label=chosen[k],
-            area=int(truth.sum()),
+            area=truth.area,
             clicks=tuple(history[k]),
             oracle=max(iou(mask, truth) for mask in reply.masks),
             box=iou(boxed[k].masks[boxed[k].best], truth),
             sloppy=iou(loose[k].masks[loose[k].best], truth),
-            ellipse=iou(ellipse_in(boxes[k], truth.shape), truth),
+            ellipse=iou(ellipse_in(boxes[k], truth.size), truth),
             predicted=float(reply.iou_predictions[reply.best]),
             present=reply.present,
         )
@@ -244,7 +240,7 @@ def _sloppy(box: NDArray[np.float64], shape: tuple[int, ...], seed: int) -> NDAr
 
 def _clicked(
     answer: Answer,
-    truths: Sequence[NDArray[np.bool_]],
+    truths: Sequence[Mask],
     prompts: list[Prompts],
     clicks: int,
 ) -> tuple[list[list[float]], list[Prediction]]:
@@ -264,7 +260,7 @@ def _clicked(
             prompts[k] = Prompts(
                 [*prompts[k].point_coords, point],
                 [*prompts[k].point_labels, label],
-                mask_input=reply.low_res_logits[reply.best],
+                mask_input=reply.logits(reply.best),
             )
     return history, initial
 
@@ -340,13 +336,12 @@ def average_precision(
     -------
     (len(THRESHOLDS),) float64; nan where both are empty
     """
-    found, own = np.unique(labels, return_inverse=True)
-    real, other = np.unique(truth, return_inverse=True)
-    table = np.zeros((len(found), len(real)))
-    np.add.at(table, (own.ravel(), other.ravel()), 1)
-    union = table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table
-    overlap = (table / union)[found > 0][:, real > 0]
-    total = sum(overlap.shape)
+    found, real, counts = overlap_counts(labels, truth)
+    pairs = counts.tocoo()
+    row, column = pairs.coords
+    overlap = pairs.data / (counts.sum(1)[row] + counts.sum(0)[column] - pairs.data)
+    overlap = overlap[(found[row] > 0) & (real[column] > 0)]
+    total = np.count_nonzero(found > 0) + np.count_nonzero(real > 0)
     if not total:
         return np.full(len(THRESHOLDS), np.nan)
     hits = np.array([(overlap > threshold).sum() for threshold in THRESHOLDS])

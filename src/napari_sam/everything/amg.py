@@ -7,24 +7,38 @@ published SAM (Kirillov et al., ICCV 2023).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import masks
 from ..images.transforms import to_rgb8
-from ..predict.predictor import SamPredictor, Upsampler
-from ..types import ImageEmbedding, MaskRecord, Progress, Prompts, Window
+from ..masks import stability_score
+from ..predict.predictor import SamPredictor
+from ..predict.upsampling import Upsampler
+from ..steps import drive
+from ..types import ImageEmbedding, Mask, MaskRecord, Progress, Prompts, Window
 from .amg_instances import InstanceAnswer, InstanceProposer
 from .amg_params import AmgParams, crop_boxes
 from .amg_select import Candidate, Candidates, least_iou, passes, select
 
-__all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates", "as_annotations", "finish"]
+__all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates"]
 
 IOU_FLOOR = 0.5
 """Candidates with a lower predicted IoU are not kept, unless the threshold asks for them."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where masks come from: the crop (x0, y0, x1, y1) of a plane of `size` (H, W).
+
+    Masks of a predicted IoU up to `floor` are left out.
+    """
+
+    size: tuple[int, int]
+    crop: Window
+    floor: float
 
 
 class AutomaticMaskGenerator:
@@ -45,21 +59,27 @@ class AutomaticMaskGenerator:
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
     ) -> list[MaskRecord]:
         """Return the masks of a plane, best first; see `propose` and `select`."""
-        return self.select(finish(self.propose(plane, contrast_limits)))
+        return self.select(drive(self.propose(plane, contrast_limits)))
 
     def propose(
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
-    ) -> Iterator[Progress | Candidates]:
-        """Ask the model at every point; the slow half.
+    ) -> Generator[Progress, None, Candidates]:
+        """Ask the model at every point; the slow half. `steps.drive` runs it.
 
         Parameters
         ----------
         plane : (H, W) or (H, W, C) real
         contrast_limits : (low, high) float, optional
+            Crops are stretched as the whole plane is.
 
         Yields
         ------
-        Progress after each batch of points, and Candidates at the end.
+        Progress
+            After each batch of points.
+
+        Returns
+        -------
+        Candidates
         """
         rgb = to_rgb8(plane, contrast_limits)
 
@@ -67,11 +87,11 @@ class AutomaticMaskGenerator:
             x0, y0, x1, y1 = crop
             return self.predictor.encode(rgb[y0:y1, x0:x1])
 
-        yield from self.propose_on((rgb.shape[0], rgb.shape[1]), embed)
+        return (yield from self.propose_on((rgb.shape[0], rgb.shape[1]), embed))
 
     def propose_on(
         self, size: tuple[int, int], embed: Callable[[Window], ImageEmbedding]
-    ) -> Iterator[Progress | Candidates]:
+    ) -> Generator[Progress, None, Candidates]:
         """Ask the model at every point of a plane whose embeddings come from elsewhere.
 
         Parameters
@@ -83,7 +103,12 @@ class AutomaticMaskGenerator:
 
         Yields
         ------
-        As `propose`.
+        Progress
+            After each batch of points.
+
+        Returns
+        -------
+        Candidates
         """
         grids = self.params.grids()
         crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
@@ -100,21 +125,22 @@ class AutomaticMaskGenerator:
             head = None
             if self.params.seeds == "auto":
                 head = self.predictor.instance_fields(embedding)
+            frame = _Frame(size, crop, floor)
             if head is None:
-                steps = self._at_points(embedding, points, crop, floor)
+                steps = self._at_points(embedding, points, frame)
             else:
                 told_apart = True
                 proposer = InstanceProposer(self.predictor, embedding, head)
                 total += len(proposer.doubtful) - len(points)
-                steps = self._from_head(proposer, crop, floor)
+                steps = self._from_head(proposer, frame)
             for answered, latest in steps:
                 found += latest
                 done += answered
                 yield Progress(done, total, f"point {done} of {total}")
-        yield Candidates(size, tuple(found), floor, told_apart)
+        return Candidates(size, tuple(found), floor, told_apart)
 
     def _at_points(
-        self, embedding: ImageEmbedding, points: NDArray[np.float64], crop: Window, floor: float
+        self, embedding: ImageEmbedding, points: NDArray[np.float64], frame: _Frame
     ) -> Iterator[tuple[int, list[Candidate]]]:
         """Ask at points (N, 2) of a crop; yield how many points are done with, and their masks."""
         while len(points):
@@ -124,14 +150,14 @@ class AutomaticMaskGenerator:
             latest: list[Candidate] = []
             for index, logits, scores, _ in self.predictor.decode(embedding, prompts):
                 upsampler = upsampler or self.predictor.upsampler(embedding, logits.shape[-2:])
-                latest += self._candidates(upsampler, logits, scores, batch[index], crop, floor)
+                latest += self._candidates(upsampler, logits, scores, batch[index], frame)
             if self.params.skip_points == "found":
-                waiting = waiting[~self._inside(waiting + np.array(crop[:2]), latest)]
+                waiting = waiting[~self._inside(waiting + np.array(frame.crop[:2]), latest)]
             yield len(points) - len(waiting), latest
             points = waiting
 
     def _from_head(
-        self, proposer: InstanceProposer, crop: Window, floor: float
+        self, proposer: InstanceProposer, frame: _Frame
     ) -> Iterator[tuple[int, list[Candidate]]]:
         """Take what an instance head shows; the decoder is asked for the doubtful objects."""
 
@@ -142,7 +168,7 @@ class AutomaticMaskGenerator:
                     proposer.embedding, answer.logits.shape, answer.frame
                 )
                 logits, scores = answer.logits[None], np.array([answer.iou], np.float32)
-                latest += self._candidates(upsampler, logits, scores, answer.point, crop, floor)
+                latest += self._candidates(upsampler, logits, scores, answer.point, frame)
             return latest
 
         yield 0, candidates(proposer.certain())
@@ -156,10 +182,10 @@ class AutomaticMaskGenerator:
         hit = np.zeros(len(points), bool)
         for candidate in found:
             if passes(candidate, self.params):
-                x0, y0, x1, y1 = candidate.box
+                x0, y0, x1, y1 = candidate.mask.box
                 x, y = (points - (x0, y0)).round().astype(int).T
                 near = (x >= 0) & (y >= 0) & (x <= x1 - x0) & (y <= y1 - y0)
-                hit[near] |= candidate.mask()[y[near], x[near]]
+                hit[near] |= candidate.mask.bits[y[near], x[near]]
         return hit
 
     def _candidates(
@@ -168,28 +194,25 @@ class AutomaticMaskGenerator:
         logits: NDArray[np.float32],
         scores: NDArray[np.float32],
         point: NDArray[np.float64],
-        crop: Window,
-        floor: float,
+        frame: _Frame,
     ) -> Iterator[Candidate]:
+        """Yield the masks of logits (C, h, w) that were found at a point (x, y) of the crop."""
         offset = self.params.stability_score_offset
         cut = self.predictor.model.mask_threshold
+        left, top = frame.crop[:2]
         for plane, score in zip(logits, scores, strict=True):
-            if score <= floor:
+            if score <= frame.floor:
                 continue
             (rows, columns), fine = upsampler.within(plane, cut - offset)
-            mask = fine > cut
-            if not mask.any():
-                continue
-            x0, y0, x1, y1 = (int(v) for v in masks.box_of(mask))
-            x, y = columns.start + crop[0], rows.start + crop[1]
-            yield Candidate(
-                box=(x0 + x, y0 + y, x1 + x, y1 + y),
-                packed=np.packbits(mask[y0 : y1 + 1, x0 : x1 + 1]),
-                iou=float(score),
-                stability=masks.stability_score(fine, cut, offset),
-                point=(float(point[0] + crop[0]), float(point[1] + crop[1])),
-                crop=crop,
-            )
+            mask = Mask.of(fine > cut, (columns.start + left, rows.start + top), frame.size)
+            if mask:
+                yield Candidate(
+                    mask=mask,
+                    iou=float(score),
+                    stability=stability_score(fine, cut, offset),
+                    point=(float(point[0] + left), float(point[1] + top)),
+                    crop=frame.crop,
+                )
 
     def select(self, candidates: Candidates, params: AmgParams | None = None) -> list[MaskRecord]:
         """Choose among the candidates; takes no time to speak of.
@@ -205,42 +228,3 @@ class AutomaticMaskGenerator:
         list of MaskRecord
         """
         return select(candidates, params or self.params)
-
-
-def finish(steps: Iterator[Progress | Candidates]) -> Candidates:
-    """Drive `propose` to its end and return what it found."""
-    for step in steps:
-        if isinstance(step, Candidates):
-            return step
-    raise ValueError("the run was stopped before it had an answer")
-
-
-def as_annotations(
-    records: Sequence[MaskRecord], segmentation: Literal["mask", "rle"] = "rle"
-) -> list[dict[str, Any]]:
-    """Return records as the dictionaries of the published SAM.
-
-    Parameters
-    ----------
-    records : sequence of MaskRecord
-    segmentation : {"mask", "rle"}
-        As arrays (H, W), or as uncompressed COCO run lengths that JSON can hold.
-
-    Returns
-    -------
-    list of dict
-    """
-    return [
-        {
-            "segmentation": masks.to_rle(r.segmentation)
-            if segmentation == "rle"
-            else r.segmentation,
-            "area": r.area,
-            "bbox": list(r.bbox),
-            "predicted_iou": r.predicted_iou,
-            "point_coords": [list(r.point_coords)],
-            "stability_score": r.stability_score,
-            "crop_box": list(r.crop_box),
-        }
-        for r in records
-    ]

@@ -14,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from ..images.transforms import scale_points
 from ..masks import middle_of
 from ..models.contract import InstanceFields
-from ..predict.predictor import SamPredictor, Upsampler
+from ..predict.predictor import SamPredictor
+from ..predict.upsampling import Upsampler
 from ..types import ImageEmbedding, Prompts
 from .instance_fit import Part, fit_of
 from .instances import FOREGROUND, FlowFields, instances_of

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..types import Progress
 
 if TYPE_CHECKING:
     import zarr
@@ -122,17 +124,41 @@ def free_name(folder: Path, name: str) -> str:
     return candidate
 
 
-def largest_stored_label(array: zarr.Array[Any]) -> Iterator[int]:
-    """Yield the largest label so far; reads the planes that were written, one at a time."""
-    from zarr.storage import LocalStore
+def largest_label(labels: Any) -> Generator[Progress, None, int]:
+    """Find the largest label of an array of any kind, a plane at a time.
 
+    Parameters
+    ----------
+    labels : (..., H, W) int array-like
+        Of a zarr array on disk only the chunks are read that were written.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    int, 0 where there is none
+    """
     largest = 0
-    for position in np.ndindex(*array.cdata_shape):
-        file = array.metadata.encode_chunk_key(position)
-        if isinstance(array.store, LocalStore) and not (array.store.root / file).exists():
-            continue  # an empty plane would be made only to be looked at
-        largest = max(largest, int(np.max(np.asarray(array.blocks[position]))))
-        yield largest
+    parts = _parts(labels)
+    for number, part in enumerate(parts, start=1):
+        largest = max(largest, int(np.max(np.asarray(labels[part]), initial=0)))
+        yield Progress(number, len(parts), "counting labels")
+    return largest
+
+
+def _parts(labels: Any) -> list[tuple[Any, ...]]:
+    """Return the indices of planes, or of the written chunks of a zarr array."""
+    store = getattr(getattr(labels, "store", None), "root", None)
+    if store is None:
+        return [(*index, ...) for index in np.ndindex(*labels.shape[:-2])]
+    parts = []
+    for place in np.ndindex(*labels.cdata_shape):
+        if (store / labels.metadata.encode_chunk_key(place)).exists():  # else it is empty
+            corners = zip(place, labels.chunks, strict=True)
+            parts.append(tuple(slice(k * n, (k + 1) * n) for k, n in corners))
+    return parts
 
 
 def _fits(place: Path, shape: Sequence[int]) -> bool:

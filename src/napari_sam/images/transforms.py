@@ -42,13 +42,15 @@ def to_rgb8(
         raise ValueError(f"a plane is (H, W) or (H, W, C), but this one has shape {array.shape}")
     if 0 in array.shape:
         raise ValueError(f"a plane needs at least one pixel, but this one has shape {array.shape}")
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
+    array = _numbers(array)
     if array.dtype.kind not in "uif":
         raise ValueError(f"a plane must hold real numbers, but this one holds {array.dtype}")
     channels = array[..., None] if array.ndim == 2 else array[..., :3]
-    if not (array.ndim == 3 and array.dtype == np.uint8 and contrast_limits is None):
-        channels = _stretch(channels, contrast_limits)
+    limits = contrast_of(array) if contrast_limits is None else contrast_limits
+    if limits is not None:
+        channels = _stretch(channels, float(limits[0]), float(limits[1]))
+    elif array.dtype != np.uint8:  # not one finite value
+        channels = np.zeros(channels.shape, np.uint8)
     if channels.shape[2] == 1:
         channels = np.repeat(channels, 3, axis=2)
     elif channels.shape[2] == 2:
@@ -56,26 +58,46 @@ def to_rgb8(
     return np.ascontiguousarray(channels, dtype=np.uint8)
 
 
-def _stretch(
-    array: NDArray[np.generic], contrast_limits: tuple[float, float] | None
-) -> NDArray[np.uint8]:
-    values = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+def contrast_of(plane: ArrayLike) -> tuple[float, float] | None:
+    """Return the limits that a plane is stretched between where none are given.
+
+    Parameters
+    ----------
+    plane : (H, W) or (H, W, C) real
+
+    Returns
+    -------
+    (low, high) float: percentiles of the finite values; of a single value, so that it is black.
+    None for 8-bit colours, which are taken as they are, and without a finite value: all is black
+    """
+    array = _numbers(np.asarray(plane))
+    if array.ndim == 3 and array.dtype == np.uint8:
+        return None
+    values = array[..., :3] if array.ndim == 3 else array
+    sample = values[np.isfinite(values)]
+    if sample.size == 0:
+        return None
+    low, high = (float(v) for v in np.percentile(_floats(sample), PERCENTILES))
+    if low == high:  # a few pixels on a flat plane
+        low, high = float(sample.min()), float(sample.max())
+    return low, high if low < high else max(low + 1, float(np.nextafter(low, np.inf)))
+
+
+def _numbers(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    return array.astype(np.uint8) * np.uint8(255) if array.dtype == bool else array
+
+
+def _floats(array: NDArray[np.generic]) -> NDArray[np.floating]:
+    return array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+
+
+def _stretch(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
+    values = _floats(array)
     finite = np.isfinite(values)
-    if contrast_limits is None:
-        sample = values[finite]
-        if sample.size == 0:
-            return np.zeros(array.shape, np.uint8)
-        low, high = (float(v) for v in np.percentile(sample, PERCENTILES))
-        if low == high:  # a few pixels on a flat plane
-            low, high = float(sample.min()), float(sample.max())
-    else:
-        low, high = (float(v) for v in contrast_limits)
-        if not low < high:
-            raise ValueError(f"contrast limits must rise, but are ({low}, {high})")
+    if not low < high:
+        raise ValueError(f"contrast limits must rise, but are ({low}, {high})")
     if not finite.all():
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    if low == high:
-        return np.zeros(array.shape, np.uint8)
     unit = (np.clip(values, low, high) - low) / (high - low)
     return np.asarray(np.rint(unit * 255), np.uint8)
 

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ..files import written_beside
+
 FOLDER_VARIABLE = "NAPARI_SAM_CACHE_DIR"
 QUOTA_BYTES = 5_000_000_000
 SLACK = 20
@@ -189,13 +191,8 @@ class DiskCache:
 
     def _write(self, key: str, content: bytes) -> None:
         handle, name = tempfile.mkstemp(".part", f"{key}.", self.folder)  # others cannot read it
-        part = Path(name)
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-            part.replace(self._path(key))
-        finally:
-            part.unlink(missing_ok=True)
+        with written_beside(self._path(key), Path(name)), open(handle, "wb") as file:
+            file.write(content)
 
     def _make_room(self, size: int) -> None:
         """Remove what was used longest ago, and what a killed program left, for `size` bytes."""

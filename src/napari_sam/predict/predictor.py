@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from ..images.transforms import (
-    bilinear_matrix,
     resize,
     scale_box,
     scale_points,
@@ -21,7 +19,8 @@ from ..images.transforms import (
 )
 from ..masks import tidied
 from ..models.contract import InstanceFields
-from ..types import ImageEmbedding, Prediction, PreparedPlane, Prompts
+from ..types import ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
+from .upsampling import Upsampler, moved_logits
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -32,77 +31,20 @@ LOW_RES_STRIDE = 4
 """Pixels of the padded input that one low-resolution logit covers, in every family."""
 
 
-@dataclass(frozen=True)
-class Upsampler:
-    """Low-resolution logits to logits in pixels of the plane, as two matrix products.
-
-    The published SAM magnifies to the padded input, cuts the padding off and resizes to the
-    plane, each time bilinearly; along one axis all that is one matrix.
+@dataclass(frozen=True, eq=False)
+class PreparedPlane:
+    """One plane as a model gets it.
 
     Attributes
     ----------
-    rows : (H, h) float32, sparse
-    columns : (W, w) float32, sparse
+    rgb : (h, w, 3) uint8
+        Resized, without padding.
+    original_size : (H, W) int
+        Of the plane.
     """
 
-    rows: csr_array
-    columns: csr_array
-
-    @classmethod
-    def between(
-        cls,
-        low_res: tuple[int, int],
-        padded: tuple[int, int],
-        input_size: tuple[int, int],
-        original: tuple[int, int],
-    ) -> Upsampler:
-        """Make the matrices from the sizes (rows, columns) of each stage."""
-        matrices = [
-            csr_array(bilinear_matrix(inner, full) @ bilinear_matrix(low, pad)[:inner])
-            for low, pad, inner, full in zip(low_res, padded, input_size, original, strict=True)
-        ]
-        return cls(*matrices)
-
-    def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (..., h, w) to (..., H, W)."""
-        planes = logits.reshape(-1, *logits.shape[-2:])
-        fine = np.stack([_resized(self.rows, plane, self.columns) for plane in planes])
-        return fine.reshape(*logits.shape[:-2], *fine.shape[-2:])
-
-    def within(
-        self, logits: NDArray[np.float32], threshold: float
-    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
-        """Up-sample only the part of a plane where logits can exceed a threshold.
-
-        Parameters
-        ----------
-        logits : (h, w) float32
-        threshold : float
-
-        Returns
-        -------
-        part : (slice, slice), rows and columns of the plane; empty if nothing exceeds it
-        logits : float32, of that part
-        """
-        above = logits > threshold
-        spans = []
-        for axis, matrix in ((1, self.rows), (0, self.columns)):
-            reach = np.flatnonzero(matrix @ above.any(axis=axis).astype(np.float32))
-            first, last = (int(reach[0]), int(reach[-1]) + 1) if len(reach) else (0, 0)
-            spans.append(slice(first, last))
-        rows, columns = spans
-        return (rows, columns), _resized(self.rows[rows], logits, self.columns[columns])
-
-
-def _resized(
-    rows: csr_array, plane: NDArray[np.float32], columns: csr_array
-) -> NDArray[np.float32]:
-    """Return `rows @ plane @ columns.T`.
-
-    Sparse, because a dense product would wake the threads of numpy's own library, which then
-    compete with torch's for the cores.
-    """
-    return np.asarray((columns @ np.ascontiguousarray((rows @ plane).T)).T, np.float32)
+    rgb: NDArray[np.uint8]
+    original_size: tuple[int, int]
 
 
 class SamPredictor:
@@ -193,16 +135,34 @@ class SamPredictor:
         """Answer the prompts of several objects, in batches; see `predict`."""
         answers: list[Prediction | None] = [None] * len(prompts)
         upsampler: Upsampler | None = None
+        frame = self.logits_frame(embedding)
         for index, logits, scores, presence in self.decode(embedding, prompts, multimask_output):
             upsampler = upsampler or self.upsampler(embedding, logits.shape[-2:])
-            masks = upsampler(logits) > self.model.mask_threshold
+            masks = [self._mask(upsampler, one, embedding.original_size) for one in logits]
             if self.tidy_masks:
                 given = prompts[index]
-                masks = np.stack(
-                    [tidied(mask, given.point_coords, given.point_labels) for mask in masks]
-                )
-            answers[index] = Prediction(masks, scores, logits, presence=presence)
+                masks = [tidied(mask, given.point_coords, given.point_labels) for mask in masks]
+            answers[index] = Prediction(tuple(masks), scores, logits, frame, presence=presence)
         return [answer for answer in answers if answer is not None]
+
+    def _mask(
+        self, upsampler: Upsampler, logits: NDArray[np.float32], size: tuple[int, int]
+    ) -> Mask:
+        """Return the mask of logits (h, w) in a plane of `size`."""
+        threshold = self.model.mask_threshold
+        (rows, columns), fine = upsampler.within(logits, threshold)
+        return Mask.of(fine > threshold, (columns.start, rows.start), size)
+
+    def logits_frame(self, embedding: ImageEmbedding) -> tuple[float, float, float, float]:
+        """Return what low-resolution logits of an embedding cover; see `MaskLogits.frame`."""
+        padded = self.model.padded_size(embedding.input_size)
+        height, width = (
+            whole * pad / inner
+            for whole, pad, inner in zip(
+                embedding.original_size, padded, embedding.input_size, strict=True
+            )
+        )
+        return -0.5, -0.5, width - 0.5, height - 0.5
 
     def decode(
         self,
@@ -291,19 +251,27 @@ class SamPredictor:
         coords = np.stack([scale_points(p.point_coords, *frames) for p in prompts])
         labels = np.stack([p.point_labels for p in prompts])
         boxes = [scale_box(p.box, *frames) for p in prompts if p.box is not None]
-        masks = [p.mask_input for p in prompts if p.mask_input is not None]
-        expected = tuple(
-            side // LOW_RES_STRIDE for side in self.model.padded_size(embedding.input_size)
-        )
-        for mask in masks:
-            if mask.shape != expected:
-                raise ValueError(f"mask_input must be {expected}, but is {mask.shape}")
+        masks = [
+            self._mask_input(embedding, p.mask_input) for p in prompts if p.mask_input is not None
+        ]
         return (
             coords.astype(np.float32),
             labels,
             np.stack(boxes).astype(np.float32) if boxes else None,
             np.stack(masks) if masks else None,
         )
+
+    def _mask_input(
+        self, embedding: ImageEmbedding, given: MaskLogits | NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return a mask input (h, w) in the frame of an embedding."""
+        high, wide = self.model.padded_size(embedding.input_size)
+        shape = (high // LOW_RES_STRIDE, wide // LOW_RES_STRIDE)
+        if isinstance(given, MaskLogits):
+            return moved_logits(given, self.logits_frame(embedding), shape)
+        if given.shape != shape:
+            raise ValueError(f"mask_input must be {shape}, but is {given.shape}")
+        return given
 
     def _guide(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompts]

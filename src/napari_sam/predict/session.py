@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 
 from .. import stopping
 from .._version import __version__
-from ..images.transforms import scaled_size
-from ..masks import box_of
-from ..types import ImageEmbedding, Prediction, PredictRequest, Prompts, SliceKey, Window
+from ..images.transforms import contrast_of, scaled_size
+from ..types import (
+    ImageEmbedding,
+    MaskLogits,
+    Plane,
+    Prediction,
+    PredictRequest,
+    Prompts,
+    SliceKey,
+    Window,
+)
 from .cache import DiskCache
 from .predictor import SamPredictor
 
@@ -31,11 +39,12 @@ LEAST_WINDOW = 48
 LEAST_GAIN = 1.3
 """A closer look must magnify at least this much more."""
 
-CacheKey = tuple[SliceKey, tuple[float, float] | None]
+Limits = tuple[float, float]
+CacheKey = tuple[SliceKey, Limits | None]
 
 
 class Session:
-    """Answers requests about one image; embeddings are made once and kept.
+    """Answers prompts on the planes of one image; embeddings are made once and kept.
 
     May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits
     for any more ends in `Stopped`, and nothing of it is kept.
@@ -66,6 +75,7 @@ class Session:
         self.disk = disk
         self._image: Any = None
         self._cache: OrderedDict[CacheKey, ImageEmbedding] = OrderedDict()
+        self._limits: dict[SliceKey, Limits | None] = {}
         self._cleared = 0
         self._lock = threading.Lock()  # of the cache; never held for long
         self._encoding = threading.Lock()
@@ -73,29 +83,28 @@ class Session:
     def clear(self) -> None:
         """Forget every embedding: the image has changed."""
         with self._lock:
-            self._cache.clear()
+            self._forget()
             self._image = None
             self._cleared += 1
 
-    def ready(self, request: PredictRequest) -> bool:
-        """Tell whether the plane of a request is encoded already."""
+    def ready(self, plane: Plane) -> bool:
+        """Tell whether all of a plane is encoded already."""
         with self._lock:
-            key = (replace(request.key, window=None), request.contrast_limits)
-            return request.image is self._image and key in self._cache
+            return plane.image is self._image and _cache_key(plane.whole) in self._cache
 
-    def embedding(self, request: PredictRequest) -> ImageEmbedding:
-        """Return the embedding of the plane (or window) of a request, from a cache if it can.
+    def embedding(self, plane: Plane) -> ImageEmbedding:
+        """Return the embedding of a plane, or of its window, from a cache if it can.
 
         Raises
         ------
         ValueError
             If the plane cannot be encoded.
         """
-        key = (request.key, request.contrast_limits)
+        key = _cache_key(plane)
         with self._lock:
-            if request.image is not self._image:
-                self._cache.clear()
-                self._image = request.image
+            if plane.image is not self._image:
+                self._forget()
+                self._image = plane.image
             kept = self._kept(key)
         if kept is not None:
             return kept
@@ -106,35 +115,91 @@ class Session:
             if kept is not None:
                 return kept
             cleared = self._cleared
-            embedding = self._encoded(request)
+            embedding = self._encoded(plane)
             with self._lock:
-                if request.image is self._image and cleared == self._cleared:
+                if plane.image is self._image and cleared == self._cleared:
                     self._keep(key, embedding)
             return embedding
 
-    def plane_size(self, request: PredictRequest) -> tuple[int, int]:
-        """Return the rows and columns of the whole plane of a request."""
-        rows, columns = request.key.displayed
-        level = request.key.level
-        shape = request.image.shape if level is None else request.image[level].shape
-        return int(shape[rows]), int(shape[columns])
-
-    def crop_embedding(self, request: PredictRequest, crop: Window) -> ImageEmbedding:
-        """Return the embedding of a part (x0, y0, x1, y1), end exclusive, of a request's plane.
+    def crop_embedding(self, plane: Plane, crop: Window) -> ImageEmbedding:
+        """Return the embedding of a part (x0, y0, x1, y1), end exclusive, of a plane.
 
         A crop that is all of the plane shares its embedding with clicks. See `embedding`.
         """
-        rows, columns = self.plane_size(request)
-        window = None if crop == (0, 0, columns, rows) else crop
-        return self.embedding(replace(request, key=replace(request.key, window=window)))
+        rows, columns = plane.size
+        return self.embedding(plane.within(None if crop == (0, 0, columns, rows) else crop))
 
-    def _encoded(self, request: PredictRequest) -> ImageEmbedding:
-        """Encode the plane of a request, or take it from the disk."""
-        plane = request.key.read(request.image)
-        if self.disk is None or request.key.window is not None:
-            return self.predictor.encode(plane, request.contrast_limits)
+    def predict(self, request: PredictRequest) -> Prediction:
+        """Answer one request; see `predict_many`."""
+        return self.predict_many(request.plane, [request.prompts], request.multimask_output)[0]
+
+    def predict_many(
+        self, plane: Plane, prompts: Sequence[Prompts], multimask_output: bool | None = None
+    ) -> list[Prediction]:
+        """Answer the prompts of several objects of one plane.
+
+        The whole plane is looked at first; where it had to be reduced for the model, an object that
+        turns out small is looked at again, closer. A correction (a mask input with a window) goes
+        on in that window as long as its prompts lie in it.
+
+        Parameters
+        ----------
+        plane : Plane
+            Its window is left aside.
+        prompts : sequence of Prompts, in pixels of the whole plane
+        multimask_output : bool, optional
+            See `SamPredictor.predict`.
+
+        Returns
+        -------
+        list of Prediction with masks of the whole plane
+
+        Raises
+        ------
+        ValueError
+            If there is no prompt, one lies outside the plane, or the plane cannot be encoded.
+        """
+        plane = plane.whole
+        for one in prompts:
+            check_inside(one, plane.size)
+        answers: dict[int, Prediction] = {}
+        windows = {k: w for k, one in enumerate(prompts) if (w := _earlier_window(one)) is not None}
+        fresh = [k for k in range(len(prompts)) if k not in windows]
+        if fresh:
+            embedding = self.embedding(plane)
+            found = self.predictor.predict_many(
+                embedding, [prompts[k] for k in fresh], multimask_output
+            )
+            for k, answer in zip(fresh, found, strict=True):
+                answers[k] = answer
+                window = self._window(prompts[k], answer, embedding) if self.closer_look else None
+                if window is not None:
+                    windows[k] = window
+        for k, window in windows.items():
+            answers[k] = self._predict_in(plane, window, prompts[k], multimask_output)
+        return [answers[k] for k in range(len(prompts))]
+
+    def _predict_in(
+        self, plane: Plane, window: Window, prompts: Prompts, multimask_output: bool | None
+    ) -> Prediction:
+        x0, y0 = window[:2]
+        embedding = self.embedding(plane.within(window))
+        answer = self.predictor.predict(embedding, prompts.moved(-x0, -y0), multimask_output)
+        left, top, right, bottom = answer.frame
+        return replace(
+            answer,
+            masks=tuple(mask.moved(x0, y0, plane.size) for mask in answer.masks),
+            frame=(left + x0, top + y0, right + x0, bottom + y0),
+            window=window,
+        )
+
+    def _encoded(self, plane: Plane) -> ImageEmbedding:
+        """Encode a plane, or take it from the disk."""
+        pixels, limits = self._read(plane)
+        if self.disk is None or plane.key.window is not None:
+            return self.predictor.encode(pixels, limits)
         model = self.predictor.model
-        prepared = self.predictor.prepare(plane, request.contrast_limits)
+        prepared = self.predictor.prepare(pixels, limits)
         key = disk_key(model.fingerprint, prepared.rgb)
         arrays = self.disk.get(key)
         if arrays is not None:
@@ -143,6 +208,25 @@ class Session:
         features = model.encode(prepared.rgb)
         self.disk.put_later(key, lambda: model.pack(features))
         return self.predictor.embedding(features, prepared)
+
+    def _read(self, plane: Plane) -> tuple[NDArray[Any], Limits | None]:
+        """Return the pixels of a plane or its window, and the contrast of all of the plane."""
+        pixels = plane.read()
+        if plane.contrast is not None:
+            return pixels, plane.contrast
+        key = plane.whole.key
+        with self._lock:
+            if key in self._limits and plane.image is self._image:
+                return pixels, self._limits[key]
+        limits = contrast_of(pixels if plane.key.window is None else plane.whole.read())
+        with self._lock:
+            if plane.image is self._image:
+                self._limits[key] = limits
+        return pixels, limits
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._limits.clear()
 
     def _kept(self, key: CacheKey) -> ImageEmbedding | None:
         if key not in self._cache:
@@ -157,64 +241,14 @@ class Session:
             _, oldest = self._cache.popitem(last=False)
             total -= nbytes(oldest.features)
 
-    def predict(self, request: PredictRequest) -> Prediction:
-        """Answer one request.
-
-        Where the request names no window, the whole plane is looked at first; where the plane had
-        to be reduced for the model, an object that turns out small is looked at again, closer. The
-        answer's request names the window that was used, so that a correction can go on in it with
-        the logits as mask input.
-
-        Parameters
-        ----------
-        request : PredictRequest
-
-        Returns
-        -------
-        Prediction with masks (C, H, W) of the whole plane
-
-        Raises
-        ------
-        ValueError
-            If there is no prompt, it lies outside the plane, or the plane cannot be encoded.
-        """
-        whole_request = replace(request, key=replace(request.key, window=None))
-        window = request.key.window
-        if window is not None and _contains(window, request.prompts):
-            size = self.plane_size(whole_request)
-            return self._predict_in(request, window, size)
-        if window is not None:  # the prompts left the window, the logits are of no use
-            request = replace(whole_request, prompts=replace_mask(request.prompts))
-            whole_request = request
-        embedding = self.embedding(whole_request)
-        size = embedding.original_size
-        check_inside(request.prompts, size)
-        answer = self.predictor.predict(embedding, request.prompts, request.multimask_output)
-        answer = replace(answer, request=whole_request)
-        window = self._window(request.prompts, answer, embedding) if self.closer_look else None
-        if window is None:
-            return answer
-        closer = replace(request, key=replace(request.key, window=window))
-        closer = replace(closer, prompts=replace_mask(request.prompts))
-        return self._predict_in(closer, window, size)
-
-    def _predict_in(
-        self, request: PredictRequest, window: Window, size: tuple[int, int]
-    ) -> Prediction:
-        x0, y0, x1, y1 = window
-        prompts = request.prompts.moved(-x0, -y0)
-        answer = self.predictor.predict(self.embedding(request), prompts, request.multimask_output)
-        masks = np.zeros((len(answer.masks), *size), bool)
-        masks[:, y0:y1, x0:x1] = answer.masks
-        return replace(answer, masks=masks, request=request)
-
     def _window(
         self, prompts: Prompts, answer: Prediction, embedding: ImageEmbedding
     ) -> Window | None:
         """Return where to look closer, or None if the object is large enough as it is."""
-        box = prompts.box if prompts.box is not None else _box(answer.masks[answer.best])
-        if box is None:
+        best = answer.masks[answer.best]
+        if prompts.box is None and not best:
             return None
+        box = np.array(best.box, np.float64) if prompts.box is None else prompts.box
         h, w = embedding.original_size
         side = float(max(box[2] - box[0], box[3] - box[1])) + 1
         scale = embedding.input_size[1] / w
@@ -284,19 +318,18 @@ def nbytes(features: Any) -> int:
     return int(getattr(features, "nbytes", 0))
 
 
-def replace_mask(prompts: Prompts, mask: NDArray[np.float32] | None = None) -> Prompts:
-    """Return the same points and box with another mask input."""
-    return Prompts(prompts.point_coords, prompts.point_labels, prompts.box, mask)
+def _cache_key(plane: Plane) -> CacheKey:
+    return plane.key, plane.contrast
 
 
-def _contains(window: Window, prompts: Prompts) -> bool:
-    x0, y0, x1, y1 = window
+def _earlier_window(prompts: Prompts) -> Window | None:
+    """Return the window that a correction goes on in; None if its prompts left it."""
+    mask = prompts.mask_input
+    if not isinstance(mask, MaskLogits) or mask.window is None:
+        return None
+    x0, y0, x1, y1 = mask.window
     points = prompts.point_coords
     if prompts.box is not None:
         points = np.concatenate([points, prompts.box.reshape(2, 2)])
     inside = (points >= (x0 - 0.5, y0 - 0.5)) & (points <= (x1 - 0.5, y1 - 0.5))
-    return bool(inside.all())
-
-
-def _box(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    return box_of(mask) if mask.any() else None
+    return mask.window if inside.all() else None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..files import written_beside
 from ..models.pocket_decoder import Decoded
 from ..models.pocket_encoder import STRIDE, PocketFeatures, normalise
 from ..models.pocket_net import Pocket
@@ -135,9 +136,8 @@ class Trainer:
             "done": self.done,
             "params": asdict(self.params),
         }
-        partial = path.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(path)
+        with written_beside(path) as partial:
+            torch.save(state, partial)
 
     def resume(self, path: Path) -> None:
         """Go on from a file that `save` wrote; the parameters of this trainer hold."""

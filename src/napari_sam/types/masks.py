@@ -1,0 +1,169 @@
+"""Outlines: masks that take their box and no more, and the logits they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .planes import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """One outline in a plane: nothing of the plane's size is kept for it.
+
+    Attributes
+    ----------
+    box : (x0, y0, x1, y1) int
+        Tight, inclusive pixel centres; (0, 0, -1, -1) where there is no pixel.
+    packed : (n,) uint8
+        The pixels in the box, row by row, eight to a byte.
+    size : (H, W) int
+        Of the plane.
+    """
+
+    box: tuple[int, int, int, int]
+    packed: NDArray[np.uint8]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.box
+        if x1 < x0 and not len(self.packed):
+            return
+        if not (0 <= x0 <= x1 < self.size[1] and 0 <= y0 <= y1 < self.size[0]):
+            raise ValueError(f"the box {self.box} of a mask does not lie in a plane of {self.size}")
+        wanted = -(-(x1 - x0 + 1) * (y1 - y0 + 1) // 8)
+        if self.packed.shape != (wanted,):
+            raise ValueError(
+                f"the box {self.box} takes {wanted} bytes, but there are {self.packed.shape}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        pixels: NDArray[np.bool_],
+        corner: tuple[int, int] = (0, 0),
+        size: tuple[int, int] | None = None,
+    ) -> Mask:
+        """Make a mask of pixels.
+
+        Parameters
+        ----------
+        pixels : (h, w) bool
+        corner : (x, y) int
+            Where their first pixel lies in the plane.
+        size : (H, W) int, optional
+            Of the plane; by default that of `pixels`.
+        """
+        h, w = pixels.shape
+        rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+        size = (h, w) if size is None else (int(size[0]), int(size[1]))
+        if not len(rows):
+            return cls((0, 0, -1, -1), np.zeros(0, np.uint8), size)
+        x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+        x, y = int(corner[0]), int(corner[1])
+        packed = np.packbits(pixels[y0 : y1 + 1, x0 : x1 + 1])
+        return cls((x0 + x, y0 + y, x1 + x, y1 + y), packed, size)
+
+    @property
+    def bits(self) -> NDArray[np.bool_]:
+        """The pixels in the box, (h, w) bool."""
+        h, w = self.box[3] - self.box[1] + 1, self.box[2] - self.box[0] + 1
+        return np.unpackbits(self.packed, count=h * w).reshape(h, w).view(bool)
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """Rows and columns of the box, to index the plane with."""
+        x0, y0, x1, y1 = self.box
+        return slice(y0, y1 + 1), slice(x0, x1 + 1)
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.bitwise_count(self.packed).sum())
+
+    def moved(self, dx: int, dy: int, size: tuple[int, int]) -> Mask:
+        """Return the same outline in a plane of another size whose origin lies at (-dx, -dy)."""
+        size = int(size[0]), int(size[1])
+        if not self:
+            return replace(self, size=size)
+        x0, y0, x1, y1 = self.box
+        dx, dy = int(dx), int(dy)
+        return Mask((x0 + dx, y0 + dy, x1 + dx, y1 + dy), self.packed, size)
+
+    def __bool__(self) -> bool:
+        """Whether there is a pixel."""
+        return self.box[2] >= self.box[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        whole = np.zeros(self.size, bool)
+        whole[self.part] = self.bits
+        return whole if dtype is None else whole.astype(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskLogits:
+    """Low-resolution logits of one mask, which know the part of the plane that they cover.
+
+    Attributes
+    ----------
+    values : (h, w) float32
+    frame : (x0, y0, x1, y1) float, pixels of the plane
+        The outer edges of the first and the last cell. It may reach beyond the plane: padding.
+    window : (x0, y0, x1, y1) int or None
+        The part of the plane that was looked at, end exclusive; None is all of it.
+    """
+
+    values: NDArray[np.float32]
+    frame: tuple[float, float, float, float]
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2:
+            raise ValueError(f"logits are (h, w), but these are {self.values.shape}")
+
+    def moved(self, dx: float, dy: float) -> MaskLogits:
+        """Return the same logits in a frame whose origin lies at (-dx, -dy); it has no window."""
+        x0, y0, x1, y1 = self.frame
+        return MaskLogits(self.values, (x0 + dx, y0 + dy, x1 + dx, y1 + dy))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskRecord:
+    """One mask that everything mode accepted; the fields have SAM's names.
+
+    Attributes
+    ----------
+    mask : Mask
+    predicted_iou, stability_score : float
+    point_coords : (x, y) float
+        The point that led to it.
+    crop_box : (x, y, width, height) int
+        The crop that it was found in.
+    """
+
+    mask: Mask
+    predicted_iou: float
+    stability_score: float
+    point_coords: tuple[float, float]
+    crop_box: tuple[int, int, int, int]
+
+    @property
+    def segmentation(self) -> NDArray[np.bool_]:
+        """The mask as an array (H, W), made when it is asked for."""
+        return np.asarray(self.mask)
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return self.mask.area
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """The box (x, y, width, height)."""
+        x0, y0, x1, y1 = self.mask.box
+        return x0, y0, x1 - x0 + 1, y1 - y0 + 1

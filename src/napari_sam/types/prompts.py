@@ -1,0 +1,125 @@
+"""What a person said of one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .masks import MaskLogits
+from .planes import ImageEmbedding
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneGuide:
+    """An object in another plane of the same size, to be found again.
+
+    Attributes
+    ----------
+    embedding : ImageEmbedding
+        Of that plane.
+    logits : (h, w) float32
+        Low-resolution logits of the object there.
+    """
+
+    embedding: ImageEmbedding
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What a person said of one object.
+
+    Attributes
+    ----------
+    point_coords : (N, 2) float64, (x, y) in plane pixels
+        (0, 0) is the centre of the first pixel.
+    point_labels : (N,) int64
+        1 object, 0 background.
+    box : (4,) float64 or None
+        (x0, y0, x1, y1), inclusive pixel centres.
+    mask_input : MaskLogits, (h, w) float32 or None
+        Low-resolution logits of an earlier prediction (`Prediction.logits`). A bare array is
+        taken to cover what the prompts are asked of.
+    guide : PlaneGuide or None
+        The object in an earlier plane, for models that take one (`PromptableModel.takes_guide`).
+    """
+
+    point_coords: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    point_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    box: NDArray[np.float64] | None = None
+    mask_input: MaskLogits | NDArray[np.float32] | None = None
+    guide: PlaneGuide | None = None
+
+    def __init__(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: MaskLogits | ArrayLike | None = None,
+        guide: PlaneGuide | None = None,
+    ) -> None:
+        coords = np.zeros((0, 2)) if point_coords is None else np.array(point_coords, np.float64)
+        if coords.size == 0:
+            coords = coords.reshape(0, 2)
+        if coords.ndim != 2 or coords.shape[1] != 2:
+            raise ValueError(f"point_coords must be (N, 2), but is {coords.shape}")
+        if point_labels is None:
+            labels = np.ones(len(coords), np.int64)
+        else:
+            labels = np.atleast_1d(np.array(point_labels, np.int64))
+        if labels.shape != (len(coords),):
+            raise ValueError(
+                f"{len(coords)} points need {len(coords)} labels, but there are {labels.size}"
+            )
+        if not np.isin(labels, (0, 1)).all():
+            wrong = labels[~np.isin(labels, (0, 1))]
+            raise ValueError(f"point_labels are 1 or 0, but one is {wrong[0]}")
+        if not np.isfinite(coords).all():
+            raise ValueError("point_coords must be finite")
+        object.__setattr__(self, "point_coords", coords)
+        object.__setattr__(self, "point_labels", labels)
+        object.__setattr__(self, "box", None if box is None else _checked_box(box))
+        if mask_input is not None and not isinstance(mask_input, MaskLogits):
+            mask_input = np.array(mask_input, np.float32)
+            if mask_input.ndim != 2:
+                raise ValueError(f"mask_input must be (h, w), but is {mask_input.shape}")
+        object.__setattr__(self, "mask_input", mask_input)
+        object.__setattr__(self, "guide", guide)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was said."""
+        return not len(self.point_coords) and self._points_only
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether several answers make sense: nothing but one point was given."""
+        return len(self.point_coords) == 1 and self._points_only
+
+    @property
+    def _points_only(self) -> bool:
+        return self.box is None and self.mask_input is None and self.guide is None
+
+    def moved(self, dx: float, dy: float) -> Prompts:
+        """Return the same prompts in a frame whose origin lies at (-dx, -dy), without the guide."""
+        shift = np.array([dx, dy])
+        box = None if self.box is None else self.box + np.tile(shift, 2)
+        mask = self.mask_input
+        if isinstance(mask, MaskLogits):
+            mask = mask.moved(dx, dy)
+        return Prompts(self.point_coords + shift, self.point_labels, box, mask)
+
+    def with_mask(self, mask_input: MaskLogits | NDArray[np.float32] | None) -> Prompts:
+        """Return the same points and box with another mask input."""
+        return Prompts(self.point_coords, self.point_labels, self.box, mask_input, self.guide)
+
+
+def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
+    array = np.array(box, np.float64)
+    if array.shape != (4,):
+        raise ValueError(f"a box has 4 numbers x0, y0, x1, y1, but this one has {array.size}")
+    if not np.isfinite(array).all() or array[0] > array[2] or array[1] > array[3]:
+        raise ValueError(f"a box needs x0 <= x1 and y0 <= y1, but is {array.tolist()}")
+    return array
