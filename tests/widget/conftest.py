@@ -12,8 +12,14 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
 from napari_sam.types import Progress
-from napari_sam.widget import model_loader as models_module
 from napari_sam.widget.dock import SegmentAnything
+from napari_sam.widget.features.everything.logic import Everything
+from napari_sam.widget.features.prefetch.logic import Prefetch
+from napari_sam.widget.features.prompting.logic import Prompting
+from napari_sam.widget.features.settings.logic import Settings
+from napari_sam.widget.features.source import model_loader
+from napari_sam.widget.features.source.logic import Source
+from napari_sam.widget.scheduler import Lane
 
 TIMEOUT = 20.0
 
@@ -31,7 +37,12 @@ class Hands:
 
     def __init__(self, viewer, dock):
         self.viewer, self.dock = viewer, dock
-        self.controller = dock.controller
+        self.context = dock.context
+        self.scheduler = dock.context.scheduler
+        parts = {type(one): one for one in dock.features}
+        self.source, self.prefetch = parts[Source], parts.get(Prefetch)
+        self.prompting, self.everything = parts[Prompting], parts.get(Everything)
+        self.settings = parts.get(Settings)
         self.canvas = viewer.window._qt_viewer.canvas.native
 
     def until(self, condition, timeout=TIMEOUT):
@@ -46,6 +57,18 @@ class Hands:
         while time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.002)
+
+    @property
+    def bench(self):
+        return self.context.bench
+
+    @property
+    def answers(self):
+        """The question whose answers are painted; None if there is none."""
+        return self.prompting.asker.shown
+
+    def busy(self, *lanes):
+        return self.scheduler.any_busy(lanes)
 
     @property
     def status(self):
@@ -76,9 +99,9 @@ class Hands:
 
     def click_and_wait(self, row, column):
         """Click in the image and wait for the answer to be painted."""
-        before = self.controller._answers
+        before = self.answers
         self.click(row, column)
-        self.until(lambda: self.controller._answers and self.controller._answers is not before)
+        self.until(lambda: self.answers and self.answers is not before)
 
     def go(self, plane):
         self.viewer.dims.set_current_step(0, plane)
@@ -86,12 +109,12 @@ class Hands:
     def settled(self):
         """Wait until nothing is encoded any more, nor will be."""
         self.rest(0.3)
-        self.until(lambda: not self.dock.ahead.jobs.busy)
+        self.until(lambda: not self.busy(Lane.PLANE, Lane.PREFETCH))
         self.rest(0.3)
 
     @property
     def labels(self):
-        return self.controller.bench.results.layer.data
+        return self.bench.results.layer.data
 
 
 @pytest.fixture
@@ -122,8 +145,8 @@ def model(monkeypatch):
         yield Progress(0, 0, f"loading {name}")
         return holder.made
 
-    really_loading = models_module.loading
-    monkeypatch.setattr(models_module, "loading", loading)
+    really_loading = model_loader.loading
+    monkeypatch.setattr(model_loader, "loading", loading)
     return holder
 
 
@@ -141,7 +164,7 @@ def open_dock(make_napari_viewer, model):
         docks.append(dock)
         viewer.window.add_dock_widget(dock, name="Segment Anything")
         hands = Hands(viewer, dock)
-        hands.until(lambda: dock.controller.session is not None)
+        hands.until(lambda: dock.context.session is not None)
         hands.rest(0.1)
         viewer.reset_view()
         hands.rest(0.1)
@@ -150,17 +173,8 @@ def open_dock(make_napari_viewer, model):
     yield open_window
     for dock in docks:
         dock.close_dock()
-        controller, models = dock.controller, dock.models
-        parts = (controller, dock.everything, dock.ahead, dock.hover, dock.kept)
-        for jobs in (
-            *(p.jobs for p in parts),
-            controller.counting,
-            controller.folder.jobs,
-            models.loading,
-            models._jobs,
-        ):
-            jobs.wait()
-        dock.kept.disk.wait()
+        assert dock.context.scheduler.wait(10_000)
+        dock.context.disk.wait()
     QApplication.processEvents()
 
 

@@ -11,8 +11,9 @@ from qtpy.QtCore import Qt
 from tiny import SceneModel
 
 from napari_sam.everything.amg_params import AmgParams
-from napari_sam.widget import controller as controller_module
-from napari_sam.widget import everything as everything_module
+from napari_sam.widget.features.everything import logic as everything_module
+from napari_sam.widget.features.prompting import asker as prompting_module
+from napari_sam.widget.scheduler import Lane
 
 CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
 PLANES = 6
@@ -46,21 +47,21 @@ class Gated(SceneModel):
 
 @pytest.fixture
 def encoded(hands):
-    hands.until(lambda: "ready" in hands.dock.plane.text())
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
     return hands
 
 
 def pictures(hands):
     """Return a list that grows with each picture: whether the preview was in it."""
     shown = []
-    preview = hands.controller.bench.preview
+    preview = hands.bench.preview
     scene = hands.viewer.window._qt_viewer.canvas._scene_canvas
     scene.events.draw.connect(lambda event: shown.append(bool(preview.data.any())), position="last")
     return shown
 
 
 def test_a_point_is_drawn_together_with_its_answer(encoded, monkeypatch):
-    monkeypatch.setattr(controller_module, "PATIENCE_MS", 20_000)
+    monkeypatch.setattr(prompting_module, "PATIENCE_MS", 20_000)
     encoded.click_and_wait(*CENTRES[1])
     encoded.press(Qt.Key.Key_Escape)
     shown = pictures(encoded)
@@ -72,7 +73,7 @@ def test_a_point_is_drawn_together_with_its_answer(encoded, monkeypatch):
 def test_a_slow_answer_is_not_waited_for(open_dock, scene, model):
     model.made = Gated()
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
-    hands.until(lambda: "ready" in hands.dock.plane.text())
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
     shown = pictures(hands)
     hands.click(*CENTRES[1])
     hands.until(lambda: shown)
@@ -83,16 +84,22 @@ def test_a_slow_answer_is_not_waited_for(open_dock, scene, model):
 
 def test_a_plane_that_is_not_encoded_is_not_waited_for(encoded, monkeypatch):
     waits = []
-    monkeypatch.setattr(encoded.controller.jobs, "wait", lambda *limit: waits.extend(limit))
-    encoded.controller.session.clear()
+    wait = encoded.scheduler.wait
+
+    def watched(limit=-1, lane=None):
+        waits.append(limit)
+        return wait(limit, lane)
+
+    monkeypatch.setattr(encoded.scheduler, "wait", watched)
+    encoded.context.session.clear()
     encoded.click_and_wait(*CENTRES[1])
     assert waits == []
     encoded.click_and_wait(*CENTRES[2])
-    assert waits == [controller_module.PATIENCE_MS]
+    assert waits == [prompting_module.PATIENCE_MS]
 
 
 def test_the_preview_is_written_in_place(encoded):
-    preview = encoded.controller.bench.preview
+    preview = encoded.bench.preview
     data, moved = preview.data, []
     preview.events.data.connect(moved.append)
     preview.events.translate.connect(moved.append)
@@ -108,13 +115,13 @@ def test_the_main_thread_reads_a_plane_only_where_napari_shows_it(open_dock, sce
     hands = open_dock(("add_image", stack, {"contrast_limits": (0, 255), "name": "watched"}))
     stack.read.clear()
     hands.viewer.dims.set_current_step(0, 1)
-    hands.until(lambda: "ready" in hands.dock.plane.text())
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
     assert len(stack.read) == 1  # napari's own
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
-    hands.dock.everything_panel.set_params(AmgParams(points_per_side=4))
-    hands.dock.run_everything(all_planes=True)
-    hands.until(lambda: not hands.dock.everything.jobs.busy)
+    hands.everything.panel.set_params(AmgParams(points_per_side=4))
+    hands.everything.run(all_planes=True)
+    hands.until(lambda: not hands.busy(Lane.BULK))
     assert len(stack.read) == 1
 
 
@@ -125,8 +132,8 @@ def test_prompts_are_cleared_with_asynchronous_slicing(open_dock, scene, monkeyp
     hands.rest(0.2)
     hands.press(Qt.Key.Key_Escape)
     hands.rest(0.2)
-    assert len(hands.controller.bench.points.data) == 0
-    assert not hands.controller.bench.preview.data.any()
+    assert len(hands.bench.points.data) == 0
+    assert not hands.bench.preview.data.any()
 
 
 def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
@@ -134,34 +141,36 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
 ):
     threads, editable = [], []
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
-    everything, linked = hands.dock.everything, everything_module.linked
+    everything, linked = hands.everything, everything_module.linked
 
     def watched(planes):
         threads.append(threading.current_thread())
         return linked(planes)
 
     monkeypatch.setattr(everything_module, "linked", watched)
-    everything.progress_changed.connect(lambda *_: editable.append(everything.layer.editable))
-    hands.dock.everything_panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5))
-    hands.dock.run_everything(all_planes=True)
-    hands.until(lambda: not everything.jobs.busy)
+    monkeypatch.setattr(
+        everything.panel, "set_progress", lambda *_: editable.append(everything.view.layer.editable)
+    )
+    hands.everything.panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5))
+    hands.everything.run(all_planes=True)
+    hands.until(lambda: not hands.busy(Lane.BULK))
     assert threading.main_thread() not in threads
     assert threads
     assert editable
     assert not any(editable)
-    assert everything.layer.editable
-    assert not hands.dock.everything_panel.progress.isVisibleTo(hands.dock.everything_panel)
+    assert everything.view.layer.editable
+    assert not hands.everything.panel.progress.isVisibleTo(hands.everything.panel)
 
 
 def test_a_long_run_keeps_candidates_of_the_last_planes_only(open_dock, scene, monkeypatch):
     monkeypatch.setattr(everything_module, "KEPT_PLANES", 2)
     hands = open_dock(("add_image", np.repeat(scene[0][None], 4, 0), {"name": "stack"}))
-    panel, everything = hands.dock.everything_panel, hands.dock.everything
+    panel, everything = hands.everything.panel, hands.everything
     panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5))
-    hands.dock.run_everything(all_planes=True)
+    hands.everything.run(all_planes=True)
     hands.until(lambda: "3 objects in 4 planes" in hands.status)
     assert "in the last 2" in hands.status
-    before = everything.layer.data.copy()
+    before = everything.view.layer.data.copy()
     panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: not everything.layer.data[2:].any() and not everything.jobs.busy)
-    assert np.array_equal(everything.layer.data[:2], before[:2])
+    hands.until(lambda: not everything.view.layer.data[2:].any() and not hands.busy(Lane.BULK))
+    assert np.array_equal(everything.view.layer.data[:2], before[:2])

@@ -44,11 +44,11 @@ def move(hands, place, modifiers=SHIFT):
 
 
 def encoded(hands):
-    hands.until(lambda: "ready" in hands.dock.plane.text())
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
 
 
 def shown(hands):
-    return hands.controller.bench.preview.data > 0
+    return hands.bench.preview.data > 0
 
 
 def hover(hands, place):
@@ -63,7 +63,7 @@ def test_the_mask_under_the_pointer(hands, scene):
         move(hands, place)
         hands.until(lambda k=k: (shown(hands) == (scene[1] == k)).mean() > 0.99)
     assert not hands.labels.any()
-    assert len(hands.controller.bench.points.data) == 0
+    assert len(hands.bench.points.data) == 0
     hands.press(Qt.Key.Key_Return)
     assert not hands.labels.any()  # it cannot be committed
     assert "nothing to commit" in hands.status
@@ -85,11 +85,11 @@ def test_the_key_alone_asks_where_the_pointer_rests(hands, scene):
 
 def test_without_the_key_nothing_is_asked(hands):
     encoded(hands)
-    asked = hands.controller.session.predictor.model.decoded
+    asked = hands.context.session.predictor.model.decoded
     move(hands, CENTRES[1], NONE)
     move(hands, CENTRES[2], Qt.KeyboardModifier.ControlModifier)
     hands.rest(0.15)
-    assert hands.controller.session.predictor.model.decoded == asked
+    assert hands.context.session.predictor.model.decoded == asked
     assert not shown(hands).any()
 
 
@@ -113,8 +113,8 @@ def test_it_goes_when_the_key_or_the_canvas_is_left(hands, how):
 
 def test_an_answer_on_its_way_is_dropped(hands, model):
     model.made = SlowDecoder()
-    hands.dock.models.open_file("slow.pt")
-    hands.until(lambda: hands.controller.session is not None)
+    hands.source.loader.open_file("slow.pt")
+    hands.until(lambda: hands.context.session is not None)
     encoded(hands)
     move(hands, CENTRES[1])
     hands.until(lambda: model.made.running)
@@ -125,8 +125,8 @@ def test_an_answer_on_its_way_is_dropped(hands, model):
 
 def test_the_newest_place_wins_and_nothing_queues(hands, scene, model):
     model.made = SlowDecoder()
-    hands.dock.models.open_file("slow.pt")
-    hands.until(lambda: hands.controller.session is not None)
+    hands.source.loader.open_file("slow.pt")
+    hands.until(lambda: hands.context.session is not None)
     encoded(hands)
     for _ in range(20):
         for place in (CENTRES[1], CENTRES[2]):
@@ -143,17 +143,17 @@ def test_the_newest_place_wins_and_nothing_queues(hands, scene, model):
 def test_a_click_takes_over(hands, scene):
     encoded(hands)
     hover(hands, CENTRES[1])
-    before = hands.controller._answers
+    before = hands.answers
     place = hands.place(*CENTRES[1])
     QTest.mouseClick(hands.canvas, Qt.MouseButton.LeftButton, SHIFT, pos=place)
-    hands.until(lambda: hands.controller._answers is not before and hands.controller._answers)
+    hands.until(lambda: hands.answers is not before and hands.answers)
     move(hands, CENTRES[2])  # the key is still held
     hands.rest(0.2)
     assert (shown(hands) == (scene[1] == 1)).mean() > 0.99
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
     hover(hands, CENTRES[2])  # a new object begins
-    assert (hands.controller.bench.preview.data[28, 90]) == 2
+    assert (hands.bench.preview.data[28, 90]) == 2
 
 
 def test_background_points_have_no_preview(hands):
@@ -172,12 +172,12 @@ def test_a_plane_that_is_not_encoded_shows_nothing(open_dock, scene):
     hover(hands, CENTRES[1])
     hands.viewer.dims.set_current_step(0, 8)
     assert not shown(hands).any()
-    asked = hands.controller.session.predictor.model.decoded
+    asked = hands.context.session.predictor.model.decoded
     move(hands, CENTRES[1])
-    assert hands.controller.session.predictor.model.decoded == asked
-    hands.until(lambda: "plane 9 of 10 - ready" in hands.dock.plane.text())
+    assert hands.context.session.predictor.model.decoded == asked
+    hands.until(lambda: "plane 9 of 10 - ready" in hands.prefetch.panel.text())
     hover(hands, (25, 127 - 28))
-    assert np.allclose(hands.controller.bench.preview.extent.world[0][0], 8)
+    assert np.allclose(hands.bench.preview.extent.world[0][0], 8)
 
 
 def test_closing_the_dock_lets_go_of_the_pointer(hands):

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel, SlowModel
 
 from napari_sam.widget.dock import SegmentAnything
-from napari_sam.widget.jobs import Job, Jobs
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def names(viewer):
 
 def test_closing_the_dock_takes_its_layers_and_keys_away(hands):
     hands.click_and_wait(25, 28)
-    hands.controller.commit()
+    hands.prompting.commit()
     labels = hands.labels.copy()
     hands.viewer.window.remove_dock_widget(hands.dock)
     hands.rest()
@@ -39,10 +38,10 @@ def test_closing_the_dock_takes_its_layers_and_keys_away(hands):
 def test_closing_during_a_run(open_dock, scene, slow):
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
     hands.click(25, 28)
-    hands.dock.run_everything()
+    hands.everything.run()
     hands.viewer.window.remove_dock_widget(hands.dock)
     hands.rest(1.2)
-    assert not hands.dock.controller._answers
+    assert not hands.answers
     assert "SAM preview" not in names(hands.viewer)
 
 
@@ -50,7 +49,7 @@ def test_closing_during_a_run(open_dock, scene, slow):
 def test_deleting_a_layer_during_a_run(open_dock, scene, slow, which):
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
     hands.click(25, 28)
-    c = hands.controller
+    c = hands
     layer = {
         "points": c.bench.points,
         "boxes": c.bench.boxes,
@@ -64,10 +63,10 @@ def test_deleting_a_layer_during_a_run(open_dock, scene, slow, which):
         assert c.bench.frame is None
         assert "open an image" in hands.status
         return
-    c.clear()
+    c.prompting.clear()
     c.bench.activate("points")
     hands.click_and_wait(72, 55)
-    c.commit()
+    c.prompting.commit()
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
 
 
@@ -76,20 +75,20 @@ def test_switching_images_drops_the_late_answer(open_dock, scene, slow):
         ("add_image", scene[0], {"name": "first"}),
         ("add_image", np.flipud(scene[0]).copy(), {"name": "second"}),
     )
-    hands.controller.use_image(hands.viewer.layers["first"])
+    hands.source.use_image(hands.viewer.layers["first"])
     hands.click(25, 28)
-    hands.controller.use_image(hands.viewer.layers["second"])
+    hands.source.use_image(hands.viewer.layers["second"])
     hands.rest(1.0)
-    assert not hands.controller._answers
-    assert not hands.controller.bench.preview.data.any()
+    assert not hands.answers
+    assert not hands.bench.preview.data.any()
     hands.click_and_wait(95 - 72, 55)
-    hands.controller.commit()
+    hands.prompting.commit()
     assert hands.viewer.layers["second objects"].data.max() == 1
     assert hands.viewer.layers["first objects"].data.max() == 0
-    hands.controller.use_image(hands.viewer.layers["first"])
-    hands.controller.use_image(hands.viewer.layers["second"])
-    assert hands.controller.bench.results.layer is hands.viewer.layers["second objects"]
-    assert hands.controller.bench.results.next_label == 2
+    hands.source.use_image(hands.viewer.layers["first"])
+    hands.source.use_image(hands.viewer.layers["second"])
+    assert hands.bench.results.layer is hands.viewer.layers["second objects"]
+    assert hands.bench.results.store.next_label == 2
 
 
 def test_switching_models_asks_the_new_one(open_dock, scene, model):
@@ -97,18 +96,18 @@ def test_switching_models_asks_the_new_one(open_dock, scene, model):
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
     hands.click(25, 28)
     model.made = SceneModel()
-    hands.dock.models.open_file("another.pt")
-    hands.until(lambda: hands.controller._answers)
-    assert hands.controller.session.predictor.model is model.made
+    hands.source.loader.open_file("another.pt")
+    hands.until(lambda: hands.answers)
+    assert hands.context.session.predictor.model is model.made
 
 
 def test_new_pixels_in_the_image_layer_are_seen(hands, scene):
     hands.click_and_wait(25, 28)
-    hands.controller.clear()
+    hands.prompting.clear()
     hands.viewer.layers["scene"].data = np.flipud(scene[0]).copy()
     hands.rest()
     hands.click_and_wait(95 - 72, 55)
-    hands.controller.commit()
+    hands.prompting.commit()
     assert ((hands.labels > 0) == (np.flipud(scene[1]) == 3)).mean() > 0.99
 
 
@@ -119,10 +118,10 @@ def test_moving_to_another_plane_forgets_the_question(open_dock, scene, slow):
     hands.click(25, 28)
     hands.viewer.dims.set_current_step(0, 3)
     hands.rest(1.2)
-    assert not hands.controller.bench.preview.data.any()
+    assert not hands.bench.preview.data.any()
     hands.viewer.dims.set_current_step(0, 0)  # the prompt is still there, and asked again
-    hands.until(lambda: hands.controller._answers)
-    assert hands.controller.bench.preview.data.any()
+    hands.until(lambda: hands.answers)
+    assert hands.bench.preview.data.any()
 
 
 def test_dock_before_the_image(open_dock, scene):
@@ -132,7 +131,7 @@ def test_dock_before_the_image(open_dock, scene):
     hands.viewer.reset_view()
     hands.rest(0.2)
     hands.click_and_wait(25, 28)
-    hands.controller.commit()
+    hands.prompting.commit()
     assert hands.labels.max() == 1
 
 
@@ -140,10 +139,10 @@ def test_two_viewers_do_not_know_each_other(open_dock, scene):
     one = open_dock(("add_image", scene[0], {"name": "one"}))
     two = open_dock(("add_image", scene[0], {"name": "two"}))
     one.click_and_wait(25, 28)
-    one.controller.commit()
+    one.prompting.commit()
     assert one.labels.max() == 1
     assert not two.labels.any()
-    assert not len(two.controller.bench.points.data)
+    assert not len(two.bench.points.data)
 
 
 def test_the_event_loop_is_never_held_while_the_model_works(open_dock, scene, slow):
@@ -159,7 +158,7 @@ def test_the_event_loop_is_never_held_while_the_model_works(open_dock, scene, sl
     timer = QTimer()
     timer.timeout.connect(tick)
     timer.start(5)
-    hands.dock.run_everything(all_planes=True)
+    hands.everything.run(all_planes=True)
     QApplication.processEvents()
     gaps.clear()
     end = time.monotonic() + 2.0
@@ -170,86 +169,20 @@ def test_the_event_loop_is_never_held_while_the_model_works(open_dock, scene, sl
     assert slow.encoded >= 2
     assert len(gaps) > 50
     assert np.percentile(gaps, 98) < 0.1  # the encoder alone holds its thread for 0.4 s
-    hands.dock.everything.cancel()
+    hands.everything.cancel()
 
 
 def test_cancel_frees_the_interface_at_once(open_dock, scene, slow):
     hands = open_dock(("add_image", scene[0], {"name": "scene"}))
-    hands.dock.run_everything()
+    hands.everything.run()
     hands.rest(0.05)
-    assert hands.dock.everything_panel.cancel_button.isEnabled()
+    assert hands.everything.panel.cancel_button.isEnabled()
     start = time.perf_counter()
-    hands.dock.everything_panel.cancel_button.click()
+    hands.everything.panel.cancel_button.click()
     assert time.perf_counter() - start < 0.1
-    assert hands.dock.everything_panel.plane_button.isEnabled()
+    assert hands.everything.panel.plane_button.isEnabled()
     hands.rest(0.8)
-    assert not hands.dock.everything.layer.data.any()
-
-
-class Recorder:
-    def __init__(self):
-        self.seen = []
-
-    def __call__(self, value):
-        self.seen.append(value)
-
-
-def wait_idle(jobs, qtbot):
-    qtbot.waitUntil(lambda: not jobs.busy, timeout=10_000)
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("the kernel broke"), ValueError("bad"), MemoryError()]
-)
-def test_every_error_of_a_job_is_told(qtbot, error):
-    jobs, told = Jobs(), Recorder()
-    jobs.failed.connect(told)
-
-    def steps():
-        yield 1
-        raise error
-
-    seen = Recorder()
-    jobs.submit(Job(steps, seen, text="trying"))
-    wait_idle(jobs, qtbot)
-    assert seen.seen == [1]
-    assert len(told.seen) == 1
-    assert told.seen[0].startswith("trying failed: ")
-    jobs.submit(Job(lambda: iter([2]), seen))  # the line is free again
-    wait_idle(jobs, qtbot)
-    assert seen.seen == [1, 2]
-
-
-def test_only_the_newest_waiting_job_runs(qtbot):
-    jobs, seen = Jobs(), Recorder()
-
-    def slow_steps():
-        time.sleep(0.2)
-        yield "first"
-
-    jobs.submit(Job(slow_steps, seen))
-    jobs.submit(Job(lambda: iter(["second"]), seen))
-    jobs.submit(Job(lambda: iter(["third"]), seen))
-    wait_idle(jobs, qtbot)
-    assert seen.seen == ["first", "third"]
-
-
-def test_a_cancelled_job_says_nothing_more(qtbot):
-    jobs, seen = Jobs(), Recorder()
-
-    def steps():
-        for k in range(100):
-            time.sleep(0.01)
-            yield k
-
-    jobs.submit(Job(steps, seen, on_done=lambda: seen("done")))
-    qtbot.wait(60)
-    jobs.cancel()
-    count = len(seen.seen)
-    assert not jobs.busy
-    qtbot.wait(150)
-    assert len(seen.seen) == count
-    jobs.wait()
+    assert not hands.everything.view.layer.data.any()
 
 
 def test_dock_class_takes_the_viewer_by_napari_s_name():
@@ -264,8 +197,8 @@ def test_clicks_during_a_slow_encode_return_at_once(open_dock, scene, slow):
     times = []
     for place in ((25, 28), (72, 55), (28, 90)):
         start = time.perf_counter()
-        hands.controller.bench.points.add((2, *place))
+        hands.bench.points.add((2, *place))
         times.append(time.perf_counter() - start)
     assert max(times) < 0.4
-    hands.until(lambda: hands.controller._answers)
-    assert len(hands.controller._answers[0].request.prompts.point_coords) == 3
+    hands.until(lambda: hands.answers)
+    assert len(hands.answers.objects[1].prompts.point_coords) == 3

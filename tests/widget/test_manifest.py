@@ -9,6 +9,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_sam.widget.commands import find_dock
+from napari_sam.widget.scheduler import Lane
 
 MANIFEST = PluginManifest.from_file(str(resources.files("napari_sam") / "napari.yaml"))
 OFFLINE = ("immunohistochemistry", "cell", "coins", "cells_stack")
@@ -42,4 +43,4 @@ def test_actions_find_the_open_dock(hands):
         module, name = command.python_name.split(":")
         if module.endswith("commands"):
             getattr(import_module(module), name)(hands.viewer)
-    hands.until(lambda: not hands.dock.everything.jobs.busy)
+    hands.until(lambda: not hands.busy(Lane.BULK))

@@ -8,14 +8,14 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_sam.widget import layers
+from napari_sam.widget import frame, layers
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
 
 
 def our_layer(hands, name):
-    c = hands.controller
+    c = hands
     return {
         "points": c.bench.points,
         "boxes": c.bench.boxes,
@@ -29,7 +29,7 @@ def our_layer(hands, name):
 def test_click_preview_enter(hands, scene, active):
     truth = scene[1]
     hands.click_and_wait(*CENTRES[2])
-    shown = hands.controller.bench.preview.data.copy()
+    shown = hands.bench.preview.data.copy()
     assert ((shown > 0) == (truth == 2)).mean() > 0.99
     assert not hands.labels.any()
     hands.viewer.layers.selection.active = our_layer(hands, active)
@@ -38,8 +38,8 @@ def test_click_preview_enter(hands, scene, active):
     assert set(np.unique(written)) == {0, 1}
     assert (written > 0).sum() == (shown > 0).sum()
     assert ((written > 0) == (truth == 2)).mean() > 0.99
-    assert not hands.controller.bench.preview.data.any()
-    assert len(hands.controller.bench.points.data) == 0
+    assert not hands.bench.preview.data.any()
+    assert len(hands.bench.points.data) == 0
 
 
 def test_a_click_where_the_model_sees_nothing_says_so(hands):
@@ -51,20 +51,20 @@ def test_a_click_where_the_model_sees_nothing_says_so(hands):
 
 
 def test_masks_are_tidied_if_wanted(hands):
-    panel, predictor = hands.dock.settings_panel, hands.controller.session.predictor
-    hands.dock.settings_section.expand(animate=False)
+    panel, predictor = hands.settings.panel, hands.context.session.predictor
+    hands.dock.sections["Settings"].expand(animate=False)
     assert not panel.tidy.isChecked()
-    hands.controller.bench.frame.layer.data[20:24, 20:24] = 20  # a small hole in the first object
-    hands.controller.bench.frame.layer.refresh()
-    hands.controller._on_pixels_changed()
+    hands.bench.frame.layer.data[20:24, 20:24] = 20  # a small hole in the first object
+    hands.bench.frame.layer.refresh()
+    hands.bench.pixels_changed.emit()
     hands.click_and_wait(*CENTRES[1])
-    raw = np.count_nonzero(hands.controller.bench.preview.data)
-    before = hands.controller._answers
+    raw = np.count_nonzero(hands.bench.preview.data)
+    before = hands.answers
     box = QPoint(8, panel.tidy.height() // 2)
     QTest.mouseClick(panel.tidy, Qt.MouseButton.LeftButton, pos=box)
     assert predictor.tidy_masks
-    hands.until(lambda: hands.controller._answers is not before)
-    assert np.count_nonzero(hands.controller.bench.preview.data) > raw
+    hands.until(lambda: hands.answers is not before)
+    assert np.count_nonzero(hands.bench.preview.data) > raw
 
 
 def test_objects_get_the_next_labels_and_come_back(hands):
@@ -85,22 +85,22 @@ def test_objects_get_the_next_labels_and_come_back(hands):
 
 def test_box_makes_an_object(hands, scene):
     hands.press(Qt.Key.Key_W)
-    assert hands.viewer.layers.selection.active is hands.controller.bench.boxes
+    assert hands.viewer.layers.selection.active is hands.bench.boxes
     hands.drag((58, 28), (86, 82))
-    hands.until(lambda: hands.controller._answers)
-    assert len(hands.controller.bench.boxes.data) == 1
+    hands.until(lambda: hands.answers)
+    assert len(hands.bench.boxes.data) == 1
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
-    assert len(hands.controller.bench.boxes.data) == 0
+    assert len(hands.bench.boxes.data) == 0
 
 
 def test_the_layer_of_boxes_is_shown_while_it_is_used(hands):
-    bench = hands.controller.bench
+    bench = hands.bench
     assert not bench.boxes.visible  # it is empty, and clicks go to the points
     bench.activate("boxes")
     assert bench.boxes.visible
     hands.drag((8, 68), (46, 112))
-    hands.until(lambda: hands.controller._answers)
+    hands.until(lambda: hands.answers)
     bench.activate("points")
     assert len(bench.boxes.data) == 1
     assert bench.boxes.visible
@@ -116,21 +116,21 @@ def test_the_layer_of_boxes_is_shown_while_it_is_used(hands):
 
 
 def test_the_boxes_of_another_image_are_hidden_too(hands):
-    first = hands.controller.bench.boxes
+    first = hands.bench.boxes
     hands.viewer.add_image(np.zeros((40, 50)), name="other")
-    hands.controller.use_image(hands.viewer.layers["other"])
-    second = hands.controller.bench.boxes
+    hands.source.use_image(hands.viewer.layers["other"])
+    second = hands.bench.boxes
     assert second is not first
     assert not second.visible
-    hands.controller.bench.activate("boxes")
+    hands.bench.activate("boxes")
     assert second.visible
 
 
 def test_two_boxes_are_two_objects(hands):
     corners = [[[8, 10], [8, 46], [42, 46], [42, 10]], [[10, 68], [10, 112], [46, 112], [46, 68]]]
     for box in corners:
-        hands.controller.bench.boxes.add(np.array(box), shape_type="rectangle")
-    hands.until(lambda: len(hands.controller._answers) == 2)
+        hands.bench.boxes.add(np.array(box), shape_type="rectangle")
+    hands.until(lambda: hands.answers and len(hands.answers.objects) == 2)
     hands.press(Qt.Key.Key_Return)
     assert hands.labels[25, 28] == 1
     assert hands.labels[28, 90] == 2
@@ -138,38 +138,40 @@ def test_two_boxes_are_two_objects(hands):
 
 def test_keys_cycle_clear_and_toggle(hands):
     hands.click_and_wait(*CENTRES[1])
-    first = hands.dock.prompt.answer.text()
+    first = hands.prompting.panel.answer.text()
     assert first.startswith("answer 1/3")
     hands.press(Qt.Key.Key_N)
-    assert hands.dock.prompt.answer.text().startswith("answer 2/3")
+    assert hands.prompting.panel.answer.text().startswith("answer 2/3")
     hands.press(Qt.Key.Key_Escape)
-    assert len(hands.controller.bench.points.data) == 0
-    assert not hands.controller.bench.preview.data.any()
-    assert hands.dock.prompt.answer.text() == "no object yet"
+    assert len(hands.bench.points.data) == 0
+    assert not hands.bench.preview.data.any()
+    assert hands.prompting.panel.answer.text() == "no object yet"
     hands.press(Qt.Key.Key_T)
     hands.click(80, 120)
     hands.rest()
-    assert list(hands.controller.bench.points.features["label"]) == ["background"]
+    assert list(hands.bench.points.features["label"]) == ["background"]
     assert "background points need an object" in hands.status
 
 
 def test_a_correction_goes_on_from_the_answer(hands):
     hands.click_and_wait(*CENTRES[1])
-    chosen = hands.controller._answers[0].low_res_logits[0]
+    chosen = hands.answers.objects[1].answer.logits(0)
     hands.press(Qt.Key.Key_T)
     hands.click_and_wait(80, 120)
-    request = hands.controller._answers[0].request
-    assert request.prompts.point_labels.tolist() == [1, 0]
-    assert np.array_equal(request.prompts.mask_input, chosen)
+    asked = hands.answers.objects[1].asked
+    assert asked.point_labels.tolist() == [1, 0]
+    assert np.array_equal(asked.mask_input.values, chosen.values)
+    assert asked.mask_input.frame == chosen.frame
     hands.press(Qt.Key.Key_Return)
     hands.click_and_wait(*CENTRES[2])  # another object knows nothing of the last one
-    assert hands.controller._answers[0].request.prompts.mask_input is None
+    (another,) = hands.answers.objects.values()
+    assert another.asked.mask_input is None
 
 
 def test_other_objects_keep_their_pixels(hands, scene):
-    layer = hands.controller.bench.results.layer
+    layer = hands.bench.results.layer
     layer.data[20:30, 80:90] = 7
-    hands.controller.bench.results.next_label = 8
+    hands.bench.results.store.next_label = 8
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
     assert (layer.data[20:30, 80:90] == 7).all()
@@ -184,17 +186,17 @@ def test_a_label_beyond_the_type_is_refused(open_dock, scene):
     hands = open_dock(
         ("add_labels", full, {"name": "small"}), ("add_image", scene[0], {"name": "scene"})
     )
-    hands.controller.use_results(hands.viewer.layers["small"])
-    hands.until(lambda: hands.controller.bench.results is not None)
+    hands.source.use_results(hands.viewer.layers["small"])
+    hands.until(lambda: hands.bench.results is not None)
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     assert "uint8" in hands.status
     assert (full > 0).sum() == 1
-    assert len(hands.controller.bench.points.data) == 1  # nothing is lost: the prompt stays
+    assert len(hands.bench.points.data) == 1  # nothing is lost: the prompt stays
 
 
 def test_strokes_of_the_user_count_and_undo_in_order(hands):
-    layer = hands.controller.bench.results.layer
+    layer = hands.bench.results.layer
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     layer.selected_label = 9
@@ -218,13 +220,13 @@ def test_planes_of_a_stack(open_dock, scene):
     hands.rest()
     row, column = CENTRES[2]
     hands.click_and_wait(row * 0.5 + 4, column * 0.5 + 2)
-    preview = hands.controller.bench.preview
+    preview = hands.bench.preview
     assert preview.data.shape == (1, 96, 128)
     assert np.allclose(preview.extent.world[0], (16, 4, 2))
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels[2] > 0) == (scene[1] == 2)).mean() > 0.99
     assert not hands.labels[[0, 1, 3, 4]].any()
-    assert np.allclose(hands.controller.bench.results.layer.scale, (3, 0.5, 0.5))
+    assert np.allclose(hands.bench.results.layer.scale, (3, 0.5, 0.5))
     assert np.allclose(hands.viewer.layers["stack"].scale, (3, 0.5, 0.5))
     assert np.allclose(hands.viewer.layers["stack"].translate, (10, 4, 2))
 
@@ -259,8 +261,8 @@ def test_transposed_axes(open_dock, scene):
     hands.viewer.reset_view()
     hands.rest()
     row, column = CENTRES[2]
-    hands.controller.bench.points.add((row, hands.viewer.dims.current_step[1], column))
-    hands.until(lambda: hands.controller._answers)
+    hands.bench.points.add((row, hands.viewer.dims.current_step[1], column))
+    hands.until(lambda: hands.answers)
     hands.press(Qt.Key.Key_Return)
     plane = hands.labels[:, hands.viewer.dims.current_step[1], :]
     assert ((plane > 0) == (scene[1] == 2)).mean() > 0.99
@@ -276,19 +278,19 @@ def test_colour_image(open_dock, scene):
 
 
 def test_multiscale_image_is_worked_on_at_a_bounded_level(open_dock, scene, monkeypatch):
-    monkeypatch.setattr(layers, "LARGEST_LEVEL", 128)
+    monkeypatch.setattr(frame, "LARGEST_LEVEL", 128)
     fine = np.kron(scene[0], np.ones((4, 4), np.uint8))
     pyramid = [fine, fine[::2, ::2], fine[::4, ::4]]
     hands = open_dock(
         ("add_image", pyramid, {"multiscale": True, "scale": (0.5, 0.5), "name": "pyramid"})
     )
-    assert hands.controller.bench.frame.level == 2
+    assert hands.bench.frame.level == 2
     row, column = CENTRES[2]
     hands.click_and_wait(row * 2, column * 2)
     hands.press(Qt.Key.Key_Return)
     assert hands.labels.shape == (96, 128)
     assert ((hands.labels > 0) == (scene[1] == 2)).mean() > 0.99
-    world = hands.controller.bench.results.layer.extent.world
+    world = hands.bench.results.layer.extent.world
     assert np.allclose(world, hands.viewer.layers["pyramid"].extent.world, atol=1.1)
 
 
@@ -309,12 +311,13 @@ def test_rotated_layer(open_dock, scene):
 def test_three_dimensional_view_is_declined(open_dock, scene):
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
     hands.viewer.dims.ndisplay = 3
-    hands.controller.bench.points.add((1, 25, 28))
+    hands.bench.points.add((1, 25, 28))
     hands.rest()
     assert "2-D view" in hands.status
-    assert not hands.controller._answers
+    assert not hands.answers
 
 
 def test_point_and_background_colours_differ_in_more_than_hue():
-    assert layers.COLOURS["object"] != layers.COLOURS["background"]
-    assert layers.SYMBOLS["object"] != layers.SYMBOLS["background"]
+    on, beside = layers.POINT_KINDS["object"], layers.POINT_KINDS["background"]
+    assert on.colour != beside.colour
+    assert on.symbol != beside.symbol

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tiny import SlowBlocks
 
+from napari_sam.widget.scheduler import Lane
+
 PLANES = 24  # napari opens the middle one, whose neighbours are then encoded too
 WHOLE = SlowBlocks.blocks * SlowBlocks.delay
 
@@ -25,7 +27,10 @@ def hands(open_dock, scene, slow):
     """A window on plane 0 of a stack whose planes 4 to 10 are not encoded yet."""
     stack = np.stack([np.where(scene[0] > 100, 200 + z, 20) for z in range(PLANES)])
     stack = stack.astype(np.uint8)
-    hands = open_dock(("add_image", stack, {"name": "stack", "contrast_limits": (0, 255)}))
+    hands = open_dock(("add_image", stack, {"name": "stack"}))
+    layer = hands.viewer.layers["stack"]
+    layer.contrast_limits_range = (0, 300)
+    layer.contrast_limits = (0, 255)  # chosen by the user, so that planes differ for the model
     hands.go(0)
     hands.settled()
     slow.delay = SlowBlocks.delay
@@ -57,7 +62,7 @@ def test_a_neighbour_goes_on_while_a_plane_that_is_ready_is_clicked(hands, slow)
     hands.go(4)
     encoding(hands, slow, 5)
     hands.click_and_wait(25, 28)
-    hands.until(lambda: "next 6" in hands.dock.plane.text())
+    hands.until(lambda: "next 6" in hands.prefetch.panel.text())
     assert slow.stopped == []
     assert slow.begun[:2] == [204, 205]
 
@@ -68,7 +73,7 @@ def test_the_slider_stops_the_plane_that_was_shown(hands, slow):
     slow.blocks = 2
     start = time.monotonic()
     hands.go(7)
-    hands.until(lambda: "plane 8 of 24 - ready" in hands.dock.plane.text())
+    hands.until(lambda: "plane 8 of 24 - ready" in hands.prefetch.panel.text())
     assert time.monotonic() - start < WHOLE / 2
     assert slow.stopped == [205]
     assert slow.begun[:2] == [205, 207]
@@ -80,11 +85,11 @@ def test_the_slider_stops_a_click_on_the_plane_that_was_shown(hands, slow):
     encoding(hands, slow, 5)
     slow.blocks = 2
     hands.go(7)
-    hands.until(lambda: "plane 8 of 24 - ready" in hands.dock.plane.text())
+    hands.until(lambda: "plane 8 of 24 - ready" in hands.prefetch.panel.text())
     assert slow.stopped == [205]
-    assert not hands.controller.jobs.busy
+    assert not hands.busy(Lane.CLICK)
     hands.go(5)  # the prompt is still there
-    hands.until(lambda: hands.controller._answers)
+    hands.until(lambda: hands.answers)
 
 
 def test_the_slider_does_not_stop_the_plane_that_it_comes_to(hands, slow):
@@ -92,18 +97,18 @@ def test_the_slider_does_not_stop_the_plane_that_it_comes_to(hands, slow):
     hands.go(4)
     encoding(hands, slow, 5)
     hands.go(5)
-    hands.until(lambda: "plane 6 of 24 - ready" in hands.dock.plane.text())
+    hands.until(lambda: "plane 6 of 24 - ready" in hands.prefetch.panel.text())
     assert slow.stopped == []
     assert slow.begun[:2] == [204, 205]
 
 
 def test_cancelling_everything_stops_its_encoder(hands, slow):
     hands.go(5)
-    hands.dock.run_everything()
+    hands.everything.run()
     encoding(hands, slow, 5)
     start = time.monotonic()
-    hands.dock.everything_panel.cancel_button.click()
-    hands.dock.everything.jobs.wait()
+    hands.everything.panel.cancel_button.click()
+    hands.scheduler.wait(lane=Lane.BULK)
     assert time.monotonic() - start < WHOLE / 4
     assert slow.stopped == [205]
     assert "cancelled" in hands.status  # no error is told
@@ -116,7 +121,6 @@ def test_closing_the_dock_stops_what_is_encoded(hands, slow):
     encoding(hands, slow, 5)
     hands.dock.close_dock()
     start = time.monotonic()
-    hands.dock.ahead.jobs.wait()
-    hands.controller.jobs.wait()
+    hands.scheduler.wait()
     assert time.monotonic() - start < WHOLE / 4
     assert slow.stopped == [205]

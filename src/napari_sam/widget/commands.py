@@ -5,6 +5,8 @@ from __future__ import annotations
 import napari.viewer
 
 from .dock import SegmentAnything
+from .features.everything.logic import Everything
+from .features.prompting.logic import Prompting
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
@@ -18,45 +20,60 @@ def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
 
 
 def commit(viewer: napari.viewer.Viewer) -> None:
-    """Write the shown object into the Labels layer."""
-    find_dock(viewer).controller.commit()
+    """Write the shown objects into the Labels layer."""
+    find_dock(viewer).feature(Prompting).commit()
 
 
 def clear(viewer: napari.viewer.Viewer) -> None:
     """Remove the prompts of this plane."""
-    find_dock(viewer).controller.clear()
+    find_dock(viewer).feature(Prompting).clear()
 
 
 def next_candidate(viewer: napari.viewer.Viewer) -> None:
     """Show another mask for the same prompts."""
-    find_dock(viewer).controller.next_candidate()
+    find_dock(viewer).feature(Prompting).asker.next_candidate()
+
+
+def begin_object(viewer: napari.viewer.Viewer) -> None:
+    """Let the next point begin another object."""
+    find_dock(viewer).feature(Prompting).begin_object()
 
 
 def undo(viewer: napari.viewer.Viewer) -> None:
-    """Take the last committed object back."""
-    find_dock(viewer).controller.undo()
+    """Take back what came last."""
+    find_dock(viewer).feature(Prompting).undo()
+
+
+def redo(viewer: napari.viewer.Viewer) -> None:
+    """Do again what was taken back last."""
+    find_dock(viewer).feature(Prompting).redo()
+
+
+def delete(viewer: napari.viewer.Viewer) -> None:
+    """Remove the kept object under the pointer."""
+    find_dock(viewer).feature(Prompting).delete()
 
 
 def toggle_kind(viewer: napari.viewer.Viewer) -> None:
     """Swap object and background points."""
-    find_dock(viewer).controller.toggle_kind()
+    find_dock(viewer).feature(Prompting).toggle_kind()
 
 
 def toggle_tool(viewer: napari.viewer.Viewer) -> None:
     """Swap points and boxes."""
-    find_dock(viewer).toggle_tool()
+    find_dock(viewer).feature(Prompting).toggle_tool()
 
 
 def everything_plane(viewer: napari.viewer.Viewer) -> None:
     """Find every object of the plane shown."""
-    find_dock(viewer).run_everything(all_planes=False)
+    find_dock(viewer).feature(Everything).run(all_planes=False)
 
 
 def everything_stack(viewer: napari.viewer.Viewer) -> None:
     """Find every object of every plane."""
-    find_dock(viewer).run_everything(all_planes=True)
+    find_dock(viewer).feature(Everything).run(all_planes=True)
 
 
 def cancel(viewer: napari.viewer.Viewer) -> None:
     """Stop everything mode."""
-    find_dock(viewer).everything.cancel()
+    find_dock(viewer).feature(Everything).cancel()

@@ -2,84 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Points, Shapes
+import pandas as pd
+from napari.layers import Labels, Points, Shapes
 from napari.utils.transforms import Affine
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
-from ..formats.labels_store import needs_folder
-from ..predict.grouping import group_prompts
-from ..types import Prompts, SliceKey
+from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, PlacedPrompt, read_prompt
+from ..types import Mask, SliceKey
+from .frame import Frame
 
-OBJECT, BACKGROUND = "object", "background"
-COLOURS = {OBJECT: "#56b4e9", BACKGROUND: "#e69f00"}  # Okabe and Ito: told apart by everybody
-SYMBOLS = {OBJECT: "disc", BACKGROUND: "cross"}
-BOX_COLOUR = "#56b4e9"
-LARGEST_LEVEL = 4096
-"""Of a pyramid, the finest level whose plane is at most this long is worked on."""
-LEAST_BOX = 2.0
-"""A box with a shorter side, in pixels, is taken for one that is only begun."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """An image layer at one level: its pixels and where they lie in the world.
-
-    Attributes
-    ----------
-    layer : napari.layers.Image
-    level : int or None
-        Level of a multiscale layer.
-    shape : tuple of int
-        Without the colour axis.
-    transform : dict
-        `scale`, `translate`, `rotate`, `shear`, `affine` and `units` for another layer with the
-        same pixels.
-    """
-
-    layer: Image
-    level: int | None
-    shape: tuple[int, ...]
-    transform: dict[str, Any]
-
-    @property
-    def data(self) -> Any:
-        """The array, or the list of levels; not read."""
-        return self.layer.data
-
-    @property
-    def needs_folder(self) -> bool:
-        """Whether labels of this shape go to a folder, being too large for memory."""
-        return needs_folder(self.shape)
-
-
-def frame_of(layer: Image) -> Frame:
-    """Return the frame to work in on an image layer."""
-    transform: dict[str, Any] = {
-        "scale": np.array(layer.scale),
-        "translate": np.array(layer.translate),
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine.affine_matrix,
-        "units": layer.units,
-    }
-    if not layer.multiscale:
-        return Frame(layer, None, tuple(layer.data.shape[: layer.ndim]), transform)
-    shapes = [tuple(int(n) for n in level.shape[: layer.ndim]) for level in layer.data]
-    fitting = [k for k, shape in enumerate(shapes) if max(shape[-2:]) <= LARGEST_LEVEL]
-    level = fitting[0] if fitting else len(shapes) - 1
-    factor = np.array(shapes[0]) / np.array(shapes[level])
-    transform["scale"] = transform["scale"] * factor
-    # pixel k of a coarse level covers `factor` fine ones: their centres do not coincide
-    origin = layer.data_to_world((factor - 1) / 2)
-    affine = layer.affine
-    transform["translate"] = np.asarray(affine.inverse(np.asarray(origin)))
-    return Frame(layer, level, shapes[level], transform)
+POINT_KINDS = {kind.marks[0]: kind for kind in PROMPT_KINDS.values() if kind.layer == "points"}
+"""The kinds of point, by the value of the feature "label" that tells them apart."""
+OBJECT, BACKGROUND = POINT_KINDS
+OWNER, NOBODY = "object", 0
+"""The feature that tells to which object a prompt belongs, and its value as long as none does."""
 
 
 def current_key(viewer: Viewer, frame: Frame) -> SliceKey:
@@ -113,14 +57,6 @@ def current_key(viewer: Viewer, frame: Frame) -> SliceKey:
     return SliceKey((displayed[0], displayed[1]), tuple(fixed), None, frame.level)
 
 
-def plane_text(key: SliceKey, frame: Frame) -> str:
-    """Return which plane a key names, as people count: from 1."""
-    if not key.fixed:
-        return "the image"
-    places = [f"{index + 1} of {frame.shape[axis]}" for axis, index in key.fixed]
-    return "plane " + ", ".join(places)
-
-
 def make_points(frame: Frame) -> Points:
     """Return an empty layer for object and background points."""
     side = max(frame.shape[-2:])
@@ -128,11 +64,13 @@ def make_points(frame: Frame) -> Points:
         np.zeros((0, len(frame.shape))),
         ndim=len(frame.shape),
         name="SAM points",
-        features={"label": np.array([], dtype=object)},
-        feature_defaults={"label": OBJECT},
-        property_choices={"label": [OBJECT, BACKGROUND]},
+        features={
+            "label": pd.Categorical([], categories=list(POINT_KINDS)),
+            OWNER: np.zeros(0, int),
+        },
+        feature_defaults={"label": OBJECT, OWNER: NOBODY},
         face_color="label",
-        face_color_cycle=[COLOURS[OBJECT], COLOURS[BACKGROUND]],
+        face_color_cycle=[kind.colour for kind in POINT_KINDS.values()],
         border_color="white",
         size=max(2.0, side / 60),
         **frame.transform,
@@ -144,7 +82,9 @@ def make_boxes(frame: Frame) -> Shapes:
     return Shapes(
         ndim=len(frame.shape),
         name="SAM boxes",
-        edge_color=BOX_COLOUR,
+        features={OWNER: np.zeros(0, int)},
+        feature_defaults={OWNER: NOBODY},
+        edge_color=PROMPT_KINDS["box"].colour,
         face_color="transparent",
         edge_width=max(1.0, max(frame.shape[-2:]) / 250),
         **frame.transform,
@@ -170,13 +110,40 @@ def set_label_kind(points: Points, kind: str) -> None:
     """Make the next points object or background points."""
     points.selected_data = set()  # or the selected points would change with the default
     points.feature_defaults["label"] = kind
-    points.current_symbol = SYMBOLS[kind]
+    points.current_symbol = POINT_KINDS[kind].symbol
     points.events.feature_defaults()
     points.refresh_colors()
 
 
-def read_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[Prompts]:
-    """Read the prompts of one plane, one value per object; see `grouping.group_prompts`.
+@dataclass(frozen=True, eq=False)
+class DrawnPrompt:
+    """A prompt as it lies in a layer.
+
+    Attributes
+    ----------
+    layer : Points or Shapes
+    row : int
+        Its place in the layer's features.
+    placed : PlacedPrompt
+    """
+
+    layer: Points | Shapes
+    row: int
+    placed: PlacedPrompt
+
+    def given_to(self, owner: int | None) -> DrawnPrompt:
+        """Return the prompt as one of an object, and note that in the layer."""
+        self.layer.features.loc[self.row, OWNER] = NOBODY if owner is None else owner
+        return replace(self, placed=replace(self.placed, owner=owner))
+
+
+def disown(layer: Points | Shapes, rows: Sequence[int]) -> None:
+    """Let added prompts belong to no object: napari gives them the features of selected ones."""
+    layer.features.loc[layer.features.index[list(rows)], OWNER] = NOBODY
+
+
+def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPrompt]:
+    """Read the prompts of one plane; see `prompt_kinds`.
 
     Parameters
     ----------
@@ -186,23 +153,39 @@ def read_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[Prompts]:
 
     Returns
     -------
-    list of Prompts, (x, y) in pixels of the plane
-
-    Raises
-    ------
-    ValueError
-        If there are background points alone.
+    list of DrawnPrompt, (x, y) in pixels of the plane; those without an owner are new
     """
-    coords = np.asarray(points.data, np.float64).reshape(-1, points.ndim)
-    here = _in_plane(coords, key)
-    labels = np.asarray(points.features["label"]) == OBJECT if len(coords) else np.zeros(0, bool)
-    xy = coords[:, [key.displayed[1], key.displayed[0]]]
-    rectangles = [box for box in (_box(corners, key) for corners in boxes.data) if box is not None]
-    return group_prompts(
-        [tuple(point) for point in xy[here & labels]],
-        [tuple(point) for point in xy[here & ~labels]],
-        [tuple(box) for box in rectangles],
-    )
+    marked: list[tuple[Points | Shapes, LayerType, Iterable[Any], Iterable[str]]] = [
+        (points, "points", np.asarray(points.data)[:, None], list(points.features["label"])),
+        (boxes, "shapes", boxes.data, boxes.shape_type),
+    ]
+    found = []
+    for layer, kind, vertices, marks in marked:
+        for row, (shape, mark) in enumerate(zip(vertices, marks, strict=True)):
+            corners = np.asarray(shape, np.float64)
+            if not _in_plane(corners, key).all():
+                continue
+            owner = int(layer.features[OWNER].iloc[row])
+            xy = corners[:, [key.displayed[1], key.displayed[0]]]
+            placed = read_prompt(kind, mark, xy, None if owner == NOBODY else owner)
+            if placed is not None:
+                found.append(DrawnPrompt(layer, row, placed))
+    return found
+
+
+def label_at(labels: Labels, viewer: Viewer) -> int:
+    """Return the label under the pointer; 0 if there is none."""
+    value = labels.get_value(viewer.cursor.position, world=True)
+    return int(value or 0)
+
+
+def area_text(pixels: int, frame: Frame, key: SliceKey) -> str:
+    """Return an area with its unit."""
+    units = [frame.transform["units"][axis] for axis in key.displayed]
+    if str(units[0]) == "pixel" or units[0] != units[1]:
+        return f"{pixels} px"
+    area = pixels * math.prod(float(frame.transform["scale"][axis]) for axis in key.displayed)
+    return f"{area:.4g} {units[0]:~}²"
 
 
 def place_in_plane(points: Points, position: Sequence[float], key: SliceKey) -> tuple[float, float]:
@@ -211,20 +194,25 @@ def place_in_plane(points: Points, position: Sequence[float], key: SliceKey) -> 
     return float(place[key.displayed[1]]), float(place[key.displayed[0]])
 
 
-def show_preview(
-    preview: Labels, frame: Frame, key: SliceKey, masks: Sequence[NDArray[np.bool_]], first: int
-) -> None:
-    """Write masks (H, W) into the preview, labelled from `first` on, and move it to its plane."""
-    plane = np.zeros(_plane_shape(frame, key), np.int32)
-    for offset, mask in enumerate(masks):
-        plane[mask & (plane == 0)] = first + offset
-    if key.displayed[0] > key.displayed[1]:
-        plane = plane.T
-    data = plane.reshape([n if a in key.displayed else 1 for a, n in enumerate(frame.shape)])
+def show_preview(preview: Labels, frame: Frame, key: SliceKey, masks: Mapping[int, Mask]) -> None:
+    """Paint masks into the preview, by label, and move it to its plane; the first ones lie on top.
+
+    The array is written in place, for another one makes napari start afresh.
+    """
+    shape = tuple(n if axis in key.displayed else 1 for axis, n in enumerate(frame.shape))
+    if preview.data.shape == shape:
+        preview.data[...] = 0
+    else:
+        preview.data = np.zeros(shape, np.int32)
+    flat = preview.data.reshape([n for axis, n in enumerate(shape) if axis in key.displayed])
+    plane = flat.T if key.displayed[0] > key.displayed[1] else flat
+    for label, mask in masks.items():
+        part = plane[mask.part]
+        part[mask.bits & (part == 0)] = label
     corner = np.zeros(len(frame.shape))
     for axis, index in key.fixed:
         corner[axis] = index
-    _write(preview, data)
+    preview.refresh(thumbnail=False, highlight=False, extent=False)
     place = _moved(frame, corner)
     if not np.array_equal(place, preview.translate):
         preview.translate = place
@@ -233,16 +221,15 @@ def show_preview(
 def clear_preview(preview: Labels) -> None:
     """Empty the preview."""
     if preview.data.any():
-        _write(preview, np.zeros_like(preview.data))
+        preview.data[...] = 0
+        preview.refresh(thumbnail=False, highlight=False, extent=False)
 
 
-def _write(preview: Labels, data: NDArray[np.int32]) -> None:
-    """Give the preview other pixels: in place, for another array makes napari start afresh."""
-    if preview.data.shape != data.shape:
-        preview.data = data
-        return
-    preview.data[...] = data
-    preview.refresh(thumbnail=False, highlight=False, extent=False)
+@contextmanager
+def quiet(points: Points, boxes: Shapes, callback: Callable[[Any], None]) -> Iterator[None]:
+    """Keep changes of our prompt layers from reaching a callback of their `data` events."""
+    with points.events.data.blocker(callback), boxes.events.data.blocker(callback):
+        yield
 
 
 def remove_prompts(points: Points, boxes: Shapes, key: SliceKey) -> None:
@@ -258,30 +245,11 @@ def remove_prompts(points: Points, boxes: Shapes, key: SliceKey) -> None:
         boxes.remove_selected()
 
 
-def is_alive(layer: Layer | None, viewer: Viewer) -> bool:
-    """Tell whether a layer is still in the viewer."""
-    return layer is not None and layer in viewer.layers
-
-
 def _in_plane(coords: NDArray[np.floating[Any]], key: SliceKey) -> NDArray[np.bool_]:
     here = np.ones(len(coords), bool)
     for axis, index in key.fixed:
         here &= np.round(coords[:, axis]).astype(int) == index
     return here
-
-
-def _box(corners: NDArray[np.floating[Any]], key: SliceKey) -> NDArray[np.float64] | None:
-    """Return the box (x0, y0, x1, y1) around the corners of a shape in this plane."""
-    corners = np.asarray(corners, np.float64)
-    if not _in_plane(corners, key).all():
-        return None
-    xy = corners[:, [key.displayed[1], key.displayed[0]]]
-    box = np.concatenate([xy.min(axis=0), xy.max(axis=0)])
-    return box if (box[2:] - box[:2] >= LEAST_BOX).all() else None
-
-
-def _plane_shape(frame: Frame, key: SliceKey) -> tuple[int, int]:
-    return frame.shape[key.displayed[0]], frame.shape[key.displayed[1]]
 
 
 def _moved(frame: Frame, corner: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,11 +8,15 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from ..types import SliceKey
+from ..types import Plane, SliceKey
 from . import layers
-from .results import Results
+from .frame import Frame, chosen_contrast, frame_of
+from .history import History
+from .labels_view import LabelsView
+from .status import Status
 
-DONE_ACTIONS = ("added", "changed", "removed")
+ADDED = "added"
+DONE_ACTIONS = (ADDED, "changed", "removed")
 """Of a layer's `data` event; those of a drag in progress are not among them."""
 
 
@@ -22,6 +26,9 @@ class Workbench(QObject):  # type: ignore[misc]
     Parameters
     ----------
     viewer : napari.viewer.Viewer
+    history : History
+        Of all our layers.
+    status : Status
 
     Signals
     -------
@@ -31,8 +38,8 @@ class Workbench(QObject):  # type: ignore[misc]
         A prompt was added, moved or removed.
     preview_lost : no argument
         The user deleted the preview.
-    image_lost : no argument
-        The user deleted the image.
+    image_changed : no argument
+        Another image is worked on, or none.
     pixels_changed : no argument
         The image layer holds other data.
     """
@@ -40,46 +47,43 @@ class Workbench(QObject):  # type: ignore[misc]
     changed = Signal()
     prompts_changed = Signal()
     preview_lost = Signal()
-    image_lost = Signal()
+    image_changed = Signal()
     pixels_changed = Signal()
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, history: History, status: Status) -> None:
         super().__init__()
         self.viewer = viewer
-        self.frame: layers.Frame | None = None
+        self.history, self.status = history, status
+        self.frame: Frame | None = None
         self.points: Points | None = None
         self.boxes: Shapes | None = None
         self.preview: Labels | None = None
-        self.results: Results | None = None
-        self._parked: list[tuple[Image, Results]] = []  # of images worked on before
+        self.results: LabelsView | None = None
+        self.everything: LabelsView | None = None
+        self.kind = layers.OBJECT  # of the next point
+        self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
         self._hid_boxes = False
         viewer.layers.events.removed.connect(self._on_layers_removed)
         viewer.layers.selection.events.active.connect(self._show_boxes)
 
-    def use_image(self, image: Image | None, kind: str) -> None:
-        """Work on another image; prompts go, the results of each image stay.
-
-        Parameters
-        ----------
-        image : napari.layers.Image or None
-        kind : str
-            What the next points mean.
-        """
+    def use_image(self, image: Image | None) -> None:
+        """Work on another image; prompts go, the results of each image stay."""
         if self.frame is not None:
             self.frame.layer.events.data.disconnect(self._on_image_data)
             if self.results is not None:
                 self._parked.append((self.frame.layer, self.results))
                 self.results = None
         self._remove_prompt_layers()
-        self.frame = None if image is None else layers.frame_of(image)
+        self.frame = None if image is None else frame_of(image)
         if self.frame is not None:
             self.frame.layer.events.data.connect(self._on_image_data)
             self.results = self._unparked(self.frame)
-            self.ensure_layers(kind)
+            self.ensure_layers()
             self.activate("points")
         self.changed.emit()
+        self.image_changed.emit()
 
-    def ensure_layers(self, kind: str) -> None:
+    def ensure_layers(self) -> None:
         """Make those of our layers that are missing; see `ResultsFolder` for large results."""
         if self.frame is None:
             return
@@ -100,7 +104,7 @@ class Workbench(QObject):  # type: ignore[misc]
         if self.points is None:
             self.points = self._add(layers.make_points(self.frame))
             self.points.events.data.connect(self._on_prompts_data)
-            layers.set_label_kind(self.points, kind)
+            layers.set_label_kind(self.points, self.kind)
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         self._show_boxes()
@@ -118,7 +122,11 @@ class Workbench(QObject):  # type: ignore[misc]
         """Commit to another Labels layer, whose largest label is known."""
         if self.results is not None:
             self.results.close()
-        self.results = None if layer is None else Results(layer, largest)
+        self.results = None if layer is None else self.view_of(layer, largest)
+
+    def view_of(self, layer: Labels, largest: int = 0) -> LabelsView:
+        """Return a Labels layer, whose largest label is known, as the view of its objects."""
+        return LabelsView(layer, self.history, self.status, largest)
 
     def add_below_prompts(self, layer: Labels) -> None:
         """Add a layer to the viewer underneath the preview; clicks go where they went before."""
@@ -128,7 +136,21 @@ class Workbench(QObject):  # type: ignore[misc]
         stack.insert(place, layer)
         stack.selection.active = active
 
-    def key(self) -> SliceKey:
+    def set_kind(self, kind: str) -> None:
+        """Make the next points object or background points."""
+        self.kind = kind
+        if self.points is not None:
+            layers.set_label_kind(self.points, kind)
+
+    def clear_prompts(self, key: SliceKey) -> None:
+        """Remove the prompts of one plane; `prompts_changed` is not emitted."""
+        if self.points is None or self.boxes is None:
+            return
+        with layers.quiet(self.points, self.boxes, self._on_prompts_data):
+            layers.remove_prompts(self.points, self.boxes, key)
+        self._show_boxes()
+
+    def plane(self) -> Plane:
         """Return the plane shown now.
 
         Raises
@@ -138,14 +160,8 @@ class Workbench(QObject):  # type: ignore[misc]
         """
         if self.frame is None:
             raise ValueError("open an image to begin")
-        return layers.current_key(self.viewer, self.frame)
-
-    def contrast_limits(self) -> tuple[float, float] | None:
-        """Return the image layer's contrast limits; None for colour."""
-        if self.frame is None or self.frame.layer.rgb:
-            return None
-        low, high = self.frame.layer.contrast_limits
-        return float(low), float(high)
+        key = layers.current_key(self.viewer, self.frame)
+        return Plane(self.frame.data, key, chosen_contrast(self.frame))
 
     def close(self) -> None:
         """Take the prompt layers away and stop listening; the results stay."""
@@ -164,7 +180,7 @@ class Workbench(QObject):  # type: ignore[misc]
         self.viewer.add_layer(layer)
         return layer
 
-    def _unparked(self, frame: layers.Frame) -> Results | None:
+    def _unparked(self, frame: Frame) -> LabelsView | None:
         """Return the results of an earlier time with this image, if they fit and are there."""
         for pair in self._parked:
             image, results = pair
@@ -198,21 +214,26 @@ class Workbench(QObject):  # type: ignore[misc]
 
     def _on_prompts_data(self, event: Any) -> None:
         self._show_boxes()
-        if str(getattr(event.action, "value", event.action)) in DONE_ACTIONS:
+        action = str(getattr(event.action, "value", event.action))
+        if action == ADDED:
+            layers.disown(event.source, event.data_indices)
+        if action in DONE_ACTIONS:
             self.prompts_changed.emit()
 
     def _on_image_data(self, event: Any = None) -> None:
-        if self.frame is not None:
-            shape = self.frame.shape
-            frame = layers.frame_of(self.frame.layer)
-            if frame.shape == shape:
-                self.frame = frame
-            self.pixels_changed.emit()
+        if self.frame is None:
+            return
+        frame = frame_of(self.frame.layer)
+        if frame.shape != self.frame.shape:
+            self.use_image(frame.layer)
+        else:
+            self.frame = frame
+        self.pixels_changed.emit()
 
     def _on_layers_removed(self, event: Any) -> None:
         gone = event.value
         if self.frame is not None and gone is self.frame.layer:
-            self.image_lost.emit()
+            self.use_image(None)
             return
         if self.results is not None and gone is self.results.layer:
             self.use_results(None)

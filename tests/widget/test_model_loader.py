@@ -19,8 +19,10 @@ from qtpy.QtWidgets import QFileDialog
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.models import fetch, registry, weights
 from napari_sam.models.specs import SPECS, ModelSpec
-from napari_sam.widget import model_loader as models_module
 from napari_sam.widget.dock import SegmentAnything
+from napari_sam.widget.features.source import model_loader as models_module
+from napari_sam.widget.features.source.logic import Source
+from napari_sam.widget.scheduler import Lane
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def remote(server, content, tmp_path, monkeypatch):
 
 
 def pick(hands, name):
-    chooser = hands.dock.model
+    chooser = hands.source.model
     chooser.setCurrentIndex(chooser._things.index(name))
     chooser.activated.emit(chooser.currentIndex())
     hands.rest()
@@ -89,12 +91,12 @@ def press(button):
 
 
 def loaded(hands):
-    session = hands.controller.session
+    session = hands.context.session
     return None if session is None else session.predictor.model.name
 
 
 def test_the_open_list_tells_size_licence_and_state(remote, hands):
-    chooser = hands.dock.model
+    chooser = hands.source.model
     assert chooser.currentText() == "pocket"
     chooser.showPopup()
     hands.rest()
@@ -110,13 +112,13 @@ def test_the_open_list_tells_size_licence_and_state(remote, hands):
 
 def test_nothing_is_downloaded_before_it_is_asked_for(remote, model, hands):
     pick(hands, "remote")
-    offer = hands.dock.offer
+    offer = hands.source.offer
     assert offer.isVisible()
     assert "CC-BY-4.0" in offer.text.text()
     assert remote.size_text in offer.download.text()
     hands.rest(0.2)
     assert not fetch.is_here(remote)
-    assert hands.dock.model.currentText() == "pocket"
+    assert hands.source.model.currentText() == "pocket"
     hands.click_and_wait(25, 28)  # the model in use goes on
     press(offer.cancel)
     assert not offer.isVisible()
@@ -125,40 +127,41 @@ def test_nothing_is_downloaded_before_it_is_asked_for(remote, model, hands):
 def test_download_then_click(remote, model, hands):
     pick(hands, "remote")
     model.made = None
-    press(hands.dock.offer.download)
+    press(hands.source.offer.download)
     hands.until(lambda: loaded(hands) == "remote")
     assert fetch.is_here(remote)
-    assert not hands.dock.offer.isVisible()
-    assert hands.dock.model.currentText() == "remote"
+    assert not hands.source.offer.isVisible()
+    assert hands.source.model.currentText() == "remote"
     hands.click_and_wait(25, 28)
-    assert hands.controller._answers[0].masks.shape == (3, 96, 128)
+    masks = hands.answers.objects[1].answer.masks
+    assert [mask.size for mask in masks] == [(96, 128)] * 3
 
 
 def test_a_download_is_cancelled_and_can_be_taken_up_again(remote, server, model, hands):
     server.pause = 30
     pick(hands, "remote")
-    press(hands.dock.offer.download)
+    press(hands.source.offer.download)
     hands.until(lambda: "MB/s" in hands.status or "of" in hands.status)
-    assert hands.dock.offer.cancel.text() == "Cancel"
+    assert hands.source.offer.cancel.text() == "Cancel"
     hands.click_and_wait(25, 28)  # nothing blocks meanwhile
-    press(hands.dock.offer.cancel)
-    assert not hands.dock.offer.isVisible()
+    press(hands.source.offer.cancel)
+    assert not hands.source.offer.isVisible()
     assert not fetch.is_here(remote)
     server.stopped = True  # lets go of the first download
-    hands.dock.models._jobs.wait()
+    hands.scheduler.wait(lane=Lane.MODEL)
     hands.rest()
     pick(hands, "remote")
     model.made = None
-    press(hands.dock.offer.download)
+    press(hands.source.offer.download)
     hands.until(lambda: loaded(hands) == "remote")
 
 
 def test_a_failed_download_says_so_and_the_model_in_use_stays(remote, server, hands, monkeypatch):
     monkeypatch.setenv("NAPARI_SAM_OFFLINE", "1")
     pick(hands, "remote")
-    press(hands.dock.offer.download)
+    press(hands.source.offer.download)
     hands.until(lambda: "switched off" in hands.status)
-    assert hands.dock.offer.isVisible()
+    assert hands.source.offer.isVisible()
     hands.click_and_wait(25, 28)
 
 
@@ -168,7 +171,7 @@ def test_a_model_that_is_too_large_says_so_before_it_is_fetched(remote, hands, m
 
     monkeypatch.setattr(weights.psutil, "virtual_memory", lambda: Little)
     pick(hands, "remote")
-    press(hands.dock.offer.download)
+    press(hands.source.offer.download)
     hands.until(lambda: "GB of memory" in hands.status)
     assert not fetch.is_here(remote)
 
@@ -183,14 +186,14 @@ def test_a_file_is_opened_from_the_list(content, model, hands, tmp_path):
     dialogs[0].fileSelected.emit(str(path))
     dialogs[0].close()
     hands.until(lambda: loaded(hands) == "my_cells")
-    assert hands.dock.model.currentText() == "my_cells"
-    shown = hands.dock.everything_panel.params()
+    assert hands.source.model.currentText() == "my_cells"
+    shown = hands.everything.panel.params()
     usual = (AmgParams.points_per_side, AmgParams.pred_iou_thresh)
     assert (shown.points_per_side, shown.pred_iou_thresh) == usual  # not those that suit pocket
     hands.click_and_wait(25, 28)
     pick(hands, "pocket")
     hands.until(lambda: loaded(hands) == "pocket")
-    assert hands.dock.everything_panel.params().points_per_side == 20
+    assert hands.everything.panel.params().points_per_side == 20
     pick(hands, str(path))
     hands.until(lambda: loaded(hands) == "my_cells")
 
@@ -201,12 +204,12 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_
     hands.click_and_wait(25, 28)
     hands.press(Qt.Key.Key_Return)
     before = np.array(hands.labels)
-    former, model.made = hands.controller.session, None
-    hands.dock.models.open_file(str(path))
+    former, model.made = hands.context.session, None
+    hands.source.loader.open_file(str(path))
     hands.until(lambda: "going on with pocket" in hands.status)
     assert "broken.pt" in hands.status
-    assert hands.controller.session is former
-    assert hands.dock.model.currentText() == "pocket"
+    assert hands.context.session is former
+    assert hands.source.model.currentText() == "pocket"
     np.testing.assert_array_equal(hands.labels, before)
     hands.click_and_wait(72, 55)
     assert "broken.pt" not in hands.status  # it was said, and that was before this answer
@@ -215,7 +218,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_leaves_the_model_where_it_was(model, hands):
     model.made = None
-    chooser = hands.dock.source.device
+    chooser = hands.source.panel.device
     chooser.setCurrentIndex(2)
     chooser.activated.emit(2)
     hands.until(lambda: "going on with pocket" in hands.status)
@@ -229,8 +232,8 @@ def test_the_reason_of_a_failure_is_not_hidden_by_an_answer(model, hands, tmp_pa
     path.write_bytes(b"nothing")
     hands.click_and_wait(25, 28)
     model.made = None
-    hands.dock.models.open_file(str(path))
-    hands.until(lambda: hands.controller._answers)
+    hands.source.loader.open_file(str(path))
+    hands.until(lambda: hands.answers)
     hands.rest(0.1)
     assert "broken.pt" in hands.status
     assert "going on with pocket" in hands.status
@@ -242,30 +245,30 @@ def test_a_device_that_is_not_used_is_told(content, model, hands, tmp_path, monk
     monkeypatch.setattr(weights, "choose_device", lambda name: "meta")  # computes nothing
     sentence = "my_cells runs on the CPU, because meta fails"
     model.made = None
-    hands.dock.models.open_file(str(path))
+    hands.source.loader.open_file(str(path))
     hands.until(lambda: loaded(hands) == "my_cells")
     hands.rest(0.5)
     assert sentence in hands.status
-    assert hands.controller.session.predictor.model.device == "cpu"
-    assert "runs on cpu" in hands.dock.source.device.toolTip()
+    assert hands.context.session.predictor.model.device == "cpu"
+    assert "runs on cpu" in hands.source.panel.device.toolTip()
     hands.click_and_wait(25, 28)
-    hands.dock.models.open_file(str(path))
-    hands.until(lambda: hands.controller._answers)
+    hands.source.loader.open_file(str(path))
+    hands.until(lambda: hands.answers)
     hands.rest(0.1)
     assert sentence in hands.status  # the answer to the prompts that were there does not hide it
 
 
 def test_pixels_that_change_while_a_load_fails_are_seen(model, hands, scene, tmp_path):
     hands.click_and_wait(25, 28)
-    layer = hands.controller.bench.frame.layer
+    layer = hands.bench.frame.layer
     model.made = None
-    hands.dock.models.open_file(str(tmp_path / "missing.pt"))
+    hands.source.loader.open_file(str(tmp_path / "missing.pt"))
     layer.data[:] = np.fliplr(scene[0]).copy()  # in place
     layer.events.data()
     hands.until(lambda: "going on with pocket" in hands.status)
     hands.press(Qt.Key.Key_Escape)
     hands.click_and_wait(25, 100)
-    shown = hands.controller.bench.preview.data > 0
+    shown = hands.bench.preview.data > 0
     assert (shown == (np.fliplr(scene[1]) == 1)).mean() > 0.99
 
 
@@ -273,11 +276,12 @@ def test_a_failed_pick_during_the_first_load_goes_back(make_napari_viewer, qtbot
     model.made = None
     viewer = make_napari_viewer(show=True)
     dock = SegmentAnything(viewer)
+    source = dock.feature(Source)
     try:
-        dock.models.open_file(str(tmp_path / "missing.pt"))
-        qtbot.waitUntil(lambda: dock.controller.session is not None, timeout=20_000)
-        assert dock.controller.session.predictor.model.name == "pocket"
-        assert dock.model.currentText() == "pocket"
+        source.loader.open_file(str(tmp_path / "missing.pt"))
+        qtbot.waitUntil(lambda: dock.context.session is not None, timeout=20_000)
+        assert dock.context.session.predictor.model.name == "pocket"
+        assert source.model.currentText() == "pocket"
     finally:
         dock.close_dock()
-        dock.models.loading.wait()
+        assert dock.context.scheduler.wait(10_000)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
-from .panels import Chooser
+from ...controls import Chooser
 
 FRAME = 24  # pixels of the open list beside its text: scroll bar and margins
 

@@ -13,7 +13,8 @@ from tiny import SceneModel
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.predict.session import nbytes
 from napari_sam.types import SliceKey
-from napari_sam.widget.prefetch import neighbours, travelled
+from napari_sam.widget.features.prefetch.logic import neighbours, travelled
+from napari_sam.widget.scheduler import Lane
 
 PLANES = 12
 
@@ -51,7 +52,7 @@ def open_lazy(open_dock, lazy):
         hands.go(start)
         hands.settled()
         lazy.read.clear()
-        hands.controller.session.clear()
+        hands.context.session.clear()
         hands.go(plane)
         return hands
 
@@ -59,7 +60,7 @@ def open_lazy(open_dock, lazy):
 
 
 def line(hands):
-    return hands.dock.plane.text()
+    return hands.prefetch.panel.text()
 
 
 def test_neighbours_stay_in_the_stack():
@@ -129,20 +130,20 @@ def test_a_click_is_answered_while_a_neighbour_is_read(open_lazy, lazy):
     hands = open_lazy(1, 2)
     hands.until(lambda: 3 in lazy.read)
     hands.click_and_wait(25, 28)
-    assert hands.controller._answers[0].request.key.fixed == ((0, 2),)
+    assert hands.answers.plane.key.fixed == ((0, 2),)
     assert lazy.read == [2, 3]  # the answer came before the next neighbour was begun
 
 
 def test_neighbours_wait_for_everything_mode(open_lazy, lazy):
     hands = open_lazy(1, 2)
     hands.settled()
-    hands.controller.session.clear()
+    hands.context.session.clear()
     lazy.read.clear()
     lazy.delay = 0.1
-    hands.dock.everything_panel.set_params(AmgParams(points_per_side=4))
-    hands.dock.run_everything(all_planes=True)
+    hands.everything.panel.set_params(AmgParams(points_per_side=4))
+    hands.everything.run(all_planes=True)
     hands.go(8)
-    hands.until(lambda: not hands.dock.everything.jobs.busy, timeout=60)
+    hands.until(lambda: not hands.busy(Lane.BULK), timeout=60)
     others = [plane for plane in lazy.read if plane != 8]  # the one shown comes before its turn
     assert others == [plane for plane in range(PLANES) if plane != 8]
     assert lazy.read.count(8) == 1
@@ -170,8 +171,8 @@ def test_a_neighbour_that_cannot_be_read_is_silent_and_speaks_when_it_is_shown(o
 def test_neighbours_never_push_the_plane_shown_out(open_lazy, lazy, capacity, ready):
     hands = open_lazy(4, 4)
     hands.settled()
-    session = hands.controller.session
-    one = nbytes(session.embedding(hands.controller.shown()).features)
+    session = hands.context.session
+    one = nbytes(session.embedding(hands.context.shown()).features)
     session.max_bytes = capacity * one
     hands.go(5)
     hands.settled()
@@ -186,11 +187,11 @@ def test_prompts_left_on_a_plane_are_asked_again_there(open_lazy):
     hands = open_lazy(1, 2)
     hands.click_and_wait(25, 28)
     hands.go(3)
-    assert not hands.controller._answers
+    assert not hands.answers
     hands.settled()
     hands.go(2)
-    hands.until(lambda: hands.controller._answers)
-    assert hands.controller.bench.preview.data.any()
+    hands.until(lambda: hands.answers)
+    assert hands.bench.preview.data.any()
 
 
 def test_another_model_begins_anew(open_lazy, lazy, model):
@@ -199,7 +200,7 @@ def test_another_model_begins_anew(open_lazy, lazy, model):
     lazy.read.clear()
     model.made = SceneModel()
     model.made.fingerprint = "another"
-    hands.dock.models.open_file("another.pt")
+    hands.source.loader.open_file("another.pt")
     hands.until(lambda: line(hands) == "plane 3 of 12 - ready (next 4, 5, 6)")
     assert lazy.read[:4] == [2, 3, 4, 5]
     assert model.made.encoded >= 4
@@ -210,7 +211,7 @@ def test_closing_the_dock_ends_it(open_lazy, lazy):
     hands = open_lazy(1, 2)
     hands.until(lambda: 3 in lazy.read)
     hands.viewer.window.remove_dock_widget(hands.dock)
-    hands.dock.ahead.jobs.wait()
+    hands.scheduler.wait()
     hands.rest(0.3)
     assert lazy.read == [2, 3]
 

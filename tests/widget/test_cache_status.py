@@ -14,7 +14,7 @@ from tiny import SceneModel
 
 from napari_sam.predict import cache
 from napari_sam.predict.cache import Usage
-from napari_sam.widget.cache_status import amount
+from napari_sam.widget.features.settings.cache_status import amount
 
 
 @pytest.fixture(autouse=True)
@@ -25,42 +25,42 @@ def at_once(monkeypatch):
 @pytest.fixture
 def section(hands):
     """The dock with its section open, once the plane shown is kept."""
-    hands.until(lambda: hands.dock.kept.disk.usage().planes == 1)
-    hands.dock.settings_section.expand(animate=False)
-    hands.until(lambda: "kept on disk" in hands.dock.settings_panel.usage.text())
-    return hands.dock.settings_panel
+    hands.until(lambda: hands.context.disk.usage().planes == 1)
+    hands.dock.sections["Settings"].expand(animate=False)
+    hands.until(lambda: "kept on disk" in hands.settings.panel.usage.text())
+    return hands.settings.panel
 
 
 def test_a_plane_of_yesterday_is_not_encoded_again(open_dock, scene, model):
     first = open_dock(("add_image", scene[0], {"name": "scene"}))
-    first.until(lambda: first.dock.kept.disk.usage().planes == 1)
+    first.until(lambda: first.context.disk.usage().planes == 1)
     first.dock.close_dock()
     model.made = SceneModel()
     second = open_dock(("add_image", scene[0].copy(), {"name": "again"}))
     second.click_and_wait(25, 28)
     assert model.made.encoded == 0
-    assert (second.controller._answers[0].masks[0] == (scene[1] == 1)).mean() > 0.99
+    assert (np.asarray(second.answers.objects[1].mask) == (scene[1] == 1)).mean() > 0.99
 
 
 def test_another_model_of_the_dock_uses_the_same_cache(hands, model):
-    before = hands.controller.session
-    hands.dock.models.open_file("another.pt")
-    hands.until(lambda: hands.controller.session not in (None, before))
-    assert hands.controller.session.disk is before.disk is hands.dock.kept.disk
+    before = hands.context.session
+    hands.source.loader.open_file("another.pt")
+    hands.until(lambda: hands.context.session not in (None, before))
+    assert hands.context.session.disk is before.disk is hands.context.disk
 
 
 def test_nothing_is_counted_before_the_section_is_opened(hands):
     hands.rest(0.2)
-    assert hands.dock.settings_panel.usage.text() == "counting ..."
+    assert hands.settings.panel.usage.text() == "counting ..."
 
 
 def test_the_section_counts_when_it_is_opened(section, hands, scene):
     assert section.usage.text() == "1 plane, 1 MB kept on disk"
-    hands.dock.settings_section.collapse(animate=False)
+    hands.dock.sections["Settings"].collapse(animate=False)
     hands.viewer.layers["scene"].data = np.flipud(scene[0]).copy()
-    hands.until(lambda: hands.dock.kept.disk.usage().planes == 2)
+    hands.until(lambda: hands.context.disk.usage().planes == 2)
     assert section.usage.text() == "1 plane, 1 MB kept on disk"
-    hands.dock.settings_section.expand(animate=False)
+    hands.dock.sections["Settings"].expand(animate=False)
     hands.until(lambda: section.usage.text() == "2 planes, 1 MB kept on disk")
 
 
@@ -76,13 +76,13 @@ def test_the_button_empties_the_folder(section, hands, cache_folder):
 
 def test_a_slow_disk_never_holds_the_event_loop(section, hands, monkeypatch):
     released = threading.Event()
-    clear = hands.dock.kept.disk.clear
+    clear = hands.context.disk.clear
 
     def hang():
         assert released.wait(timeout=20)
         return clear()
 
-    monkeypatch.setattr(hands.dock.kept.disk, "clear", hang)
+    monkeypatch.setattr(hands.context.disk, "clear", hang)
     start = time.monotonic()
     QTest.mouseClick(section.empty, Qt.MouseButton.LeftButton)
     assert time.monotonic() - start < 0.2
@@ -94,7 +94,7 @@ def test_a_slow_disk_never_holds_the_event_loop(section, hands, monkeypatch):
 
 def test_the_dock_closes_while_the_disk_hangs(hands, scene, monkeypatch):
     released = threading.Event()
-    disk = hands.dock.kept.disk
+    disk = hands.context.disk
     hands.until(lambda: disk.usage().planes == 1)
     put = disk.put
 
@@ -114,32 +114,32 @@ def test_the_dock_closes_while_the_disk_hangs(hands, scene, monkeypatch):
     assert disk.usage().planes == 2
 
 
-def test_trouble_with_the_disk_is_told_once(open_dock, scene, cache_folder):
+def test_trouble_with_the_disk_is_told_once(open_dock, scene, cache_folder, monkeypatch):
     cache_folder.write_text("in the way")
     stack = np.stack([np.roll(scene[0], z, axis=1) for z in range(3)])
     hands = open_dock(("add_image", stack, {"name": "stack"}))
     hands.until(lambda: "embeddings are not kept in" in hands.status)
     told = []
-    hands.dock.kept.status_changed.connect(told.append)
+    monkeypatch.setattr(hands.context.status, "error", told.append)
     for z in (2, 0):
         hands.viewer.dims.set_current_step(0, z)
-        hands.until(lambda: "ready" in hands.dock.plane.text())
+        hands.until(lambda: "ready" in hands.prefetch.panel.text())
     hands.rest(1.2)  # two looks at the cache
     assert told == []
     cache_folder.unlink()
-    hands.controller.session.clear()
+    hands.context.session.clear()
     hands.viewer.dims.set_current_step(0, 1)
-    hands.until(lambda: hands.dock.kept.disk.usage().planes >= 1)
+    hands.until(lambda: hands.context.disk.usage().planes >= 1)
     hands.rest(1.2)
     assert told == []  # all is well again
     shutil.rmtree(cache_folder)
     cache_folder.write_text("in the way")
-    hands.controller.session.clear()
+    hands.context.session.clear()
     hands.viewer.dims.set_current_step(0, 2)
     hands.until(lambda: len(told) == 1)
     assert "embeddings are not kept in" in told[0]
-    hands.dock.settings_section.expand(animate=False)
-    hands.until(lambda: "not kept in" in hands.dock.settings_panel.usage.text())
+    hands.dock.sections["Settings"].expand(animate=False)
+    hands.until(lambda: "not kept in" in hands.settings.panel.usage.text())
     hands.click_and_wait(25, 28)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -10,13 +11,17 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from .._version import __version__
-from ..formats.labels_store import check_folder, free_name, largest_stored_label, open_labels
+from ..formats.labels_store import check_folder, free_name, largest_label, open_labels
 from ..types import SliceKey
 from . import layers
-from .jobs import Job, Jobs
+from .frame import Frame
+from .scheduler import Lane, Scheduler, Work
+from .status import Status
 from .workbench import Workbench
 
 OBJECTS, EVERYTHING = "objects", "everything"
+COUNTING = "labels"
+"""The source of progress in the status line while labels are counted."""
 
 
 class ResultsFolder(QObject):  # type: ignore[misc]
@@ -25,22 +30,22 @@ class ResultsFolder(QObject):  # type: ignore[misc]
     Parameters
     ----------
     bench : Workbench
+    scheduler : Scheduler
+    status : Status
 
     Signals
     -------
     asked : no argument
         A folder is needed; `use` and `decline` take the answer.
-    status_changed : str
     """
 
     asked = Signal()
-    status_changed = Signal(str)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, scheduler: Scheduler, status: Status) -> None:
         super().__init__()
         self.bench = bench
-        self.jobs = Jobs()
-        self.jobs.failed.connect(self._on_jobs_failed)
+        self.scheduler = scheduler
+        self.status = status
         self._folders: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self._then: Callable[[], None] | None = None
 
@@ -64,7 +69,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         if not frame.needs_folder or frame.layer in self._folders:
             return True
         self._then = then
-        self.status_changed.emit(
+        self.status.hint(
             "labels of this stack are too large for memory: name a new or an empty folder for "
             "them, or the one of an earlier time"
         )
@@ -81,7 +86,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             check_folder(folder, frame.shape)
             self._check_unused(folder, frame)
         except ValueError as error:
-            self.status_changed.emit(str(error))
+            self.status.error(str(error))
             return
         self._folders[frame.layer] = folder
         then, self._then = self._then, None
@@ -91,13 +96,14 @@ class ResultsFolder(QObject):  # type: ignore[misc]
     def decline(self) -> None:
         """Say what happens where the user named none."""
         self._then = None
-        self.status_changed.emit(
+        self.status.hint(
             "nothing was written, prompts and preview stay; the next commit asks again"
         )
 
     def forget(self) -> None:
         """Ask again for the next result of this image."""
-        self.jobs.cancel()
+        self.scheduler.cancel(Lane.LABELS)
+        self.status.progress(COUNTING)
         if self.bench.frame is not None:
             self._folders.pop(self.bench.frame.layer, None)
 
@@ -111,22 +117,18 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         then : callable
         """
         frame = self.bench.frame
-        if frame is None or self.jobs.busy:
+        if frame is None or self.scheduler.is_busy(Lane.LABELS):
             return
         if not self.ready(lambda: self.open_objects(key, then)):
             return
         try:
             layer = self._make(frame, OBJECTS, key)
         except ValueError as error:
-            self.status_changed.emit(str(error))
+            self.status.error(str(error))
             return
-        largest = 0
 
-        def note(value: int) -> None:
-            nonlocal largest
-            largest = value
-
-        def done() -> None:
+        def done(largest: int) -> None:
+            self.status.progress(COUNTING)
             now = self.bench.frame
             if now is None or now.layer is not frame.layer or self.bench.results is not None:
                 return
@@ -134,11 +136,12 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             self.bench.add_below_prompts(layer)
             then()
 
-        self.status_changed.emit("counting the labels of the folder ...")
-        array = layer.data
-        self.jobs.submit(Job(lambda: largest_stored_label(array), note, done, "counting labels"))
+        self.status.progress(COUNTING, "counting the labels of the folder ...")
+        steps = partial(largest_label, layer.data)
+        work = Work(steps, on_result=done, on_error=self._on_error, text="counting labels")
+        self.scheduler.submit(work, Lane.LABELS)
 
-    def new_labels(self, frame: layers.Frame, kind: str, key: SliceKey) -> Labels:
+    def new_labels(self, frame: Frame, kind: str, key: SliceKey) -> Labels:
         """Return an empty layer, in the folder if the image is large.
 
         Raises
@@ -150,12 +153,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             return layers.make_labels(frame, f"{frame.layer.name} {kind}")
         return self._make(frame, free_name(self._folders[frame.layer], kind), key)
 
-    def close(self) -> None:
-        """Stop counting; what was written is complete."""
-        self.jobs.cancel()
-        self._then = None
-
-    def _make(self, frame: layers.Frame, name: str, key: SliceKey) -> Labels:
+    def _make(self, frame: Frame, name: str, key: SliceKey) -> Labels:
         attributes = {
             "scale": [float(size) for size in frame.transform["scale"]],
             "units": [str(unit) for unit in frame.transform["units"]],
@@ -173,12 +171,12 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             raise
         return layers.make_labels(frame, f"{frame.layer.name} {name}", array)
 
-    def _check_unused(self, folder: Path, frame: layers.Frame) -> None:
+    def _check_unused(self, folder: Path, frame: Frame) -> None:
         """Refuse the folder of another image: both would write the same labels."""
         for image, other in self._folders.items():
             if other == folder and image is not frame.layer:
                 raise ValueError(f"{folder} is the folder of {image.name}; name another one")
 
-    def _on_jobs_failed(self, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         self.forget()
-        self.status_changed.emit(text)
+        self.status.error(text)

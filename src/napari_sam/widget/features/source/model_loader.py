@@ -2,71 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from ..models.registry import available, fetching, find_spec, is_path, label, loading
-from ..models.specs import BUNDLED, SPECS, ModelSpec
-from ..predict.cache import DiskCache
-from ..predict.predictor import SamPredictor
-from ..predict.session import Session
-from ..types import Progress
-from .controller import Controller
-from .jobs import Job, Jobs
+from ....models.contract import PromptableModel
+from ....models.registry import available, fetching, find_spec, is_path, label, loading
+from ....models.specs import BUNDLED, SPECS, ModelSpec
+from ....predict.predictor import SamPredictor
+from ....predict.session import Session
+from ....types import Progress
+from ...context import Context
+from ...scheduler import Lane, Work
 from .model_panel import ModelItem
 
 OPEN_FILE = ""
 """The line of the list that asks for a file."""
 
 
-class Models(QObject):  # type: ignore[misc]
-    """Puts the model that the user picks behind the controller.
+class ModelLoader(QObject):  # type: ignore[misc]
+    """Puts the model that the user picks in use.
 
     Parameters
     ----------
-    controller : Controller
-    disk : DiskCache
-        Where the sessions keep planes.
+    context : Context
 
     Signals
     -------
-    status_changed : str
     listed : no argument
         The list of models, or the one in use, has changed.
-    model_changed : (str, str)
-        Name and device of the model that has been loaded; empty while it loads.
     offered : object
         The `ModelSpec` that could be downloaded, or None.
     downloading : bool
     """
 
-    status_changed = Signal(str)
     listed = Signal()
-    model_changed = Signal(str, str)
     offered = Signal(object)
     downloading = Signal(bool)
 
-    def __init__(self, controller: Controller, disk: DiskCache) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self.controller = controller
-        self.disk = disk
+        self.context = context
+        self.status = context.status
         self.current = BUNDLED
         self.device = "auto"
         self._former = (self.current, self.device)
         self._former_session: Session | None = None
-        self._notice = ""
         self._files: list[str] = []
         self._offer: ModelSpec | None = None
-        self._jobs = Jobs()
-        self._jobs.busy_changed.connect(self.downloading)
-        self._jobs.failed.connect(self.status_changed)
-        self.loading = Jobs()
-        self.loading.failed.connect(self._on_loading_failed)
-        controller.pixels_changed.connect(self._on_pixels_changed)
-        controller.answer_changed.connect(self._on_answer_changed)
+        context.pixels_changed.connect(self._on_pixels_changed)
+        context.bench.image_changed.connect(self._on_pixels_changed)
 
     def items(self) -> list[ModelItem]:
         """Return the lines of the list: known models, files that were opened, another file."""
@@ -85,7 +70,7 @@ class Models(QObject):  # type: ignore[misc]
             self._use(name)
             return
         self._offer = find_spec(name)
-        self.status_changed.emit(f"{name} is not on this machine: download it, or use a file")
+        self.status.hint(f"{name} is not on this machine: download it, or use a file")
         self.offered.emit(self._offer)
 
     def pick_device(self, device: str) -> None:
@@ -104,102 +89,108 @@ class Models(QObject):  # type: ignore[misc]
     def download(self) -> None:
         """Fetch the model that is offered, then use it."""
         spec, device = self._offer, self.device
-        if spec is None or self._jobs.busy:
+        if spec is None or self._is_busy:
             return
-
-        def steps() -> Iterator[Any]:
-            yield from fetching(spec, device)
-
-        self._jobs.submit(Job(steps, self._on_progress, self._on_downloaded, "the download"))
+        work = Work(
+            lambda: fetching(spec, device),
+            on_step=lambda progress: self._say(progress.text),
+            on_result=lambda _: self._on_downloaded(spec),
+            on_error=self._on_download_failed,
+            text="the download",
+        )
+        self.downloading.emit(True)
+        self.context.scheduler.submit(work, Lane.MODEL)
 
     def cancel(self) -> None:
         """Stop a download, or turn an offer down; the model in use stays."""
         self._withdraw()
-        self.controller.say_ready()
 
     def close(self) -> None:
-        """Stop whatever runs."""
-        self._jobs.cancel()
-        self.loading.cancel()
+        """Forget what could be gone back to."""
         self._former_session = None
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.context.scheduler.is_busy(Lane.MODEL)
 
     def _use(self, name: str) -> None:
         """Load a model in the background; prompts wait for it."""
         self.current, device = name, self.device
         self.listed.emit()
-        if self.controller.session is not None:
-            self._former_session = self.controller.session
-        self.model_changed.emit("", "")
-        self._say_loading(f"loading {label(name)} ...")
+        if self.context.session is not None:
+            self._former_session = self.context.session
+        text = f"loading {label(name)} ..."
+        self.context.use_session(None, text)
+        self._say(text)
+        work = Work(
+            lambda: loading(name, device),
+            on_step=self._on_loading_step,
+            on_result=self._on_loaded,
+            on_error=self._on_loading_failed,
+            text=f"loading {label(name)}",
+        )
+        self.context.scheduler.cancel(Lane.MODEL)
+        self.context.scheduler.submit(work, Lane.MODEL)
 
-        def steps() -> Iterator[Any]:
-            yield (yield from loading(name, device))
-
-        self.loading.cancel()
-        self.loading.submit(Job(steps, self._on_loading_step, text=f"loading {label(name)}"))
-
-    def _say_loading(self, text: str) -> None:
-        self.controller.use_session(None, text)
-        self.status_changed.emit(text)
+    def _say(self, text: str = "") -> None:
+        self.status.progress("model", text)
 
     def _withdraw(self) -> None:
-        self._jobs.cancel()
+        self.context.status.acted()
+        if self._offer is not None:
+            self.context.scheduler.cancel(Lane.MODEL)
+            self._say()
+            self.downloading.emit(False)
         self._offer = None
         self.offered.emit(None)
         self.listed.emit()
 
-    def _on_progress(self, progress: Progress) -> None:
-        self.status_changed.emit(progress.text)
+    def _on_downloaded(self, spec: ModelSpec) -> None:
+        self._withdraw()
+        self._use(spec.name)
 
-    def _on_downloaded(self) -> None:
-        spec = self._offer
-        if spec is not None:
-            self._withdraw()
-            self._use(spec.name)
+    def _on_download_failed(self, text: str) -> None:
+        self._say()
+        self.downloading.emit(False)
+        self.status.error(text)
 
-    def _on_loading_step(self, value: Any) -> None:
-        if isinstance(value, Progress):
-            self._say_loading(f"{value.text} ...")
-            return
+    def _on_loading_step(self, progress: Progress) -> None:
+        self.context.absence = f"{progress.text} ..."
+        self._say(self.context.absence)
+
+    def _on_loaded(self, model: PromptableModel) -> None:
+        self._say()
         self._former = (self.current, self.device)
-        self._notice = value.notice
-        self._put_in_use(Session(SamPredictor(value), disk=self.disk))
-        if value.notice:
-            self.status_changed.emit(value.notice)
+        self._put_in_use(Session(SamPredictor(model), disk=self.context.disk))
+        if model.notice:
+            self.status.error(model.notice)
 
     def _put_in_use(self, session: Session) -> None:
         self._former_session = None
-        self.controller.use_session(session)
-        self.model_changed.emit(session.predictor.model.name, session.predictor.model.device)
+        self.context.use_session(session)
 
     def _on_loading_failed(self, text: str) -> None:
         """Go on with the model that was there before."""
+        self._say()
         if self.current in self._files and self.current != self._former[0]:
             self._files.remove(self.current)
         failed = (self.current, self.device)
         self.current, self.device = self._former
         self.listed.emit()
         if self._former_session is not None:
-            text = f"{text}; going on with {label(self.current)}"
-            self._notice = text
             self._put_in_use(self._former_session)
+            text = f"{text}; going on with {label(self.current)}"
         elif failed != self._former:  # it was picked while the first one loaded
             self._use(self.current)
             text = f"{text}; loading {label(self.current)} instead ..."
         else:
-            self.controller.use_session(None, text)
-        self.status_changed.emit(text)
+            self.context.use_session(None, text)
+        self.status.error(text)
 
     def _on_pixels_changed(self) -> None:
         """Forget the embeddings that a failed load would bring back."""
         if self._former_session is not None:
             self._former_session.clear()
-
-    def _on_answer_changed(self, rank: int, total: int, score: float, pixels: int) -> None:
-        """Say the notice of a load once more: the answer to prompts that were there hid it."""
-        if total and self._notice:
-            self.status_changed.emit(self._notice)
-        self._notice = ""
 
 
 def _item(spec: ModelSpec) -> ModelItem:

@@ -1,0 +1,115 @@
+"""What the features of one dock share: viewer, layers, model, background work and status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, Signal
+
+from ..predict.cache import DiskCache
+from ..predict.session import Session
+from ..types import Plane
+from .history import History
+from .results_folder import ResultsFolder
+from .scheduler import Scheduler
+from .status import Status
+from .workbench import Workbench
+
+
+class Context(QObject):  # type: ignore[misc]
+    """All that a feature may need; features do not know each other.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    bench : Workbench
+        The image worked on, and our layers beside it.
+    folder : ResultsFolder
+        Where results go that are too large for memory.
+    disk : DiskCache
+        Where the sessions keep planes.
+    session : Session or None
+        Answers prompts; None while no model is loaded.
+    absence : str
+        Why there is no session.
+    history : History
+        What can be undone, in all layers of ours.
+
+    Signals
+    -------
+    plane_changed : no argument
+        Another plane may be shown.
+    plane_encoded : no argument
+        The plane shown has been encoded in the background.
+    session_changed : no argument
+        Another model answers from now on, or none for a while.
+    settings_changed : no argument
+        The same model answers otherwise: what is shown is out of date.
+    pixels_changed : no argument
+        The image is another one, or holds other pixels.
+    """
+
+    plane_changed = Signal()
+    plane_encoded = Signal()
+    session_changed = Signal()
+    settings_changed = Signal()
+    pixels_changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.scheduler = Scheduler()
+        self.status = Status()
+        self.history = History()
+        self.bench = Workbench(viewer, self.history, self.status)
+        self.folder = ResultsFolder(self.bench, self.scheduler, self.status)
+        self.disk = DiskCache()
+        self.session: Session | None = None
+        self.absence = ""
+        self.scheduler.failed.connect(self.status.error)
+        self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
+        dims = viewer.dims.events
+        self._dims = (dims.current_step, dims.order, dims.ndisplay)
+        for emitter in self._dims:
+            emitter.connect(self._on_dims_changed)
+
+    def use_session(self, session: Session | None, absence: str = "") -> None:
+        """Answer with another model from now on.
+
+        Parameters
+        ----------
+        session : Session or None
+        absence : str
+            Why there is none, for the status line.
+        """
+        self.session, self.absence = session, absence
+        self.session_changed.emit()
+
+    def shown(self) -> Plane | None:
+        """Return the plane shown now; None if there is none."""
+        try:
+            return self.bench.plane()
+        except ValueError:
+            return None
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self.scheduler.close()
+        for emitter in self._dims:
+            emitter.disconnect(self._on_dims_changed)
+        self.bench.close()
+        self.session = None
+
+    def _on_dims_changed(self, event: Any = None) -> None:
+        self.status.acted()
+        self.plane_changed.emit()
+
+    def _on_bench_pixels_changed(self) -> None:
+        if self.session is not None:
+            self.session.clear()
+        self.pixels_changed.emit()
+        self.plane_changed.emit()

@@ -1,0 +1,1 @@
+"""Planes encoded before anybody asks."""

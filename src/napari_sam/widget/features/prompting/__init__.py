@@ -1,0 +1,1 @@
+"""Clicks and boxes: prompts, answers, objects kept."""

@@ -1,0 +1,1 @@
+"""Where results go that are too large for memory."""

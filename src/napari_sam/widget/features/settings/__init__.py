@@ -1,0 +1,1 @@
+"""What is set once and seldom looked at."""

@@ -1,0 +1,1 @@
+"""Image, model, device, and the layer that objects go to."""

@@ -1,0 +1,187 @@
+"""Which image is worked on, by which model, and where its objects go."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFileDialog
+
+from ....formats.labels_store import largest_label
+from ....models.families import file_suffixes
+from ....models.specs import ModelSpec
+from ...context import Context
+from ...results_folder import COUNTING
+from ...scheduler import Lane, Work
+from ..feature import Feature
+from .model_loader import OPEN_FILE, ModelLoader
+from .model_panel import ModelChooser, OfferPanel
+from .panel import SourcePanel
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+FILES = f"Checkpoints ({' '.join(f'*{suffix}' for suffix in file_suffixes())});;All files (*)"
+NEW_LAYER = "a new layer"
+NEW_FOLDER = "a new folder"
+
+
+class Source(Feature):
+    """Image, model, device, and the Labels layer that objects go to."""
+
+    panel: SourcePanel
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.viewer, self.bench = context.viewer, context.bench
+        self.loader = ModelLoader(context)
+        self.model, self.offer = ModelChooser(), OfferPanel()
+        self.panel = SourcePanel(self.model, self.offer, DEVICES)
+        self._open = True
+        self._connect()
+
+    def start(self) -> None:
+        """Take the image that is there, and the bundled model."""
+        self._show_models()
+        self.use_image(self._best_image())
+        self.refresh()
+        QTimer.singleShot(0, self._load_model)  # importing torch would slow down the opening
+
+    def use_image(self, image: Image | None) -> None:
+        """Work on another image layer; None lets go of the one there is."""
+        self.context.status.acted()
+        if self.context.session is not None:
+            self.context.session.clear()
+        self.bench.use_image(image)
+
+    def use_results(self, layer: Labels | None) -> None:
+        """Commit to another Labels layer of the same shape; None makes a new one or asks for it.
+
+        Its labels are counted in the background; until then nothing is committed.
+        """
+        bench, status = self.bench, self.context.status
+        if bench.frame is None or (bench.results and layer is bench.results.layer):
+            return
+        status.acted()
+        bench.use_results(None)
+        if layer is None:
+            self.context.folder.forget()
+            bench.ensure_layers()
+            return
+        chosen = layer
+
+        def done(largest: int) -> None:
+            status.progress(COUNTING)
+            if chosen in self.viewer.layers:
+                bench.use_results(chosen, largest)
+            bench.changed.emit()
+
+        def failed(text: str) -> None:
+            status.progress(COUNTING)
+            status.error(text)
+
+        status.progress(COUNTING, f"counting the labels of {layer.name} ...")
+        steps = partial(largest_label, chosen.data)
+        work = Work(steps, on_result=done, on_error=failed, text="counting labels")
+        self.context.scheduler.submit(work, Lane.LABELS)
+
+    def refresh(self) -> None:
+        """Show what layers there are."""
+        bench, frame = self.bench, self.bench.frame
+        images = self._images()
+        current = None if frame is None else frame.layer
+        self.panel.image.set_things([layer.name for layer in images], images, current)
+        shape = None if frame is None else frame.shape
+        others = (bench.preview, None if bench.everything is None else bench.everything.layer)
+        fitting = [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels)
+            and not layer.multiscale
+            and layer.data.shape == shape
+            and not any(layer is other for other in others)
+        ]
+        results = None if bench.results is None else bench.results.layer
+        new = NEW_FOLDER if frame is not None and frame.needs_folder else NEW_LAYER
+        names = [*(layer.name for layer in fitting), new]
+        self.panel.results.set_things(names, [*fitting, None], results)
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self._open = False
+        self.loader.close()
+        events = self.viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.disconnect(self._on_layers_changed)
+
+    def _connect(self) -> None:
+        loader, offer, panel = self.loader, self.offer, self.panel
+        panel.image.picked.connect(self.use_image)
+        panel.results.picked.connect(self.use_results)
+        panel.device.picked.connect(loader.pick_device)
+        self.model.picked.connect(self._on_model_picked)
+        loader.listed.connect(self._show_models)
+        loader.offered.connect(self._on_model_offered)
+        loader.downloading.connect(offer.set_busy)
+        offer.download_asked.connect(loader.download)
+        offer.cancel_asked.connect(loader.cancel)
+        offer.file_asked.connect(self._ask_for_file)
+        self.context.session_changed.connect(self._on_session_changed)
+        self.bench.changed.connect(self.refresh)
+        events = self.viewer.layers.events
+        for emitter in (events.inserted, events.removed, events.reordered):
+            emitter.connect(self._on_layers_changed)
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _best_image(self) -> Image | None:
+        active = self.viewer.layers.selection.active
+        images = self._images()
+        if active in images:
+            return active
+        return images[-1] if images else None
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        if self.bench.frame is None and self._images():
+            QTimer.singleShot(0, self._adopt_image)  # napari is still busy with the new layer
+        self.refresh()
+
+    def _adopt_image(self) -> None:
+        best = self._best_image()
+        if self._open and self.bench.frame is None and best is not None:
+            self.use_image(best)
+
+    def _load_model(self) -> None:
+        if self._open:
+            self.loader.pick(self.loader.current)
+
+    def _show_models(self) -> None:
+        self.model.set_items(self.loader.items(), self.loader.current)
+        self.panel.device.set_things(DEVICES, DEVICES, self.loader.device)
+
+    def _on_model_picked(self, name: str) -> None:
+        if name == OPEN_FILE:
+            self._show_models()  # until a file has been chosen
+            self._ask_for_file()
+            return
+        self.loader.pick(name)
+
+    def _on_model_offered(self, spec: ModelSpec | None) -> None:
+        if spec is None:
+            self.offer.withdraw()
+            return
+        text = f"{spec.name} ({spec.architecture}): {spec.note}. Licence: {spec.licence}."
+        self.offer.offer(text, spec.size_text)
+
+    def _ask_for_file(self) -> None:
+        """Let the user choose a checkpoint, without holding up the window."""
+        dialog = QFileDialog(self.panel, "A checkpoint", "", FILES)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.loader.open_file)
+        dialog.open()
+
+    def _on_session_changed(self) -> None:
+        session = self.context.session
+        text = "loading" if session is None else f"runs on {session.predictor.model.device}"
+        self.panel.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")

@@ -1,0 +1,217 @@
+"""Objects side by side, and every change as an edit that can be taken back and made again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_sam import Plane
+from napari_sam.predict.session import Session
+from napari_sam.widget import dock as dock_module
+from napari_sam.widget.features.everything.logic import Everything
+from napari_sam.widget.features.prefetch.logic import Prefetch
+from napari_sam.widget.features.saving.logic import Saving
+from napari_sam.widget.features.settings.logic import Settings
+from napari_sam.widget.scheduler import Lane, Scheduler
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
+BOXES = (
+    [[8, 10], [8, 46], [42, 46], [42, 10]],
+    [[10, 68], [10, 112], [46, 112], [46, 68]],
+)
+
+
+@pytest.fixture
+def encoded(hands):
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
+    hands.settled()
+    return hands
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """The lanes that work is submitted to."""
+    lanes = []
+    submit = Scheduler.submit
+
+    def noted(self, work, lane):
+        lanes.append(lane)
+        submit(self, work, lane)
+
+    monkeypatch.setattr(Scheduler, "submit", noted)
+    return lanes
+
+
+def two_points(hands):
+    """Prompt the first two objects by a point each, side by side."""
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_O)
+    hands.click_and_wait(*CENTRES[2])
+
+
+def test_two_objects_of_points_exist_side_by_side(hands, scene):
+    truth = scene[1]
+    two_points(hands)
+    first, second = hands.answers.objects.values()
+    assert np.allclose(first.prompts.point_coords, [[28, 25]], atol=0.5)
+    assert np.allclose(second.prompts.point_coords, [[90, 28]], atol=0.5)
+    assert set(np.unique(hands.bench.preview.data)) == {0, 1, 2}
+    assert "2 objects" in hands.prompting.panel.answer.text()
+    hands.press(Qt.Key.Key_Return)
+    assert ((hands.labels == 1) == (truth == 1)).mean() > 0.99
+    assert ((hands.labels == 2) == (truth == 2)).mean() > 0.99
+    kept = hands.bench.results.store.objects
+    outline = kept[2].outlines[hands.bench.plane().key]
+    assert np.allclose(outline.prompts.point_coords, [[90, 28]], atol=0.5)
+
+
+def test_a_background_point_belongs_to_the_object_prompted_last(hands):
+    two_points(hands)
+    hands.press(Qt.Key.Key_T)
+    hands.click_and_wait(50, 60)
+    first, second = hands.answers.objects.values()
+    assert first.prompts.point_labels.tolist() == [1]
+    assert second.prompts.point_labels.tolist() == [1, 0]
+
+
+def test_a_prompt_keeps_its_object_when_it_is_moved(hands):
+    hands.bench.boxes.add(np.array(BOXES[0]), shape_type="rectangle")
+    hands.click_and_wait(*CENTRES[1])  # inside the box
+    (numbers,) = [list(hands.answers.objects)]
+    assert len(numbers) == 1
+    before = hands.answers
+    hands.bench.points.data = np.array([[72.0, 55.0]])  # far outside
+    hands.bench.points.events.data(action="changed", data_indices=(0,), value=None)
+    hands.until(lambda: hands.answers is not before)
+    assert list(hands.answers.objects) == numbers
+
+
+def test_only_the_object_that_changed_is_asked_again(encoded):
+    model = encoded.context.session.predictor.model
+    encoded.click_and_wait(*CENTRES[1])
+    asked = model.decoded
+    first = encoded.answers.objects[1]
+    encoded.press(Qt.Key.Key_O)
+    encoded.click_and_wait(*CENTRES[2])
+    assert model.decoded == asked + 1
+    assert encoded.answers.objects[1] is first
+
+
+def test_next_answer_is_that_of_the_object_prompted_last(hands):
+    two_points(hands)
+    hands.press(Qt.Key.Key_N)
+    first, second = hands.answers.objects.values()
+    assert (first.rank, second.rank) == (0, 1)
+
+
+def test_a_commit_asks_the_model_nothing(encoded, submitted):
+    for corners in BOXES:
+        encoded.bench.boxes.add(np.array(corners), shape_type="rectangle")
+    encoded.until(lambda: encoded.answers and len(encoded.answers.objects) == 2)
+    encoded.click(*CENTRES[3])
+    encoded.until(lambda: len(encoded.answers.objects) == 3)
+    model = encoded.context.session.predictor.model
+    asked, reads = model.decoded, []
+    encoded.bench.points.events.data.connect(reads.append)
+    encoded.settled()
+    submitted.clear()
+    encoded.press(Qt.Key.Key_Return)
+    encoded.rest(0.3)
+    assert model.decoded == asked
+    assert submitted == []
+    assert len(reads) == 2  # napari's own: removing, removed
+    assert set(np.unique(encoded.labels)) == {0, 1, 2, 3}
+
+
+def test_a_click_on_a_ready_plane_is_one_piece_of_work(open_dock, scene, submitted):
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 6, 0), {"name": "stack"}))
+    hands.until(lambda: "(next" in hands.prefetch.panel.text())
+    hands.settled()
+    submitted.clear()
+    hands.click_and_wait(*CENTRES[1])
+    hands.settled()
+    assert submitted == [Lane.CLICK]
+
+
+def test_undo_and_redo_walk_over_all_layers(hands):
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    hands.everything.run()
+    hands.until(lambda: "3 objects in 1 plane" in hands.status)
+    found = hands.everything.view.layer.data.copy()
+    hands.click_and_wait(*CENTRES[3])
+    hands.press(Qt.Key.Key_Return)
+    kept = hands.labels.copy()
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert set(np.unique(hands.labels)) == {0, 1}
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert hands.status == "took back everything in the image"
+    assert not hands.everything.view.layer.data.any()
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert not hands.labels.any()
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert "nothing to undo" in hands.status
+    for _ in range(3):
+        hands.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert np.array_equal(hands.everything.view.layer.data, found)
+    assert np.array_equal(hands.labels, kept)
+    hands.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert "nothing to do again" in hands.status
+
+
+def test_a_run_over_a_stack_and_its_thresholds_are_one_step(open_dock, scene):
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    hands.everything.run(all_planes=True)
+    hands.until(lambda: "objects in 3 planes" in hands.status)
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
+    layer = hands.everything.view.layer
+    hands.until(lambda: not layer.data.any() and not hands.busy(Lane.BULK))
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
+    hands.until(lambda: layer.data.all(axis=0).any() and not hands.busy(Lane.BULK))
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert not layer.data.any()
+    hands.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert layer.data.all(axis=0).any()
+
+
+def test_the_object_under_the_pointer_is_deleted_and_comes_back(hands):
+    two_points(hands)
+    hands.press(Qt.Key.Key_Return)
+    before = hands.labels.copy()
+    hands.viewer.cursor.position = CENTRES[2]
+    hands.press(Qt.Key.Key_D, CONTROL)
+    assert set(np.unique(hands.labels)) == {0, 1}
+    assert list(hands.bench.results.store.objects) == [1]
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert np.array_equal(hands.labels, before)
+    hands.viewer.cursor.position = (90, 120)
+    hands.press(Qt.Key.Key_D, CONTROL)
+    assert np.array_equal(hands.labels, before)
+    assert "point at a kept object" in hands.status
+
+
+def test_the_contrast_is_the_plane_s_own_until_the_user_chooses(open_dock, scene):
+    image = scene[0].astype(np.float32)
+    image[0, 0] = 1e6  # a hot pixel, which napari's first limits reach
+    hands = open_dock(("add_image", image, {"name": "hot"}))
+    plane = hands.bench.plane()
+    assert plane.contrast is None
+    session = hands.context.session
+    alone = Session(session.predictor).embedding(Plane(image))
+    assert np.array_equal(session.embedding(plane).features, alone.features)
+    hands.viewer.layers["hot"].contrast_limits = (10, 300)
+    assert hands.bench.plane().contrast == (10, 300)
+
+
+@pytest.mark.parametrize("gone", [Prefetch, Saving, Everything, Settings])
+def test_a_feature_can_be_taken_out(open_dock, scene, monkeypatch, gone):
+    for name in ("ABOVE", "BELOW"):
+        kept = tuple(kind for kind in getattr(dock_module, name) if kind is not gone)
+        monkeypatch.setattr(dock_module, name, kept)
+    hands = open_dock(("add_image", scene[0], {"name": "scene"}))
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
