@@ -15,15 +15,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from sources import load_source
-from torch import Tensor
 from validate_pocket import put
 
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, Session, load_model, masks
 from napari_sam.evaluate.report import as_markdown
 from napari_sam.evaluate.scores import average_precision, plane_answer, score_image, session_answer
-from napari_sam.models.pocket_windows import Asked
+from napari_sam.models.pocket_windows import PromptBatch
 from napari_sam.training.labelled_images import LabelledImage
 
 SOURCES = ("dsb2018", "emps_particles", "usiigaci_phase", "axon_sem", "isbi2012_em", "busi_us")
@@ -56,11 +55,11 @@ class Switch:
 def one_scale() -> AbstractContextManager[object]:
     """Answer every prompt in a window of the input, none at half its size."""
 
-    def fitting(asked: Asked, *_: object) -> tuple[Tensor, Tensor]:
-        near = torch.ones(len(asked.points), dtype=torch.bool)
-        return near, ~near
+    def choose_scales(prompts: PromptBatch, *_: object) -> tuple[NDArray[np.bool_], ...]:
+        in_window = np.ones(len(prompts.coords), bool)
+        return in_window, ~in_window
 
-    return patch("napari_sam.models.pocket.fitting", fitting)
+    return patch("napari_sam.models.pocket.choose_scales", choose_scales)
 
 
 def never_asked() -> AbstractContextManager[object]:

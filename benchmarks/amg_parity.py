@@ -20,11 +20,12 @@ from reference_decoder import load
 from skimage import data
 from sources import load_source
 
-from napari_sam.everything.amg import AutomaticMaskGenerator, finish
+from napari_sam.everything.amg import AutomaticMaskGenerator
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.images.transforms import to_rgb8
 from napari_sam.models.sam import Sam
 from napari_sam.predict.predictor import SamPredictor
+from napari_sam.steps import drive
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from stubs import stubbed_torchvision
@@ -77,7 +78,7 @@ def compare(predictor: SamPredictor, other: Any, rgb: np.ndarray, least: int, si
     """Return counts, partners and times of both programs on one picture."""
     started = time.perf_counter()
     lowest = AmgParams(points_per_side=side, pred_iou_thresh=0.0)
-    candidates = finish(AutomaticMaskGenerator(predictor, lowest).propose(rgb))
+    candidates = drive(AutomaticMaskGenerator(predictor, lowest).propose(rgb))
     middle = time.perf_counter()
     theirs: list[Any] = []
     for step in range(100):

@@ -74,7 +74,7 @@ def main() -> None:
             prompts = questions(exact.original_size, args.side)
             answers = [predictor.predict_many(e, prompts) for e in (exact, kept)]
             shown = [(a.masks[a.best], b.masks[b.best]) for a, b in zip(*answers, strict=True)]
-            ious = np.array([masks.iou(a, b) for a, b in shown if a.sum() > LEAST_AREA])
+            ious = np.array([masks.iou(a, b) for a, b in shown if a.area > LEAST_AREA])
             found.append(ious)
             print(f"{name}: {prepared.rgb.shape[:2]}, {size / 1e6:.3f} MB; {describe(ious)}")
         print(f"all: {describe(np.concatenate(found))}")

@@ -74,7 +74,7 @@ class Ours:
         prompts = [Prompts([point], [1]) for point in points]
         answers = self.predictor.predict_many(embedding, prompts)
         self.best = np.array([answer.best for answer in answers])
-        return np.stack([answer.masks for answer in answers])
+        return np.array([[np.asarray(mask) for mask in answer.masks] for answer in answers])
 
     def everything(self, side: int) -> np.ndarray:
         """Return the masks (N, H, W) of the grid generator."""
@@ -255,7 +255,7 @@ def programs(shape: str, rival: str) -> dict[str, Any]:
     ours = {}
     for precision in PRECISIONS:
         model = load(shape)
-        model.lower(precision)
+        model.set_precision(precision)
         ours[precision] = Ours(model, rgb)
     return {**ours, "theirs": RIVALS[rival](load(shape), rgb)}
 

@@ -45,7 +45,7 @@ def main() -> None:
                 truth = item.labels == label
                 prompts = [Prompts([middle_of(truth)]), Prompts(box=box_of(truth))]
                 answers = predictor.predict_many(embedding, prompts)
-                masks = [answer.masks[answer.best] for answer in answers]
+                masks = [np.asarray(answer.masks[answer.best]) for answer in answers]
                 found.append((iou(masks[0], truth), item, truth, prompts, masks))
         if not found:
             continue

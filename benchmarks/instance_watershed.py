@@ -26,7 +26,8 @@ from sources import load_source
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
 from napari_sam.evaluate.report import as_markdown, plane_rows
 from napari_sam.evaluate.scores import average_precision
-from napari_sam.predict.predictor import Upsampler
+from napari_sam.predict.upsampling import Upsampler
+from napari_sam.steps import drive
 from napari_sam.training.labelled_images import LabelledImage
 from napari_sam.types import ImageEmbedding
 
@@ -128,7 +129,7 @@ def everything(
     generator: AutomaticMaskGenerator, image: NDArray[np.uint8], embedding: ImageEmbedding
 ) -> Labels:
     """Return what everything mode finds."""
-    *_, candidates = generator.propose_on(embedding.original_size, lambda crop: embedding)
+    candidates = drive(generator.propose_on(embedding.original_size, lambda crop: embedding))
     return masks.to_labels(generator.select(candidates), embedding.original_size)
 
 

@@ -25,6 +25,8 @@ from window import Window, calls, ms, report
 
 from napari_sam.images.samples import STACK_SCALE, cells_stack, cells_stack_labels
 from napari_sam.predict.cache import DiskCache
+from napari_sam.widget.features.everything.logic import Everything
+from napari_sam.widget.features.prompting.logic import Prompting
 
 FIRST = 12
 """Planes from here on hold many nuclei."""
@@ -84,9 +86,10 @@ def measure_slide(window: Window) -> float:
 
 def measure_clicks(window: Window, count: int) -> dict[str, Any]:
     """Click nuclei on planes that are encoded."""
-    controller = window.dock.controller
-    asked, answered = calls(controller.jobs, "submit"), calls(controller.session, "predict")
-    written = calls(controller, "_on_answer")
+    context = window.dock.context
+    asked = calls(context.scheduler, "submit")
+    answered = calls(context.session, "predict_many")
+    written = calls(window.dock.feature(Prompting).asker, "_on_answers")
     totals, parts, z = [], [], FIRST
     while len(totals) < count:
         window.viewer.dims.set_current_step(0, z)
@@ -113,42 +116,45 @@ def measure_clicks(window: Window, count: int) -> dict[str, Any]:
 
 def measure_hover(window: Window) -> float:
     """Return the median time from a move with Shift held to the painted mask, in ms."""
-    written, times = calls(window.dock.hover, "_on_answer"), []
+    hover = window.dock.feature(Prompting).hover
+    written, times = calls(hover, "_on_answer"), []
     for row, column in centres(FIRST)[:10]:
         written.clear()
         start = time.perf_counter()
         moved = lambda r=row, c=column: window.hover(r, c)  # noqa: E731
         times.append(window.painted(moved, lambda: written) - start)
         window.rest(0.2)
-    window.dock.hover.end()
+    hover.end()
     return ms(times)
 
 
 def measure_holds(window: Window, folder: str) -> dict[str, float]:
     """Return the longest holds of the event loop during what runs in the background, in ms."""
-    dock, controller, done = window.dock, window.dock.controller, window.quiet
+    context, done = window.dock.context, window.quiet
+    prompting, everything = window.dock.feature(Prompting), window.dock.feature(Everything)
+    begin = context.plane_changed.emit
     window.viewer.dims.set_current_step(0, FIRST)
     window.settle()
     found = {"nothing": window.held(lambda: None, done)}
-    controller.session.clear()
-    found["encoding and prefetch"] = window.held(controller.say_ready, done)
-    controller.session.clear()
-    controller.session.disk = DiskCache(Path(folder))
-    found["the same, written to disk"] = window.held(controller.say_ready, done)
-    controller.session.disk = None
-    found["everything, first"] = window.held(dock.run_everything, done)
-    found["everything, again"] = window.held(dock.run_everything, done)
+    context.session.clear()
+    found["encoding and prefetch"] = window.held(begin, done)
+    context.session.clear()
+    context.session.disk = DiskCache(Path(folder))
+    found["the same, written to disk"] = window.held(begin, done)
+    context.session.disk = None
+    found["everything, first"] = window.held(everything.run, done)
+    found["everything, again"] = window.held(everything.run, done)
     # as far as ten planes or so
     end = time.monotonic() + 5
     found["everything, all planes"] = window.held(
-        lambda: dock.run_everything(True), lambda: time.monotonic() > end
+        lambda: everything.run(True), lambda: time.monotonic() > end
     )
-    dock.everything.cancel()
+    everything.cancel()
     window.until(done)
     window.click(*centres(FIRST)[0])
-    window.until(lambda: controller._answers)
+    window.until(lambda: prompting.asker.shown)
     window.rest(0.3)
-    found["commit"] = window.held(controller.commit, done)
+    found["commit"] = window.held(prompting.commit, done)
     return {f"held {name}": ms(seconds) for name, seconds in found.items()}
 
 
@@ -186,7 +192,7 @@ def measure_slow_stack(asynchronous: bool) -> dict[str, float]:
     found["alone, second point"] = window.held(lambda: click(1), lambda: True)
     window.viewer.layers.remove(layer)
     found["opening the dock"] = window.held(
-        window.open_dock, lambda: window.dock.controller.session is not None
+        window.open_dock, lambda: window.dock.context.session is not None
     )
     window.settle()
     found["with the dock"] = window.held(lambda: move(0, 14), window.quiet)

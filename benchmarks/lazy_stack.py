@@ -19,6 +19,8 @@ import psutil
 from numpy.typing import NDArray
 from window import Window, calls, ms, report
 
+from napari_sam.widget.features.prompting.logic import Prompting
+
 SIDE = 1024
 DISC, ELSEWHERE = (400.0, 600.0), (900.0, 100.0)
 RADIUS = 60
@@ -42,23 +44,23 @@ def first_mask(window: Window, stack: da.Array) -> None:
     window.viewer.add_image(stack, contrast_limits=(0, 255))
     if window.dock is None:
         window.open_dock()
-    controller = window.dock.controller
-    window.until(lambda: controller.bench.points is not None)
-    window.until(lambda: controller.session is not None)
-    written = calls(controller, "_on_answer")
+    context = window.dock.context
+    window.until(lambda: context.bench.points is not None)
+    window.until(lambda: context.session is not None)
+    written = calls(window.dock.feature(Prompting).asker, "_on_answers")
     window.painted(lambda: window.click(*DISC), lambda: written)
 
 
 def commits(window: Window, folder: str) -> dict[str, float]:
     """Return how long commits to arrays in a folder hold the event loop, in ms."""
-    controller, found = window.dock.controller, {}
-    controller.folder.use(folder)
+    context, prompting, found = window.dock.context, window.dock.feature(Prompting), {}
+    context.folder.use(folder)
     for name, place in (("first", DISC), ("next", ELSEWHERE)):
         window.click(*place)
-        window.until(lambda: controller._answers)
+        window.until(lambda: prompting.asker.shown)
         window.rest(0.3)
-        committed = lambda: controller.bench.results and not controller._answers  # noqa: E731
-        found[f"held_{name}_commit_ms"] = ms(window.held(controller.commit, committed))
+        committed = lambda: context.bench.results and not prompting.asker.shown  # noqa: E731
+        found[f"held_{name}_commit_ms"] = ms(window.held(prompting.commit, committed))
     return found
 
 

@@ -11,7 +11,7 @@ import resource
 import numpy as np
 import torch
 
-from napari_sam.everything.amg import AutomaticMaskGenerator, finish
+from napari_sam.everything.amg import AutomaticMaskGenerator
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.models.mask_decoder import MaskDecoder
 from napari_sam.models.mobile_sam import TinyViT
@@ -20,6 +20,7 @@ from napari_sam.models.sam import Sam, SamModel
 from napari_sam.models.two_way import TwoWayTransformer
 from napari_sam.models.vit import ImageEncoderViT
 from napari_sam.predict.predictor import SamPredictor
+from napari_sam.steps import drive
 
 SIZES = {
     "vit_b": (768, 12, 12, (2, 5, 8, 11)),
@@ -62,7 +63,7 @@ def main() -> None:
     plane = np.random.default_rng(0).integers(0, 256, (1024, 1024)).astype(np.uint8)
     predictor.encode(plane)
     encoded = peak()
-    finish(AutomaticMaskGenerator(predictor, AmgParams(points_per_side=8)).propose(plane))
+    drive(AutomaticMaskGenerator(predictor, AmgParams(points_per_side=8)).propose(plane))
     weights = sum(value.numel() for value in sam.parameters()) * 4 / 1e9
     print(f"{args.model}: weights {weights:.2f} GB, loaded {loaded:.2f} GB, "
           f"encoding +{encoded - loaded:.2f} GB, everything +{peak() - loaded:.2f} GB")  # fmt: skip

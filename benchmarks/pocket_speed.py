@@ -51,7 +51,7 @@ def main() -> None:
     plane = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     embedding = predictor.encode(plane)
     click = Prompts([(250, 260)], [1])
-    logits = predictor.predict(embedding, click).low_res_logits[0]
+    logits = predictor.predict(embedding, click).logits(0)
     correction = Prompts([(250, 260), (280, 250)], [1, 0], mask_input=logits)
     many = [Prompts([(x, y)], [1]) for x in range(32, 512, 64) for y in range(32, 512, 64)]
     generator = AutomaticMaskGenerator(predictor)

@@ -17,6 +17,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_sam.widget.dock import SegmentAnything
+from napari_sam.widget.features.prefetch.logic import Prefetch
+from napari_sam.widget.scheduler import Lane
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 Calls = list[tuple[float, float]]
@@ -42,15 +44,15 @@ class Window:
 
     def settle(self) -> None:
         """Wait for the model, the plane shown and its neighbours."""
-        self.until(lambda: self.dock.controller.session is not None)
+        self.until(lambda: self.dock.context.session is not None)
         self.until(self.quiet)
         self.rest(0.2)
 
     def quiet(self) -> bool:
         """Tell whether nothing runs in the background, nor is about to."""
-        dock = self.dock
-        running = (dock.ahead.jobs, dock.controller.jobs, dock.everything.jobs, dock.hover.jobs)
-        return not dock.ahead._timer.isActive() and not any(jobs.busy for jobs in running)
+        scheduler = self.dock.context.scheduler
+        settling = self.dock.feature(Prefetch)._timer.isActive()
+        return not settling and not scheduler.any_busy(lane for lane in Lane if lane.computes)
 
     def until(self, condition: Callable[[], object], timeout: float = 60.0) -> None:
         """Run the event loop until something holds."""
