@@ -26,6 +26,7 @@ from sources import load_source
 from napari_sam import AmgParams, AutomaticMaskGenerator, SamPredictor, load_model, masks
 from napari_sam.evaluate.report import as_markdown, plane_rows
 from napari_sam.evaluate.scores import average_precision
+from napari_sam.everything.instances import FlowFields
 from napari_sam.predict.upsampling import Upsampler
 from napari_sam.steps import drive
 from napari_sam.training.labelled_images import LabelledImage
@@ -95,7 +96,7 @@ def depth_maps(predictor: SamPredictor, embedding: ImageEmbedding) -> NDArray[np
     scales = predictor.instance_fields(embedding)
     if scales is None:
         raise ValueError(f"{embedding.model} has no instance head")
-    fields = scales[0].finer
+    fields = FlowFields.of(scales[0]).finer
     h, w = (int(side * fields.stride) for side in fields.foreground.shape)
     upsampler: Upsampler = predictor.upsampler(embedding, fields.foreground.shape, (h, w))
     return upsampler(np.stack([fields.foreground, fields.depth]))

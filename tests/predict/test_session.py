@@ -220,18 +220,21 @@ def test_a_correction_goes_on_in_the_window_with_the_logits():
     assert np.asarray(second.masks[second.best])[300, 400]
 
 
-def test_a_prompt_beyond_the_window_takes_the_logits_with_it():
+AROUND = [SMALL, (396, 298), (405, 305), (398, 304)]
+
+
+def test_a_prompt_beyond_the_window_takes_the_logits_of_several_with_it():
     """They say of the whole plane where the object of the window lies, and no more."""
     session = Session(SamPredictor(Watched(image_size=256)))
     model = session.predictor.model
-    first = session.predict(ask_wide(Prompts([SMALL])))
+    first = session.predict(ask_wide(Prompts(AROUND)))
     model.given.clear()
-    more = Prompts([LARGE, SMALL], [1, 0], None, first.logits(first.best))
+    more = Prompts([LARGE, *AROUND], [1, 0, 0, 0, 0], None, first.logits(first.best))
     second = session.predict(ask_wide(more))
     assert second.window is None
     assert np.asarray(second.masks[second.best])[LARGE[1], LARGE[0]]
     ((coords, mask_input),) = model.given
-    assert coords.shape == (1, 2, 2)
+    assert coords.shape == (1, 5, 2)
     assert mask_input.shape == (1, 50, 64)
     wide = MaskLogits(mask_input[0], second.frame)
     cells = (np.indices((400, 512)).transpose(1, 2, 0) + 0.5) // 8  # of 8 pixels of the plane
@@ -239,18 +242,41 @@ def test_a_prompt_beyond_the_window_takes_the_logits_with_it():
     assert masks.iou(shown, first.masks[first.best]) > 0.5  # a disc of two cells across
 
 
-def test_a_closer_look_at_a_correction_has_the_logits_as_well():
+def test_a_prompt_beyond_the_window_of_a_few_leaves_their_logits_behind():
+    """What few clicks made of an object that reaches so far misleads."""
     session = Session(SamPredictor(Watched(image_size=256)))
     model = session.predictor.model
-    whole = Session(session.predictor, closer_look=False).predict(ask_wide(Prompts([SMALL])))
+    for count in (1, 2, 3):
+        first = session.predict(ask_wide(Prompts(AROUND[:count])))
+        model.given.clear()
+        labels = [1, *[0] * count]
+        more = Prompts([LARGE, *AROUND[:count]], labels, None, first.logits(first.best))
+        second = session.predict(ask_wide(more))
+        assert second.window is None
+        ((coords, mask_input),) = model.given
+        assert coords.shape == (1, count + 1, 2)
+        assert mask_input is None
+
+
+def test_a_closer_look_at_a_correction_goes_on_from_the_whole_plane():
+    session = Session(SamPredictor(Watched(image_size=256)))
+    model = session.predictor.model
+    whole = Session(session.predictor, closer_look=False).predict(ask_wide(Prompts([LARGE])))
     model.given.clear()
-    more = Prompts([SMALL, (404, 302)], [1, 1], None, whole.logits(whole.best))
+    points, labels = [SMALL, (420, 310)], [1, 0]
+    more = Prompts(points, labels, None, whole.logits(whole.best))
     second = session.predict(ask_wide(more))
     assert second.window is not None
     (_, coarse), (_, fine) = model.given
-    assert coarse[0].max() > 0
+    np.testing.assert_array_equal(coarse[0], whole.low_res_logits[whole.best])
     assert fine.shape == (1, *second.low_res_logits.shape[1:])
-    assert fine[0].max() > 0
+    moved = MaskLogits(fine[0], second.frame, second.window)
+    x, y = ((np.array(SMALL) + 0.5 - second.frame[:2]) / 4).astype(int)
+    assert moved.values[y, x] > 0  # of the answer at hand, not of the one before
+    model.given.clear()
+    plain = session.predict(ask_wide(Prompts(points, labels)))
+    assert plain.window is not None
+    assert [mask_input for _, mask_input in model.given] == [None, None]
 
 
 def test_a_bare_array_is_taken_to_cover_the_whole_plane():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from tiny import SceneModel, SlowModel
 
 from napari_sam import Plane
 from napari_sam.predict.session import Session
 from napari_sam.widget import dock as dock_module
+from napari_sam.widget import labels_view
 from napari_sam.widget.features.everything.logic import Everything
 from napari_sam.widget.features.prefetch.logic import Prefetch
 from napari_sam.widget.features.saving.logic import Saving
 from napari_sam.widget.features.settings.logic import Settings
+from napari_sam.widget.features.source import logic as source_module
 from napari_sam.widget.scheduler import Lane, Scheduler
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -22,6 +27,18 @@ BOXES = (
     [[8, 10], [8, 46], [42, 46], [42, 10]],
     [[10, 68], [10, 112], [46, 112], [46, 68]],
 )
+
+
+class Gated(SceneModel):
+    """Answers when its gate is opened."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.gate = threading.Event()
+
+    def decode(self, *given, **named):
+        self.gate.wait(10)
+        return super().decode(*given, **named)
 
 
 @pytest.fixture
@@ -182,6 +199,10 @@ def test_the_object_under_the_pointer_is_deleted_and_comes_back(hands):
     hands.press(Qt.Key.Key_Return)
     before = hands.labels.copy()
     hands.viewer.cursor.position = CENTRES[2]
+    hands.viewer.mouse_over_canvas = False
+    hands.press(Qt.Key.Key_D, CONTROL)
+    assert np.array_equal(hands.labels, before)
+    hands.viewer.mouse_over_canvas = True
     hands.press(Qt.Key.Key_D, CONTROL)
     assert set(np.unique(hands.labels)) == {0, 1}
     assert list(hands.bench.results.store.objects) == [1]
@@ -215,3 +236,200 @@ def test_a_feature_can_be_taken_out(open_dock, scene, monkeypatch, gone):
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
+
+
+def test_enter_before_the_answer_keeps_the_object_as_soon_as_it_is_there(open_dock, scene, model):
+    model.made = Gated()
+    hands = open_dock(("add_image", scene[0], {"name": "scene"}))
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
+    hands.click(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    assert not hands.labels.any()
+    assert len(hands.bench.points.data) == 1
+    model.made.gate.set()
+    hands.until(hands.labels.any)
+    assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
+    assert "object 1 committed" in hands.status
+
+
+def test_a_layer_has_one_view_whichever_image_it_serves(open_dock, scene):
+    hands = open_dock(
+        ("add_image", scene[0], {"name": "one"}), ("add_image", scene[0], {"name": "two"})
+    )
+    one, two = (hands.viewer.layers[name] for name in ("one", "two"))
+    hands.source.use_image(one)
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    layer = hands.bench.results.layer
+    hands.source.use_image(two)
+    hands.source.use_results(layer)
+    hands.click_and_wait(*CENTRES[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.source.use_image(one)
+    hands.click_and_wait(*CENTRES[3])
+    hands.press(Qt.Key.Key_Return)
+    assert set(np.unique(layer.data)) == {0, 1, 2, 3}
+    for _ in range(3):
+        hands.press(Qt.Key.Key_Z, CONTROL)
+    assert not layer.data.any()
+
+
+def test_other_data_in_the_layer_are_counted_before_the_next_commit(hands, scene):
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    layer = hands.bench.results.layer
+    layer.data = np.where(scene[1] == 2, 7, 0).astype(np.int32)
+    hands.until(lambda: hands.bench.results is not None and not hands.busy(Lane.LABELS))
+    hands.click_and_wait(*CENTRES[3])
+    hands.press(Qt.Key.Key_Return)
+    assert set(np.unique(layer.data)) == {0, 7, 8}
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert "nothing to undo" in hands.status
+    layer.data = np.zeros((20, 20), np.int32)
+    assert "does not fit the image" in hands.status
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    assert hands.labels.shape == scene[0].shape
+
+
+def test_nothing_is_kept_while_labels_are_counted(hands, monkeypatch):
+    gate = threading.Event()
+
+    def slow(labels):
+        yield from ()
+        gate.wait(10)
+        return 4
+
+    monkeypatch.setattr(source_module, "largest_label", slow)
+    mine = hands.viewer.add_labels(np.zeros((96, 128), np.int32), name="mine")
+    hands.source.use_results(mine)
+    before = len(hands.viewer.layers)
+    hands.bench.activate("points")
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    assert len(hands.viewer.layers) == before
+    assert len(hands.bench.points.data) == 1
+    gate.set()
+    hands.until(lambda: hands.bench.results is not None)
+    hands.press(Qt.Key.Key_Return)
+    assert set(np.unique(mine.data)) == {0, 5}
+
+
+def test_a_copy_of_a_box_is_an_object_of_its_own(hands):
+    boxes = hands.bench.boxes
+    boxes.add(np.array(BOXES[0]), shape_type="rectangle")
+    hands.until(lambda: hands.answers)
+    boxes.selected_data = {0}
+    boxes._copy_data()
+    boxes._paste_data()
+    boxes.data = [boxes.data[0], np.array(BOXES[1], float)]
+    boxes.events.data(action="changed", data_indices=(1,), value=None)
+    hands.until(lambda: len(hands.answers.objects) == 2)
+
+
+def test_a_background_point_whose_object_is_gone_blocks_nothing(hands):
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_T)
+    hands.click_and_wait(50, 60)
+    hands.press(Qt.Key.Key_T)
+    hands.press(Qt.Key.Key_O)
+    hands.click_and_wait(*CENTRES[2])
+    points = hands.bench.points
+    points.selected_data = {0}
+    points.remove_selected()
+    hands.until(lambda: len(hands.answers.objects) == 1)
+    (left,) = hands.answers.objects.values()
+    assert sorted(left.prompts.point_labels.tolist()) == [0, 1]
+
+
+def test_a_point_beside_the_image_does_not_count(hands):
+    hands.click_and_wait(*CENTRES[1])
+    hands.bench.points.add((-20.0, -20.0))
+    hands.rest(0.3)
+    assert "does not count" in hands.status
+    hands.press(Qt.Key.Key_Return)
+    assert set(np.unique(hands.labels)) == {0, 1}
+
+
+def test_a_commit_on_one_plane_leaves_the_objects_of_others(open_dock, scene):
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    hands.go(0)
+    hands.click_and_wait(*CENTRES[1])
+    hands.go(2)
+    hands.until(lambda: "ready" in hands.prefetch.panel.text())
+    hands.click_and_wait(*CENTRES[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.go(0)
+    hands.until(lambda: hands.answers)
+    hands.click_and_wait(30, 30)
+    (one,) = hands.answers.objects.values()
+    assert len(one.prompts.point_coords) == 2
+
+
+def test_our_layers_follow_the_image_in_the_world(hands, scene):
+    image = hands.viewer.layers["scene"]
+    image.scale = (2.0, 2.0)
+    image.translate = (5.0, 7.0)
+    row, column = CENTRES[3]
+    hands.viewer.reset_view()
+    hands.rest(0.1)
+    hands.click_and_wait(5 + 2 * row, 7 + 2 * column)
+    hands.press(Qt.Key.Key_Return)
+    assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
+    assert np.allclose(hands.bench.results.layer.scale, 2)
+
+
+def test_a_long_undo_leaves_the_window_alive_and_is_not_crossed(open_dock, scene, monkeypatch):
+    monkeypatch.setattr(labels_view, "SLICE", 0.0)  # a turn of the window for every piece
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 6, 0), {"name": "stack"}))
+    hands.everything.run(all_planes=True)
+    hands.until(lambda: "objects in 6 planes" in hands.status)
+    layer = hands.everything.view.layer
+    hands.prompting.undo()
+    assert layer.data.any()
+    assert not layer.editable
+    hands.prompting.undo()
+    assert "wait until" in hands.status
+    hands.everything.run()
+    assert "wait until" in hands.status
+    hands.until(lambda: not layer.data.any() and layer.editable)
+    hands.prompting.redo()
+    hands.until(lambda: layer.data.all(axis=0).any() and layer.editable)
+    hands.prompting.undo()
+    hands.dock.close_dock()  # in the middle of it
+    hands.rest(0.2)
+    assert layer.data.all(axis=0).any()
+
+
+def test_undo_waits_for_the_end_of_a_run(open_dock, scene, model):
+    model.made = SlowModel()
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 4, 0), {"name": "stack"}))
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    hands.everything.run(all_planes=True)
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert hands.labels.any()
+    hands.everything.cancel()
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert not hands.labels.any()
+
+
+def test_the_keys_work_in_the_layer_of_everything_mode(hands):
+    hands.everything.run()
+    hands.until(lambda: "3 objects in 1 plane" in hands.status)
+    layer = hands.everything.view.layer
+    hands.viewer.layers.selection.active = layer
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert not layer.data.any()
+    assert hands.status == "took back everything in the image"
+
+
+def test_other_pixels_end_a_run(open_dock, scene, model):
+    model.made = SlowModel()
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 5, 0), {"name": "stack"}))
+    hands.everything.run(all_planes=True)
+    hands.rest(0.2)
+    hands.viewer.layers["stack"].data = np.zeros((5, *scene[0].shape), np.uint8)
+    assert not hands.busy(Lane.BULK)
+    assert hands.everything.view is None

@@ -9,7 +9,7 @@ import numpy as np
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
 from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
-from ..predict.session import check_inside
+from ..predict.windows import check_inside
 from ..types import Prompts
 
 Planes = range

@@ -65,7 +65,9 @@ def keep(
             objects[label] = None, SegmentedObject(label, kept)
             label += 1
     if not objects:
-        raise ValueError("nothing to commit here: other objects cover all of it")
+        empty = not any(outline.mask for one in outlines for outline in one.values())
+        why = "the answer is empty" if empty else "other objects cover all of it"
+        raise ValueError(f"nothing to commit here: {why}")
     return Edit(_names(list(objects)), draft.patches, objects)
 
 

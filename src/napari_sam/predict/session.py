@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from .. import stopping
 from .._version import __version__
-from ..images.transforms import contrast_of, scaled_size
+from ..images.transforms import contrast_of
 from ..types import (
     ImageEmbedding,
-    MaskLogits,
     Plane,
     Prediction,
     PredictRequest,
@@ -28,16 +27,9 @@ from ..types import (
 )
 from .cache import DiskCache
 from .predictor import SamPredictor
+from .windows import check_inside, closer_window, earlier_window, worth_telling
 
 CACHE_BYTES = 1_000_000_000
-SMALL_OBJECT = 40.0
-"""An object whose longer side is shorter than this in the model's input is looked at closer."""
-CONTEXT = 5.0
-"""Side of the closer look, in sides of the object."""
-LEAST_WINDOW = 48
-"""Least side of the closer look, in pixels of the plane."""
-LEAST_GAIN = 1.3
-"""A closer look must magnify at least this much more."""
 
 Limits = tuple[float, float]
 CacheKey = tuple[SliceKey, Limits | None]
@@ -140,7 +132,8 @@ class Session:
 
         The whole plane is looked at first; where it had to be reduced for the model, an object that
         turns out small is looked at again, closer. A correction (a mask input with a window) goes
-        on in that window as long as its prompts lie in it.
+        on in that window as long as its prompts lie in it; beyond, the whole plane is looked at
+        first again.
 
         Parameters
         ----------
@@ -162,22 +155,28 @@ class Session:
         plane = plane.whole
         for one in prompts:
             check_inside(one, plane.size)
+        given = [worth_telling(one) for one in prompts]
         answers: dict[int, Prediction] = {}
-        windows = {k: w for k, one in enumerate(prompts) if (w := _earlier_window(one)) is not None}
-        fresh = [k for k in range(len(prompts)) if k not in windows]
+        windows = {k: w for k, one in enumerate(given) if (w := earlier_window(one)) is not None}
+        fresh = [k for k in range(len(given)) if k not in windows]
         if fresh:
             embedding = self.embedding(plane)
             found = self.predictor.predict_many(
-                embedding, [prompts[k] for k in fresh], multimask_output
+                embedding, [given[k] for k in fresh], multimask_output
             )
             for k, answer in zip(fresh, found, strict=True):
                 answers[k] = answer
-                window = self._window(prompts[k], answer, embedding) if self.closer_look else None
-                if window is not None:
-                    windows[k] = window
+                window = None
+                if self.closer_look:
+                    window = closer_window(given[k], answer, embedding, self.predictor.model)
+                if window is None:
+                    continue
+                windows[k] = window
+                if given[k].mask_input is not None:  # what the whole plane made of it says more
+                    given[k] = given[k].with_mask(answer.logits(answer.best))
         for k, window in windows.items():
-            answers[k] = self._predict_in(plane, window, prompts[k], multimask_output)
-        return [answers[k] for k in range(len(prompts))]
+            answers[k] = self._predict_in(plane, window, given[k], multimask_output)
+        return [answers[k] for k in range(len(given))]
 
     def _predict_in(
         self, plane: Plane, window: Window, prompts: Prompts, multimask_output: bool | None
@@ -241,32 +240,6 @@ class Session:
             _, oldest = self._cache.popitem(last=False)
             total -= nbytes(oldest.features)
 
-    def _window(
-        self, prompts: Prompts, answer: Prediction, embedding: ImageEmbedding
-    ) -> Window | None:
-        """Return where to look closer, or None if the object is large enough as it is."""
-        best = answer.masks[answer.best]
-        if prompts.box is None and not best:
-            return None
-        box = np.array(best.box, np.float64) if prompts.box is None else prompts.box
-        h, w = embedding.original_size
-        side = float(max(box[2] - box[0], box[3] - box[1])) + 1
-        scale = embedding.input_size[1] / w
-        if scale >= 1 or side * scale >= SMALL_OBJECT:
-            return None
-        reach = max(side * CONTEXT, LEAST_WINDOW) / 2
-        points = prompts.point_coords
-        low = np.minimum(box[:2], points.min(0)) if len(points) else box[:2]
-        high = np.maximum(box[2:], points.max(0)) if len(points) else box[2:]
-        middle = (low + high) / 2
-        reach = max(reach, float((high - low).max()))
-        x0, y0 = (max(0, int(v - reach)) for v in middle)
-        x1, y1 = min(w, int(middle[0] + reach) + 1), min(h, int(middle[1] + reach) + 1)
-        model = self.predictor.model
-        inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale)
-        gain = inner[1] / (x1 - x0) / scale
-        return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
-
 
 def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:
     """Return the key of a plane on disk; another version of this package has other keys.
@@ -287,30 +260,6 @@ def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def check_inside(prompts: Prompts, size: tuple[int, int]) -> None:
-    """Refuse prompts beyond a plane of `size` (H, W).
-
-    Raises
-    ------
-    ValueError
-        Naming the point or box that lies outside.
-    """
-    h, w = size
-    for x, y in prompts.point_coords:
-        if not (-0.5 <= x <= w - 0.5 and -0.5 <= y <= h - 0.5):
-            raise ValueError(
-                f"the point ({x:g}, {y:g}) lies outside the image; x goes from 0 to {w - 1} and "
-                f"y from 0 to {h - 1}"
-            )
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
-        if x1 < 0 or y1 < 0 or x0 > w - 1 or y0 > h - 1:
-            raise ValueError(
-                f"the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
-                f"{w - 1} and y from 0 to {h - 1}"
-            )
-
-
 def nbytes(features: Any) -> int:
     """Return the memory that features take, in bytes."""
     if isinstance(features, Sequence):
@@ -320,16 +269,3 @@ def nbytes(features: Any) -> int:
 
 def _cache_key(plane: Plane) -> CacheKey:
     return plane.key, plane.contrast
-
-
-def _earlier_window(prompts: Prompts) -> Window | None:
-    """Return the window that a correction goes on in; None if its prompts left it."""
-    mask = prompts.mask_input
-    if not isinstance(mask, MaskLogits) or mask.window is None:
-        return None
-    x0, y0, x1, y1 = mask.window
-    points = prompts.point_coords
-    if prompts.box is not None:
-        points = np.concatenate([points, prompts.box.reshape(2, 2)])
-    inside = (points >= (x0 - 0.5, y0 - 0.5)) & (points <= (x1 - 0.5, y1 - 0.5))
-    return mask.window if inside.all() else None

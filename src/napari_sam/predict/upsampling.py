@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from ..images.transforms import bilinear_matrix
 from ..types import MaskLogits
 
-NO_OBJECT = -10.0
-"""Logit where an earlier answer tells nothing."""
+NO_OBJECT = -2.0
+"""Logit where an earlier answer tells nothing: probably no object, but nobody looked."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The values that pass between the rooms of the house: frozen, plain, numpy."""
+"""The values that pass between packages: frozen, plain, numpy."""
 
 from .answers import Prediction, PredictRequest, Progress
 from .masks import Mask, MaskLogits, MaskRecord

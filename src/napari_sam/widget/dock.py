@@ -121,7 +121,5 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
     def _bind_keys(self) -> None:
         """Bind the keys on the viewer and on our layers."""
         bench = self.context.bench
-        views = (bench.results, bench.everything)
-        ours = [bench.points, bench.boxes, bench.preview]
-        ours += [None if view is None else view.layer for view in views]
+        ours = [bench.points, bench.boxes, bench.preview, *(view.layer for view in bench.views)]
         self._keys.keep_only([self.context.viewer, *(one for one in ours if one is not None)])

@@ -20,11 +20,17 @@ class Undoable(Protocol):
 
 
 class History:
-    """The order of edits over several layers."""
+    """The order of edits over several layers; one at a time is taken back or made again."""
 
     def __init__(self) -> None:
         self._done: list[Undoable] = []
         self._undone: list[Undoable] = []
+        self._walked: Undoable | None = None
+
+    @property
+    def walking(self) -> bool:
+        """Whether something is being taken back or made again."""
+        return self._walked is not None
 
     def note(self, owner: Undoable) -> None:
         """Note that a layer was edited."""
@@ -35,6 +41,12 @@ class History:
         """Forget a layer that is gone."""
         self._done = [one for one in self._done if one is not owner]
         self._undone = [one for one in self._undone if one is not owner]
+        if self._walked is owner:
+            self._walked = None
+
+    def stop_walking(self) -> None:
+        """Note that nothing was taken back after all."""
+        self._walked = None
 
     def undo(self, done: Done) -> None:
         """Take back what came last.
@@ -42,11 +54,12 @@ class History:
         Raises
         ------
         ValueError
-            If there is nothing to take back.
+            If there is nothing to take back, or the last change is still being written.
         """
         if not self._done:
             raise ValueError("there is nothing to undo")
-        self._done[-1].undo(lambda text: self._moved(self._done, self._undone, text, done))
+        owner = self._begin(self._done)
+        owner.undo(lambda text: self._moved(owner, self._done, self._undone, text, done))
 
     def redo(self, done: Done) -> None:
         """Make again what was taken back last.
@@ -54,12 +67,30 @@ class History:
         Raises
         ------
         ValueError
-            If there is nothing to make again.
+            If there is nothing to make again, or the last change is still being written.
         """
         if not self._undone:
             raise ValueError("there is nothing to do again")
-        self._undone[-1].redo(lambda text: self._moved(self._undone, self._done, text, done))
+        owner = self._begin(self._undone)
+        owner.redo(lambda text: self._moved(owner, self._undone, self._done, text, done))
 
-    def _moved(self, source: list[Undoable], target: list[Undoable], text: str, done: Done) -> None:
-        target.append(source.pop())
+    def _begin(self, source: list[Undoable]) -> Undoable:
+        if self.walking:
+            raise ValueError("wait until the last change is written")
+        self._walked = source[-1]
+        return source[-1]
+
+    def _moved(
+        self,
+        owner: Undoable,
+        source: list[Undoable],
+        target: list[Undoable],
+        text: str,
+        done: Done,
+    ) -> None:
+        """Move the newest entry of an owner; a stroke may have been noted since."""
+        self._walked = None
+        places = [place for place, one in enumerate(source) if one is owner]
+        if places:
+            target.append(source.pop(places[-1]))
         done(text)

@@ -37,6 +37,8 @@ class LabelsView:
     ----------
     on_other_edit : callable
         Called after a stroke of the user's, and after something was taken back or made again.
+    on_replaced : callable
+        Called when the layer was given other data.
     """
 
     def __init__(self, layer: Labels, history: History, status: Status, largest: int = 0) -> None:
@@ -44,6 +46,8 @@ class LabelsView:
         self.history, self.status = history, status
         self.store = ObjectStore(Canvas(layer.data, layer.name), largest)
         self.on_other_edit: Callable[[], None] = lambda: None
+        self.on_replaced: Callable[[], None] = lambda: None
+        self._pieces: Pieces | None = None
         layer.events.paint.connect(self._on_layer_paint)
         layer.events.data.connect(self._on_layer_data)
 
@@ -52,6 +56,8 @@ class LabelsView:
         self.layer.events.paint.disconnect(self._on_layer_paint)
         self.layer.events.data.disconnect(self._on_layer_data)
         self.history.drop(self)
+        if self._pieces is not None:
+            self._pieces.close()
 
     def apply(self, edit: Edit, refresh: bool = True) -> None:
         """Make an edit.
@@ -81,21 +87,30 @@ class LabelsView:
 
     def _walk(self, pieces: Pieces, done: Done) -> None:
         """Write for a moment; go on after the window had its turn, until all is written."""
+        self._pieces = pieces
         end = time.perf_counter() + SLICE
         try:
+            next(pieces)
             while time.perf_counter() < end:
                 next(pieces)
         except StopIteration as stop:
-            self.layer.editable = True
+            self._end_walk()
+            if stop.value is None:
+                return  # closed meanwhile
             self._shown()
             self.on_other_edit()
             done(stop.value.text)
         except (ValueError, OSError) as error:
-            self.layer.editable = True
+            self._end_walk()
+            self.history.stop_walking()
             self.status.error(str(error))
         else:
             self.layer.editable = False  # nobody paints where it is still being written
             QTimer.singleShot(0, lambda: self._walk(pieces, done))
+
+    def _end_walk(self) -> None:
+        self._pieces = None
+        self.layer.editable = True
 
     def _shown(self, refresh: bool = True) -> None:
         if refresh:
@@ -107,4 +122,5 @@ class LabelsView:
         self.on_other_edit()
 
     def _on_layer_data(self, event: Any = None) -> None:
-        self.store.canvas.data = self.layer.data
+        if self.layer.data is not self.store.canvas.data:
+            self.on_replaced()

@@ -15,6 +15,8 @@ from .history import History
 from .labels_view import LabelsView
 from .status import Status
 
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""Events of an image layer that lies elsewhere in the world."""
 ADDED = "added"
 DONE_ACTIONS = (ADDED, "changed", "removed")
 """Of a layer's `data` event; those of a drag in progress are not among them."""
@@ -40,6 +42,10 @@ class Workbench(QObject):  # type: ignore[misc]
         The user deleted the preview.
     image_changed : no argument
         Another image is worked on, or none.
+    moved : no argument
+        The image lies elsewhere in the world, and so do our layers.
+    labels_replaced : napari.layers.Labels
+        A layer of results has other data; it is no longer in use.
     pixels_changed : no argument
         The image layer holds other data.
     """
@@ -48,6 +54,8 @@ class Workbench(QObject):  # type: ignore[misc]
     prompts_changed = Signal()
     preview_lost = Signal()
     image_changed = Signal()
+    labels_replaced = Signal(object)
+    moved = Signal()
     pixels_changed = Signal()
 
     def __init__(self, viewer: Viewer, history: History, status: Status) -> None:
@@ -61,6 +69,8 @@ class Workbench(QObject):  # type: ignore[misc]
         self.results: LabelsView | None = None
         self.everything: LabelsView | None = None
         self.kind = layers.OBJECT  # of the next point
+        self.views: list[LabelsView] = []
+        self.counting = False  # labels of the chosen results are being counted
         self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
         self._hid_boxes = False
         viewer.layers.events.removed.connect(self._on_layers_removed)
@@ -69,14 +79,15 @@ class Workbench(QObject):  # type: ignore[misc]
     def use_image(self, image: Image | None) -> None:
         """Work on another image; prompts go, the results of each image stay."""
         if self.frame is not None:
-            self.frame.layer.events.data.disconnect(self._on_image_data)
+            self._listen(self.frame.layer, False)
             if self.results is not None:
                 self._parked.append((self.frame.layer, self.results))
                 self.results = None
+        self.counting = False
         self._remove_prompt_layers()
         self.frame = None if image is None else frame_of(image)
         if self.frame is not None:
-            self.frame.layer.events.data.connect(self._on_image_data)
+            self._listen(self.frame.layer, True)
             self.results = self._unparked(self.frame)
             self.ensure_layers()
             self.activate("points")
@@ -87,7 +98,7 @@ class Workbench(QObject):  # type: ignore[misc]
         """Make those of our layers that are missing; see `ResultsFolder` for large results."""
         if self.frame is None:
             return
-        needs_results = self.results is None and not self.frame.needs_folder
+        needs_results = not (self.results or self.counting or self.frame.needs_folder)
         have = (self.preview, self.boxes, self.points)
         if not needs_results and all(one is not None for one in have):
             return
@@ -120,13 +131,29 @@ class Workbench(QObject):  # type: ignore[misc]
 
     def use_results(self, layer: Labels | None, largest: int = 0) -> None:
         """Commit to another Labels layer, whose largest label is known."""
-        if self.results is not None:
-            self.results.close()
+        self.counting = False
         self.results = None if layer is None else self.view_of(layer, largest)
 
     def view_of(self, layer: Labels, largest: int = 0) -> LabelsView:
-        """Return a Labels layer, whose largest label is known, as the view of its objects."""
-        return LabelsView(layer, self.history, self.status, largest)
+        """Return a Labels layer as the view of its objects; there is one for each layer.
+
+        Parameters
+        ----------
+        layer : napari.layers.Labels
+        largest : int
+            Its largest label, for a layer that has no view yet.
+        """
+        view = self.known_view(layer)
+        if view is None:
+            view = LabelsView(layer, self.history, self.status, largest)
+            view.on_replaced = lambda: self._on_labels_replaced(layer)
+            self.views.append(view)
+            self.changed.emit()
+        return view
+
+    def known_view(self, layer: Labels) -> LabelsView | None:
+        """Return the view of a layer; None if it has none yet."""
+        return next((view for view in self.views if view.layer is layer), None)
 
     def add_below_prompts(self, layer: Labels) -> None:
         """Add a layer to the viewer underneath the preview; clicks go where they went before."""
@@ -168,13 +195,21 @@ class Workbench(QObject):  # type: ignore[misc]
         self.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self.viewer.layers.selection.events.active.disconnect(self._show_boxes)
         if self.frame is not None:
-            self.frame.layer.events.data.disconnect(self._on_image_data)
+            self._listen(self.frame.layer, False)
         self.use_results(None)
-        for _, results in self._parked:
-            results.close()
+        for view in self.views:
+            view.close()
+        self.views.clear()
         self._parked.clear()
         self._remove_prompt_layers()
         self.frame = None
+
+    def _listen(self, image: Image, listen: bool) -> None:
+        """Begin or end to listen to an image layer."""
+        callbacks = dict.fromkeys(TRANSFORM, self._on_image_transform)
+        for name, callback in {**callbacks, "data": self._on_image_data}.items():
+            emitter = getattr(image.events, name)
+            (emitter.connect if listen else emitter.disconnect)(callback)
 
     def _add(self, layer: Any) -> Any:
         self.viewer.add_layer(layer)
@@ -230,13 +265,44 @@ class Workbench(QObject):  # type: ignore[misc]
             self.frame = frame
         self.pixels_changed.emit()
 
+    def _drop_view(self, layer: Labels) -> bool:
+        """Let go of the view of a layer; tells whether objects went to it."""
+        view = self.known_view(layer)
+        if view is None:
+            return False
+        used = view is self.results
+        if used:
+            self.results = None
+        if view is self.everything:
+            self.everything = None
+        self.views.remove(view)
+        view.close()
+        return used
+
+    def _on_labels_replaced(self, layer: Labels) -> None:
+        if self._drop_view(layer):
+            self.labels_replaced.emit(layer)
+        self.changed.emit()
+
+    def _on_image_transform(self, event: Any = None) -> None:
+        """Keep our layers exactly on the image."""
+        if self.frame is None:
+            return
+        self.frame = frame_of(self.frame.layer)
+        views = [view.layer for view in (self.results, self.everything) if view is not None]
+        ours = (self.points, self.boxes, self.preview, *views)
+        for layer in (one for one in ours if one is not None):
+            for name, value in self.frame.transform.items():
+                setattr(layer, name, value)
+        self.moved.emit()
+
     def _on_layers_removed(self, event: Any) -> None:
         gone = event.value
         if self.frame is not None and gone is self.frame.layer:
             self.use_image(None)
             return
-        if self.results is not None and gone is self.results.layer:
-            self.use_results(None)
+        if isinstance(gone, Labels):
+            self._drop_view(gone)
         self._parked = [
             (image, results)
             for image, results in self._parked

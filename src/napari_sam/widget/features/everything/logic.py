@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from numpy.typing import NDArray
 
 from ....everything.amg_params import AmgParams
 from ....everything.amg_select import Candidates
 from ....objects import edits
 from ....objects.edit import Edit
-from ....stack.join import StoredPlanes, linked
+from ....stack.join import PlaneLabels, StoredPlanes, linked
 from ....stack.planes import PlaneResult, everything_in, plane_text
+from ....steps import mapped
 from ....types import Plane, Progress, SliceKey
 from ...context import Context
 from ...frame import Frame
@@ -56,6 +59,7 @@ class Everything(Feature):
         self.bench, self.status = context.bench, context.status
         self.panel = EverythingPanel(AmgParams())
         self._frame: Frame | None = None
+        self._layer: Labels | None = None
         self._model = ""
         self._candidates: dict[SliceKey, Candidates] = {}
         self._values: dict[SliceKey, NDArray[np.int32]] = {}
@@ -68,6 +72,7 @@ class Everything(Feature):
         context.session_changed.connect(self._on_session_changed)
         self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
         self.bench.image_changed.connect(self._on_image_changed)
+        context.pixels_changed.connect(self._on_pixels_changed)
 
     @property
     def view(self) -> LabelsView | None:
@@ -80,6 +85,9 @@ class Everything(Feature):
         session, frame = self.context.session, self.bench.frame
         if session is None or frame is None:
             self.status.hint(self.context.absence if frame else "open an image to begin")
+            return
+        if self.context.history.walking:
+            self.status.hint("wait until the last change is written")
             return
         if not self.context.folder.ready(lambda: self.run(all_planes)):
             return
@@ -120,6 +128,8 @@ class Everything(Feature):
         self.status.acted()
         view, session, params = self.view, self.context.session, self.panel.params()
         if not self._candidates or view is None or session is None:
+            return
+        if self.context.history.walking:
             return
         if self.context.scheduler.is_busy(Lane.BULK) and not self._selecting:
             return  # a run reads the thresholds it was started with
@@ -170,6 +180,7 @@ class Everything(Feature):
             layer = self.context.folder.new_labels(frame, EVERYTHING, key)
             view = self.bench.everything = self.bench.view_of(layer)
             view.on_other_edit = self._on_other_edit
+            self._layer = layer
             self._frame = frame
             self.bench.add_below_prompts(layer)
         return view
@@ -177,8 +188,7 @@ class Everything(Feature):
     def _forget(self) -> None:
         if self.view is not None:
             self.view.on_other_edit = lambda: None
-        self.bench.everything = None
-        self._frame = None
+        self.bench.everything = self._layer = self._frame = None
         self._candidates, self._values = {}, {}
         self._touched = False
 
@@ -220,21 +230,28 @@ class Everything(Feature):
             return
         groups = [StoredPlanes(view.layer.data, keys) for keys in _runs(self._values)]
 
-        def steps() -> Generator[Any, None, None]:
+        def steps() -> Generator[Progress | Filled, None, None]:
+            largest = 0
             for planes in groups:
-                for step in linked(planes):
-                    if isinstance(step, Progress):
-                        yield step
-                        continue
-                    z, labels = step
-                    plane = Plane(frame.data, planes.keys_by_place[z])
-                    yield _filled(view, PlaneResult.of(plane, labels), EVERYTHING)
+                made = partial(self._linked, view, frame, planes)
+                largest = yield from mapped(linked(planes, largest=largest), made)
 
         def done(_: None) -> None:
             self._say_found()
 
         self.status.progress(EVERYTHING, "everything: linking the planes ...")
         self._submit(steps, done, "linking")
+
+    @staticmethod
+    def _linked(
+        view: LabelsView, frame: Frame, planes: StoredPlanes, step: Progress | PlaneLabels
+    ) -> Progress | Filled:
+        """Return a step of linking with the edit that writes it; made in the worker."""
+        if isinstance(step, Progress):
+            return step
+        z, labels = step
+        plane = Plane(frame.data, planes.keys_by_place[z])
+        return _filled(view, PlaneResult.of(plane, labels), EVERYTHING)
 
     def _say_found(self) -> None:
         planes = list(self._values.values())
@@ -256,7 +273,9 @@ class Everything(Feature):
 
     def _on_session_changed(self) -> None:
         """Show what suits the model in use, unless the user has been choosing for it."""
-        self.cancel()
+        if self.context.scheduler.is_busy(Lane.BULK):
+            self.cancel()
+            self.status.error("everything: cancelled for the other model; what was found stays")
         session = self.context.session
         if session is not None and session.predictor.model.name != self._model:
             self._model = session.predictor.model.name
@@ -265,15 +284,19 @@ class Everything(Feature):
     def _on_other_edit(self) -> None:
         self._touched = True
 
+    def _on_pixels_changed(self) -> None:
+        """Stop: what a run would find is not in the image any more."""
+        self.cancel()
+        self._forget()
+
     def _on_image_changed(self) -> None:
         if self._frame is not None and self.bench.frame is not self._frame:
             self.cancel()
             self._forget()
 
     def _on_layers_removed(self, event: Any) -> None:
-        if self.view is not None and event.value is self.view.layer:
+        if self._layer is not None and event.value is self._layer:
             self.cancel()
-            self.view.close()
             self._forget()
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from ....predict.grouping import group_prompts
+from ....predict.prompt_kinds import PlacedPrompt
+from ....predict.windows import check_inside
 from ....stack.planes import plane_text
 from ....steps import single
-from ....types import Mask, Prediction
+from ....types import Mask, Plane, Prediction, Prompts
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane, Work
 from .owners import Owners
 from .panel import PromptPanel
-from .work import ObjectInWork, Question, gone_on
+from .work import Question, gone_on
 
 ENCODING = "predicting"
 """The source of progress in the status line while a plane is encoded for a question."""
@@ -41,6 +43,8 @@ class Asker:
         The newest one; None where there are no prompts, or they have not been asked about.
     shown : Question or None
         The one whose answers are painted.
+    then : callable or None
+        What waits for the answer that is on its way.
     """
 
     def __init__(self, context: Context, owners: Owners, panel: PromptPanel) -> None:
@@ -48,6 +52,12 @@ class Asker:
         self.owners, self.panel = owners, panel
         self.question: Question | None = None
         self.shown: Question | None = None
+        self.then: Callable[[], None] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer is on its way."""
+        return self.question is not None and bool(self.question.open)
 
     def ask(self, anew: bool = False) -> None:
         """Read the prompts of the plane and ask the model about those that are new, or about all.
@@ -62,7 +72,8 @@ class Asker:
         if plane is None or bench.points is None or bench.boxes is None:
             return
         try:
-            placed = self.owners.own(layers.drawn_prompts(bench.points, bench.boxes, plane.key))
+            drawn = layers.drawn_prompts(bench.points, bench.boxes, plane.key)
+            placed = self._inside(self.owners.own(drawn, plane.key), plane)
             prompts = group_prompts(placed)
         except ValueError as error:
             self.forget()
@@ -87,18 +98,20 @@ class Asker:
 
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers for the object prompted last."""
-        if self.shown is None:
+        self.status.acted()
+        if self.shown is None or self.pending:
             return
         objects = dict(self.shown.objects)
-        number = self._current(objects)
+        number = self._current(self.shown)
         one = objects[number]
         if one.answer is not None:
             objects[number] = replace(one, rank=(one.rank + 1) % len(one.answer.masks))
-            self._show(replace(self.shown, objects=objects))
+            self.question = replace(self.shown, objects=objects)
+            self._show(self.question)
 
     def forget(self) -> None:
         """Drop the answers shown and any that is still to come."""
-        self.question = None
+        self.question = self.then = None
         self.context.scheduler.cancel(Lane.CLICK)
         self.status.progress(ENCODING)
         if self.shown is not None and self.bench.preview is not None:
@@ -123,6 +136,7 @@ class Asker:
             self._on_answers(question, answers)
 
         def failed(text: str) -> None:
+            self.then = None
             self.status.progress(ENCODING)
             self.status.error(text)
 
@@ -140,6 +154,9 @@ class Asker:
         }
         self.question = replace(question, objects=objects)
         self._show(self.question)
+        then, self.then = self.then, None
+        if then is not None:
+            then()
 
     def _show(self, question: Question) -> None:
         """Paint the answers, and say what they are."""
@@ -153,14 +170,27 @@ class Asker:
             if one.mask is not None:
                 masks[label] = one.mask
         layers.show_preview(bench.preview, bench.frame, question.plane.key, masks)
-        one = question.objects[self._current(question.objects)]
+        one = question.objects[self._current(question)]
         if one.answer is not None and one.mask is not None:
             doubt = "" if one.answer.present else "the model sees no object there; "
-            self.status.hint(f"{doubt}Enter keeps it, N shows another answer, Esc clears")
+            keeps = "Enter keeps it" if one.mask else "the answer is empty"
+            self.status.hint(f"{doubt}{keeps}, N shows another answer, Esc clears")
             score = float(one.answer.iou_predictions[one.shown])
             size = layers.area_text(one.mask.area, bench.frame, question.plane.key)
             self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, len(masks))
 
-    def _current(self, objects: Mapping[int, ObjectInWork]) -> int:
-        current = self.owners.current
+    def _current(self, question: Question) -> int:
+        current, objects = self.owners.current(question.plane.key), question.objects
         return current if current is not None and current in objects else max(objects)
+
+    def _inside(self, placed: Sequence[PlacedPrompt], plane: Plane) -> list[PlacedPrompt]:
+        """Return the prompts that lie in the plane, and say of others that they do not count."""
+        inside = []
+        for one in placed:
+            try:
+                check_inside(one.kind.give(Prompts(), one.values), plane.size)
+            except ValueError as error:
+                self.status.error(f"{error}; it does not count")
+            else:
+                inside.append(one)
+        return inside

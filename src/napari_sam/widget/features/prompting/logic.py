@@ -66,6 +66,7 @@ class Prompting(Feature):
 
     def toggle_tool(self) -> None:
         """Swap points and boxes."""
+        self.status.acted()
         self.use_tool("boxes" if self._tool == "points" else "points")
 
     def set_kind(self, kind: str) -> None:
@@ -75,18 +76,29 @@ class Prompting(Feature):
 
     def toggle_kind(self) -> None:
         """Swap object and background."""
+        self.status.acted()
         swap = {layers.OBJECT: layers.BACKGROUND, layers.BACKGROUND: layers.OBJECT}
         self.set_kind(swap[self.bench.kind])
 
     def begin_object(self) -> None:
         """Let the next point begin another object beside those in work."""
-        self.owners.begin()
+        self.status.acted()
+        plane = self.context.shown()
+        if plane is not None:
+            self.owners.begin(plane.key)
         self.set_kind(layers.OBJECT)
-        self.status.hint("the next point begins another object; Enter keeps all of them")
+        self.status.hint("the next point outside all boxes begins another object; Enter keeps all")
 
     def commit(self) -> None:
         """Write the shown objects as the next labels, and clear the prompts of this plane."""
         self.status.acted()
+        if self.asker.pending:
+            self.asker.then = self.commit
+            self.status.hint("it is kept as soon as the answer is there")
+            return
+        if self.bench.counting or self.context.history.walking:
+            self.status.hint("labels are being counted or written; press Enter again in a moment")
+            return
         shown, folder = self.asker.shown, self.context.folder
         if shown is not None and folder.is_missing and not self._counting:
             folder.open_objects(shown.plane.key, self.commit)
@@ -105,7 +117,9 @@ class Prompting(Feature):
             self.status.error(str(error))
             return
         self._clear_plane()
-        self.status.hint(f"{edit.text} committed (Ctrl+Z takes it back); {READY}")
+        covered = len(outlines) - len(edit.objects)
+        rest = f", {covered} covered by others" if covered else ""
+        self.status.hint(f"{edit.text} committed{rest} (Ctrl+Z takes it back); {READY}")
 
     def clear(self) -> None:
         """Remove the prompts of this plane and the preview."""
@@ -124,10 +138,10 @@ class Prompting(Feature):
     def delete(self) -> None:
         """Remove the kept object under the pointer."""
         self.status.acted()
-        view, plane = self.bench.results, self.context.shown()
+        view, plane, viewer = self.bench.results, self.context.shown(), self.context.viewer
         label = 0
-        if view is not None and plane is not None:
-            label = layers.label_at(view.layer, self.context.viewer)
+        if view is not None and plane is not None and viewer.mouse_over_canvas:
+            label = layers.label_at(view.layer, viewer)
         if view is None or plane is None or not label:
             self.status.hint("point at a kept object to delete it")
             return
@@ -144,13 +158,17 @@ class Prompting(Feature):
         plane = self.context.shown() if shown is None else shown.plane
         self.asker.forget()
         self.hover.end()
-        self.owners.forget()
+        if plane is not None:
+            self.owners.forget(plane.key)
         self.set_kind(layers.OBJECT)  # first: colours need the points that are still shown
         if plane is not None:
             self.bench.clear_prompts(plane.key)
 
     def _walk(self, step: Callable[[Done], None], words: str) -> None:
         self.status.acted()
+        if self.context.scheduler.is_busy(Lane.BULK):
+            self.status.hint("everything mode is at work; cancel it first")
+            return
         try:
             step(lambda text: self.status.hint(f"{words} {text}"))
         except ValueError as error:
@@ -183,6 +201,7 @@ class Prompting(Feature):
         self.bench.prompts_changed.connect(self._on_prompts_changed)
         self.bench.preview_lost.connect(self.asker.forget)
         self.bench.image_changed.connect(self._on_plane_changed)
+        self.bench.moved.connect(self._on_bench_moved)
         panel.kind_picked.connect(self.set_kind)
         panel.tool_picked.connect(self.use_tool)
         panel.next_asked.connect(self.asker.next_candidate)
@@ -203,6 +222,11 @@ class Prompting(Feature):
         self.asker.forget()  # prompts stay on their plane and are asked again there
         self.hover.end()
         self._say_ready()
+
+    def _on_bench_moved(self) -> None:
+        """Show the preview where the image lies now."""
+        self.asker.forget()
+        self.asker.ask()
 
     def _on_session_changed(self) -> None:
         self.asker.forget()

@@ -6,55 +6,68 @@ from collections.abc import Sequence
 
 from ....predict.grouping import owner_of
 from ....predict.prompt_kinds import PlacedPrompt
+from ....types import SliceKey
 from ...layers import DrawnPrompt
+
+Drawn = Sequence[DrawnPrompt]
 
 
 class Owners:
-    """Numbers the objects in work, and gives each new prompt to one of them.
+    """Numbers the objects in work, and gives each new prompt of a plane to one of them.
 
     A box is an object of its own. A foreground point belongs to the object in whose box it lies, or
     else to the object that points go to; a background point belongs to the object that was
     prompted last.
-
-    Attributes
-    ----------
-    current : int or None
-        The object that was prompted last.
     """
 
     def __init__(self) -> None:
-        self.current: int | None = None
-        self._of_points: int | None = None
+        self._current: dict[SliceKey, int] = {}
+        self._of_points: dict[SliceKey, int | None] = {}
         self._last = 0
 
-    def begin(self) -> None:
-        """Let the next foreground point outside all boxes begin another object."""
-        self._of_points = None
+    def current(self, key: SliceKey) -> int | None:
+        """Return the object of a plane that was prompted last."""
+        return self._current.get(key)
 
-    def forget(self) -> None:
-        """Begin anew: the objects in work are gone."""
-        self.current = self._of_points = None
+    def begin(self, key: SliceKey) -> None:
+        """Let the next foreground point outside all boxes of a plane begin another object."""
+        self._of_points[key] = None
 
-    def own(self, drawn: Sequence[DrawnPrompt]) -> list[PlacedPrompt]:
-        """Give the new ones among the prompts of a plane to objects, and return all of them."""
-        owned = [one for one in drawn if one.placed.owner is not None]
-        new = [one for one in drawn if one.placed.owner is None]
-        for scope, choose in (
-            ("object", self._of_its_own),
-            ("place", self._by_place),
-            ("plane", self._latest),
-        ):
+    def forget(self, key: SliceKey) -> None:
+        """Begin anew on a plane: its objects in work are gone."""
+        self._current.pop(key, None)
+        self._of_points.pop(key, None)
+
+    def own(self, drawn: Drawn, key: SliceKey) -> list[PlacedPrompt]:
+        """Give the new ones among the prompts of a plane to objects, and return all of them.
+
+        A copy of a box is new, and so is a background point whose object is gone.
+        """
+        owned: list[DrawnPrompt] = []
+        new: list[DrawnPrompt] = []
+        taken: set[int | None] = {None}
+        for one in drawn:
+            alone = one.placed.kind.scope == "object"
+            is_new = one.placed.owner is None or (alone and one.placed.owner in taken)
+            (new if is_new else owned).append(one)
+            if alone:
+                taken.add(one.placed.owner)
+        begun = {one.placed.owner for one in owned if one.placed.kind.begins}
+        new += [one for one in owned if one.placed.owner not in begun]
+        owned = [one for one in owned if one.placed.owner in begun]
+        choices = {"object": self._of_its_own, "place": self._by_place, "plane": self._latest}
+        for scope, choose in choices.items():
             for one in new:
                 if one.placed.kind.scope == scope:
-                    owned.append(one.given_to(choose(one.placed, owned)))
+                    owned.append(one.given_to(choose(one.placed, owned, key)))
         return [one.placed for one in owned]
 
-    def _of_its_own(self, placed: PlacedPrompt, owned: Sequence[DrawnPrompt]) -> int:
+    def _of_its_own(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int:
         self._last += 1
-        self.current = self._last
+        self._current[key] = self._last
         return self._last
 
-    def _by_place(self, placed: PlacedPrompt, owned: Sequence[DrawnPrompt]) -> int:
+    def _by_place(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int:
         boxes = {
             one.placed.owner: one.placed.box
             for one in owned
@@ -62,12 +75,17 @@ class Owners:
         }
         owner = owner_of(placed.values, boxes)
         if owner is None:
-            if self._of_points is None:
-                self._of_points = self._of_its_own(placed, owned)
-            owner = self._of_points
-        self.current = owner
+            free = [one.placed.owner for one in owned if one.placed.owner not in boxes]
+            known = [number for number in free if number is not None]
+            owner = self._of_points.setdefault(key, max(known, default=None))
+        if owner is None:
+            owner = self._of_points[key] = self._of_its_own(placed, owned, key)
+        self._current[key] = owner
         return owner
 
-    def _latest(self, placed: PlacedPrompt, owned: Sequence[DrawnPrompt]) -> int | None:
-        here = [one.placed.owner for one in owned if one.placed.owner is not None]
-        return self.current if self.current in here else max(here, default=None)
+    def _latest(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int | None:
+        here = [one.placed.owner for one in owned if one.placed.kind.begins]
+        current = self._current.get(key)
+        if current in here:
+            return current
+        return max((number for number in here if number is not None), default=None)

@@ -52,6 +52,8 @@ class Source(Feature):
         self.context.status.acted()
         if self.context.session is not None:
             self.context.session.clear()
+        self.context.scheduler.cancel(Lane.LABELS)
+        self.context.status.progress(COUNTING)
         self.bench.use_image(image)
 
     def use_results(self, layer: Labels | None) -> None:
@@ -63,21 +65,33 @@ class Source(Feature):
         if bench.frame is None or (bench.results and layer is bench.results.layer):
             return
         status.acted()
+        self.context.scheduler.cancel(Lane.LABELS)
         bench.use_results(None)
+        if layer is not None and bench.known_view(layer) is not None:
+            bench.use_results(layer)  # its labels are known
+            bench.changed.emit()
+            return
         if layer is None:
             self.context.folder.forget()
             bench.ensure_layers()
             return
-        chosen = layer
+        chosen, image = layer, bench.frame.layer
+        bench.counting = True
+
+        def end() -> None:
+            status.progress(COUNTING)
+            bench.counting = False
 
         def done(largest: int) -> None:
-            status.progress(COUNTING)
-            if chosen in self.viewer.layers:
+            end()
+            here = bench.frame is not None and bench.frame.layer is image
+            if here and chosen in self.viewer.layers:
                 bench.use_results(chosen, largest)
             bench.changed.emit()
 
         def failed(text: str) -> None:
-            status.progress(COUNTING)
+            end()
+            bench.changed.emit()
             status.error(text)
 
         status.progress(COUNTING, f"counting the labels of {layer.name} ...")
@@ -128,6 +142,7 @@ class Source(Feature):
         offer.file_asked.connect(self._ask_for_file)
         self.context.session_changed.connect(self._on_session_changed)
         self.bench.changed.connect(self.refresh)
+        self.bench.labels_replaced.connect(self._on_labels_replaced)
         events = self.viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered):
             emitter.connect(self._on_layers_changed)
@@ -146,6 +161,15 @@ class Source(Feature):
         if self.bench.frame is None and self._images():
             QTimer.singleShot(0, self._adopt_image)  # napari is still busy with the new layer
         self.refresh()
+
+    def _on_labels_replaced(self, layer: Labels) -> None:
+        """Count the labels of results that hold other data now, if they still fit."""
+        frame = self.bench.frame
+        if frame is not None and layer.data.shape == frame.shape:
+            self.use_results(layer)
+        else:
+            text = f"{layer.name} does not fit the image any more; objects go to another layer"
+            self.context.status.error(text)
 
     def _adopt_image(self) -> None:
         best = self._best_image()

@@ -1,0 +1,103 @@
+"""Fields of view: where to look closer, and where a correction goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images.transforms import scaled_size
+from ..types import ImageEmbedding, MaskLogits, Prediction, Prompts, Window
+
+if TYPE_CHECKING:
+    from ..models.contract import PromptableModel
+
+SMALL_OBJECT = 40.0
+"""An object whose longer side is shorter than this in the model's input is looked at closer."""
+CONTEXT = 5.0
+"""Side of the closer look, in sides of the object."""
+LEAST_WINDOW = 48
+"""Least side of the closer look, in pixels of the plane."""
+LEAST_GAIN = 1.3
+"""A closer look must magnify at least this much more."""
+CARRIED = 4
+"""Points that an answer of a window must come from to be told of where a further one lies beyond:
+what fewer of them made of a large object misleads more than it helps."""
+
+
+def closer_window(
+    prompts: Prompts, answer: Prediction, embedding: ImageEmbedding, model: PromptableModel
+) -> Window | None:
+    """Return where to look closer, or None if the object is large enough as it is."""
+    best = answer.masks[answer.best]
+    if prompts.box is None and not best:
+        return None
+    box = np.array(best.box, np.float64) if prompts.box is None else prompts.box
+    h, w = embedding.original_size
+    side = float(max(box[2] - box[0], box[3] - box[1])) + 1
+    scale = embedding.input_size[1] / w
+    if scale >= 1 or side * scale >= SMALL_OBJECT:
+        return None
+    reach = max(side * CONTEXT, LEAST_WINDOW) / 2
+    points = prompts.point_coords
+    low = np.minimum(box[:2], points.min(0)) if len(points) else box[:2]
+    high = np.maximum(box[2:], points.max(0)) if len(points) else box[2:]
+    middle = (low + high) / 2
+    reach = max(reach, float((high - low).max()))
+    x0, y0 = (max(0, int(v - reach)) for v in middle)
+    x1, y1 = min(w, int(middle[0] + reach) + 1), min(h, int(middle[1] + reach) + 1)
+    inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale)
+    gain = inner[1] / (x1 - x0) / scale
+    return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
+
+
+def earlier_window(prompts: Prompts) -> Window | None:
+    """Return the window that a correction goes on in; None if its prompts left it."""
+    mask = prompts.mask_input
+    if not isinstance(mask, MaskLogits) or mask.window is None:
+        return None
+    return mask.window if _inside(mask.window, prompts).all() else None
+
+
+def worth_telling(prompts: Prompts) -> Prompts:
+    """Return prompts without the logits of a window that they left after fewer than `CARRIED`."""
+    mask = prompts.mask_input
+    if not isinstance(mask, MaskLogits) or mask.window is None:
+        return prompts
+    inside = _inside(mask.window, prompts)
+    return prompts if inside.all() or inside.sum() >= CARRIED else prompts.with_mask(None)
+
+
+def check_inside(prompts: Prompts, size: tuple[int, int]) -> None:
+    """Refuse prompts beyond a plane of `size` (H, W).
+
+    Raises
+    ------
+    ValueError
+        Naming the point or box that lies outside.
+    """
+    h, w = size
+    for x, y in prompts.point_coords:
+        if not (-0.5 <= x <= w - 0.5 and -0.5 <= y <= h - 0.5):
+            raise ValueError(
+                f"the point ({x:g}, {y:g}) lies outside the image; x goes from 0 to {w - 1} and "
+                f"y from 0 to {h - 1}"
+            )
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box
+        if x1 < 0 or y1 < 0 or x0 > w - 1 or y0 > h - 1:
+            raise ValueError(
+                f"the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
+                f"{w - 1} and y from 0 to {h - 1}"
+            )
+
+
+def _inside(window: Window, prompts: Prompts) -> NDArray[np.bool_]:
+    """Tell which points of prompts, and which corners of their box, lie in a window."""
+    x0, y0, x1, y1 = window
+    points = prompts.point_coords
+    if prompts.box is not None:
+        points = np.concatenate([points, prompts.box.reshape(2, 2)])
+    inside = (points >= (x0 - 0.5, y0 - 0.5)) & (points <= (x1 - 0.5, y1 - 0.5))
+    return np.asarray(inside.all(axis=1))
