@@ -143,9 +143,9 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
     everything, linked = hands.everything, everything_module.linked
 
-    def watched(planes):
+    def watched(planes, **given):
         threads.append(threading.current_thread())
-        return linked(planes)
+        return linked(planes, **given)
 
     monkeypatch.setattr(everything_module, "linked", watched)
     monkeypatch.setattr(
