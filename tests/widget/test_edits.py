@@ -252,6 +252,22 @@ def test_enter_before_the_answer_keeps_the_object_as_soon_as_it_is_there(open_do
     assert "object 1 committed" in hands.status
 
 
+def test_enter_after_a_failed_question_waits_for_nothing(encoded, monkeypatch):
+    def broken(*given, **named):
+        raise RuntimeError("the kernel broke")
+
+    model = encoded.context.session.predictor.model
+    monkeypatch.setattr(model, "decode", broken)
+    encoded.click(*CENTRES[1])
+    encoded.until(lambda: "the kernel broke" in encoded.status)
+    encoded.press(Qt.Key.Key_Return)
+    assert "nothing to commit yet" in encoded.status
+    monkeypatch.undo()
+    encoded.click_and_wait(*CENTRES[1])
+    encoded.press(Qt.Key.Key_Return)
+    assert set(np.unique(encoded.labels)) == {0, 1}
+
+
 def test_a_layer_has_one_view_whichever_image_it_serves(open_dock, scene):
     hands = open_dock(
         ("add_image", scene[0], {"name": "one"}), ("add_image", scene[0], {"name": "two"})

@@ -53,11 +53,14 @@ class Asker:
         self.question: Question | None = None
         self.shown: Question | None = None
         self.then: Callable[[], None] | None = None
+        self._failed: Question | None = None
 
     @property
     def pending(self) -> bool:
         """Whether an answer is on its way."""
-        return self.question is not None and bool(self.question.open)
+        if self.question is None or self.question is self._failed:
+            return False
+        return bool(self.question.open)
 
     def ask(self, anew: bool = False) -> None:
         """Read the prompts of the plane and ask the model about those that are new, or about all.
@@ -136,7 +139,7 @@ class Asker:
             self._on_answers(question, answers)
 
         def failed(text: str) -> None:
-            self.then = None
+            self.then, self._failed = None, question
             self.status.progress(ENCODING)
             self.status.error(text)
 
