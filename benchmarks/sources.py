@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.images.labelled import read_source
 from napari_sam.images.transforms import to_rgb8
 from napari_sam.training.labelled_images import LabelledImage
 
@@ -125,7 +126,7 @@ def load_source(path: Path, parts: Iterable[str]) -> list[LabelledImage]:
     Parameters
     ----------
     path : Path
-        A `.npz` with `image_000`, `labels_000`, ..., `names`, `tags` and `n`.
+        A `.npz` with `image_000`, `labels_000`, ..., `names` and `tags`.
     parts : iterable of str
         "train", "validation", "unseen", "apart".
 
@@ -141,34 +142,34 @@ def load_source(path: Path, parts: Iterable[str]) -> list[LabelledImage]:
     wanted = set(parts)
     source = path.stem
     with np.load(path, allow_pickle=False) as archive:
-        missing = {"names", "tags", "n"} - set(archive.files)
+        missing = {"names", "tags"} - set(archive.files)
         if missing:
             raise ValueError(f"{path} is not a source of labelled images: no {sorted(missing)}")
         names = [str(name) for name in archive["names"]]
         tags = [json.loads(str(tag)) for tag in archive["tags"]]
-        stacks = [("", 0)] * len(names)
-        if source in FRAMES:
-            stacks = stacks_by_number(names, FRAMES[source])
-        images = []
-        for k in range(int(archive["n"])):
-            group = tags[k].get("group", "")
-            part = part_of(source, names[k], group)
-            if part not in wanted:
-                continue
-            raw = archive[f"image_{k:03d}"]
-            labels = archive[f"labels_{k:03d}"].astype(np.int32)
-            images.append(
-                LabelledImage(
-                    source,
-                    kind_of(source, group),
-                    names[k],
-                    part,
-                    raw if raw.ndim == 3 else to_rgb8(raw)[..., 0],
-                    filled(labels) if source in OUTLINED else labels,
-                    tags[k].get("exhaustive", source in EXHAUSTIVE),
-                    *stacks[k],
-                )
+    stacks = [("", 0)] * len(names)
+    if source in FRAMES:
+        stacks = stacks_by_number(names, FRAMES[source])
+    groups = [tag.get("group", "") for tag in tags]
+    found = [part_of(source, *pair) for pair in zip(names, groups, strict=True)]
+    chosen = {k for k, part in enumerate(found) if part in wanted}
+    images = []
+    for plane in read_source(path, chosen):
+        k = int(plane.name)
+        images.append(
+            LabelledImage(
+                source,
+                kind_of(source, groups[k]),
+                names[k],
+                found[k],
+                plane.image if plane.image.ndim == 3 else to_rgb8(plane.image)[..., 0],
+                filled(plane.labels) if source in OUTLINED else plane.labels,
+                tags[k].get("exhaustive", source in EXHAUSTIVE),
+                *stacks[k],
             )
+        )
+    if len(images) < len(chosen):
+        raise ValueError(f"{path} names {len(names)} images, but does not hold all of them")
     return images
 
 

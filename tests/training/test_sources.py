@@ -168,8 +168,11 @@ def test_what_is_no_source_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no \.npz source"):
         load_sources(tmp_path, ["train"])
     np.savez(tmp_path / "a.npz", names=np.array(["x"]))
-    with pytest.raises(ValueError, match=r"no \['n', 'tags'\]"):
+    with pytest.raises(ValueError, match=r"no \['tags'\]"):
         load_source(tmp_path / "a.npz", ["train"])
+    np.savez(tmp_path / "a.npz", names=np.array(["x"]), tags=np.array(["{}"]))
+    with pytest.raises(ValueError, match="does not hold all"):
+        load_source(tmp_path / "a.npz", ["train", "validation"])
 
 
 def test_pickles_are_not_read(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -61,7 +61,40 @@ def read_labelled(path: Path) -> Iterator[LabelledPlane]:
     ValueError
         If it cannot be read, or image and labels do not fit.
     """
-    return _read_source(path) if path.suffix == ".npz" else _read_pair(path)
+    return read_source(path) if path.suffix == ".npz" else _read_pair(path)
+
+
+def read_source(path: Path, wanted: Container[int] | None = None) -> Iterator[LabelledPlane]:
+    """Read the planes of a source of labelled images.
+
+    Parameters
+    ----------
+    path : Path
+        A `.npz` with `image_000` and `labels_000`, `image_001` and so on.
+    wanted : container of int, optional
+        The numbers of those that are read; by default all.
+
+    Yields
+    ------
+    LabelledPlane, its name the number in three digits
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or image and labels do not fit.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in sorted(key for key in archive.files if key.startswith("image_")):
+                number = key.removeprefix("image_")
+                if wanted is not None and int(number) not in wanted:
+                    continue
+                image, labels = archive[key], archive[f"labels_{number}"]
+                if image.shape[:2] != labels.shape:
+                    raise ValueError(f"{key} is {image.shape}, its labels are {labels.shape}")
+                yield LabelledPlane(path.stem, number, image, labels.astype(np.int32))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ValueError(f"{path} is not a source of labelled images: {error}") from error
 
 
 def _is_labels(path: Path) -> bool:
@@ -86,17 +119,3 @@ def _read_pair(path: Path) -> Iterator[LabelledPlane]:
         return
     for z in range(len(labels.data)):
         yield LabelledPlane(name, f"{name} {z}", image.data[z], labels.data[z])
-
-
-def _read_source(path: Path) -> Iterator[LabelledPlane]:
-    """Yield the planes `image_000` and `labels_000`, ... of a source."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for key in sorted(key for key in archive.files if key.startswith("image_")):
-                number = key.removeprefix("image_")
-                image, labels = archive[key], archive[f"labels_{number}"]
-                if image.shape[:2] != labels.shape:
-                    raise ValueError(f"{key} is {image.shape}, its labels are {labels.shape}")
-                yield LabelledPlane(path.stem, number, image, labels.astype(np.int32))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a source of labelled images: {error}") from error
