@@ -14,6 +14,7 @@ from .frame import Frame, chosen_contrast, frame_of
 from .history import History
 from .labels_view import LabelsView
 from .status import Status
+from .views import Views
 
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of an image layer that lies elsewhere in the world."""
@@ -61,7 +62,6 @@ class Workbench(QObject):  # type: ignore[misc]
     def __init__(self, viewer: Viewer, history: History, status: Status) -> None:
         super().__init__()
         self.viewer = viewer
-        self.history, self.status = history, status
         self.frame: Frame | None = None
         self.points: Points | None = None
         self.boxes: Shapes | None = None
@@ -69,7 +69,7 @@ class Workbench(QObject):  # type: ignore[misc]
         self.results: LabelsView | None = None
         self.everything: LabelsView | None = None
         self.kind = layers.OBJECT  # of the next point
-        self.views: list[LabelsView] = []
+        self.views = Views(history, status, self._on_labels_replaced)
         self.counting = False  # labels of the chosen results are being counted
         self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
         self._hid_boxes = False
@@ -135,25 +135,10 @@ class Workbench(QObject):  # type: ignore[misc]
         self.results = None if layer is None else self.view_of(layer, largest)
 
     def view_of(self, layer: Labels, largest: int = 0) -> LabelsView:
-        """Return a Labels layer as the view of its objects; there is one for each layer.
-
-        Parameters
-        ----------
-        layer : napari.layers.Labels
-        largest : int
-            Its largest label, for a layer that has no view yet.
-        """
-        view = self.known_view(layer)
-        if view is None:
-            view = LabelsView(layer, self.history, self.status, largest)
-            view.on_replaced = lambda: self._on_labels_replaced(layer)
-            self.views.append(view)
-            self.changed.emit()
+        """Return the view of a Labels layer; see `Views.open`."""
+        view = self.views.open(layer, largest)
+        self.changed.emit()
         return view
-
-    def known_view(self, layer: Labels) -> LabelsView | None:
-        """Return the view of a layer; None if it has none yet."""
-        return next((view for view in self.views if view.layer is layer), None)
 
     def add_below_prompts(self, layer: Labels) -> None:
         """Add a layer to the viewer underneath the preview; clicks go where they went before."""
@@ -197,9 +182,7 @@ class Workbench(QObject):  # type: ignore[misc]
         if self.frame is not None:
             self._listen(self.frame.layer, False)
         self.use_results(None)
-        for view in self.views:
-            view.close()
-        self.views.clear()
+        self.views.close()
         self._parked.clear()
         self._remove_prompt_layers()
         self.frame = None
@@ -267,7 +250,7 @@ class Workbench(QObject):  # type: ignore[misc]
 
     def _drop_view(self, layer: Labels) -> bool:
         """Let go of the view of a layer; tells whether objects went to it."""
-        view = self.known_view(layer)
+        view = self.views.find(layer)
         if view is None:
             return False
         used = view is self.results
@@ -275,8 +258,7 @@ class Workbench(QObject):  # type: ignore[misc]
             self.results = None
         if view is self.everything:
             self.everything = None
-        self.views.remove(view)
-        view.close()
+        self.views.drop(view)
         return used
 
     def _on_labels_replaced(self, layer: Labels) -> None:

@@ -67,7 +67,7 @@ class Source(Feature):
         status.acted()
         self.context.scheduler.cancel(Lane.LABELS)
         bench.use_results(None)
-        if layer is not None and bench.known_view(layer) is not None:
+        if layer is not None and bench.views.find(layer) is not None:
             bench.use_results(layer)  # its labels are known
             bench.changed.emit()
             return
