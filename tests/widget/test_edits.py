@@ -309,6 +309,24 @@ def test_other_data_in_the_layer_are_counted_before_the_next_commit(hands, scene
     assert hands.labels.shape == scene[0].shape
 
 
+def test_results_of_another_image_that_hold_other_data_are_not_taken_up_again(open_dock, scene):
+    hands = open_dock(
+        ("add_image", scene[0], {"name": "one"}), ("add_image", scene[0], {"name": "two"})
+    )
+    one, two = (hands.viewer.layers[name] for name in ("one", "two"))
+    hands.source.use_image(one)
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    old = hands.bench.results.layer
+    hands.source.use_image(two)
+    old.data = np.where(scene[1] == 2, 1, 0).astype(np.int32)
+    hands.source.use_image(one)
+    hands.click_and_wait(*CENTRES[3])
+    hands.press(Qt.Key.Key_Return)
+    assert hands.bench.results.layer is not old
+    assert np.array_equal(old.data > 0, scene[1] == 2)
+
+
 def test_nothing_is_kept_while_labels_are_counted(hands, monkeypatch):
     gate = threading.Event()
 

@@ -8,6 +8,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
+from ..predict.prompt_kinds import PROMPT_KINDS
 from ..types import Plane, SliceKey
 from . import layers
 from .frame import Frame, chosen_contrast, frame_of
@@ -127,7 +128,8 @@ class Workbench(QObject):  # type: ignore[misc]
         if layer is None:
             return
         self.viewer.layers.selection.active = layer
-        layer.mode = "add" if tool == "points" else "add_rectangle"
+        kind = layers.POINT_KINDS[self.kind] if tool == "points" else PROMPT_KINDS["box"]
+        layer.mode = kind.mode
 
     def use_results(self, layer: Labels | None, largest: int = 0) -> None:
         """Commit to another Labels layer, whose largest label is known."""
@@ -258,6 +260,7 @@ class Workbench(QObject):  # type: ignore[misc]
             self.results = None
         if view is self.everything:
             self.everything = None
+        self._parked = [pair for pair in self._parked if pair[1] is not view]
         self.views.drop(view)
         return used
 
@@ -285,11 +288,7 @@ class Workbench(QObject):  # type: ignore[misc]
             return
         if isinstance(gone, Labels):
             self._drop_view(gone)
-        self._parked = [
-            (image, results)
-            for image, results in self._parked
-            if gone is not image and gone is not results.layer
-        ]
+        self._parked = [pair for pair in self._parked if pair[0] is not gone]
         if gone is self.preview:
             self.preview = None
             self.preview_lost.emit()

@@ -75,10 +75,10 @@ class Prompting(Feature):
         self.panel.set_kind(kind)
 
     def toggle_kind(self) -> None:
-        """Swap object and background."""
+        """Let the next point be of the next kind: object, background."""
         self.status.acted()
-        swap = {layers.OBJECT: layers.BACKGROUND, layers.BACKGROUND: layers.OBJECT}
-        self.set_kind(swap[self.bench.kind])
+        kinds = list(layers.POINT_KINDS)
+        self.set_kind(kinds[(kinds.index(self.bench.kind) + 1) % len(kinds)])
 
     def begin_object(self) -> None:
         """Let the next point begin another object beside those in work."""

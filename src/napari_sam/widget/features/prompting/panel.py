@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ....predict.prompt_kinds import PROMPT_KINDS
+
 
 class PromptPanel(QWidget):  # type: ignore[misc]
     """Kind of the next point, tool, candidate, commit, clear and undo.
@@ -38,15 +40,12 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         self._kinds, kinds = _choice(
-            {
-                "object": "The next point lies on the object",
-                "background": "The next point lies beside it",
-            }
+            {kind.button: kind.tip for kind in PROMPT_KINDS.values() if kind.layer == "points"}
         )
         self._tools, tools = _choice(
             {
                 "points": "Click on the image to add a point; hold Shift to see the object first",
-                "boxes": "Drag a box around an object",
+                "boxes": PROMPT_KINDS["box"].tip,
             }
         )
         for row, (box, key) in enumerate(((kinds, "T"), (tools, "W"))):
