@@ -590,3 +590,11 @@ def test_the_folder_is_chosen_by_the_environment(tmp_path, monkeypatch):
     assert fetch.models_folder() == Path.home() / "models"
     monkeypatch.setenv("NAPARI_SAM_MODELS", "")
     assert fetch.models_folder().parts[-2:] == ("napari-sam-stack", "models")
+
+
+def test_a_folder_of_an_unknown_user_ends_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("NAPARI_SAM_MODELS", "~no_such_user/models")
+    spec = make_spec("https://a.b/c.pt")
+    assert not fetch.is_here(spec)
+    with pytest.raises(ValueError, match="unknown user; set NAPARI_SAM_MODELS"):
+        drive(fetch.fetch(spec, offline=True))

@@ -35,6 +35,29 @@ WRAPPED = {
     "torch_em": lambda w: {
         "model_state": prefixed(w, "sam."), "iteration": 7, "optimizer_state": {"state": {}},
     },
+    "compiled": lambda w: prefixed(w, "_orig_mod."),
+    "compiled inside": lambda w: {
+        name.replace("image_encoder.", "image_encoder._orig_mod."): v for name, v in w.items()
+    },
+    "parallel, compiled": lambda w: prefixed(w, "module._orig_mod."),
+    "Lightning": lambda w: {
+        "state_dict": prefixed(w, "model.") | {"criterion.weight": np.zeros(2)},
+        "hyper_parameters": {"lr": 1}, "callbacks": {}, "optimizer_states": [{"state": {}}],
+    },
+    "any prefix": lambda w: prefixed(w, "net.sam_model.backbone_7."),
+    "net": lambda w: {"net": w},
+    "model_ema": lambda w: {"model_ema": prefixed(w, "module.")},
+    "model and ema": lambda w: {"ema": {name: v + 1 for name, v in w.items()}, "model": w},
+    "ema in one dictionary": lambda w: {
+        "state_dict": prefixed({name: v + 1 for name, v in w.items()}, "model_ema.")
+        | prefixed(w, "model.")
+    },
+    "any wrapper": lambda w: {"run": {"best": {"weights_of_net": w}}, "seed": 3},
+    "a list": lambda w: [{"epoch": 3}, (prefixed(w, "sam."), {"loss": np.zeros(4)})],
+    "an optimiser with names": lambda w: {
+        "model": w, "optimizer": {"exp_avg": {name: v + 1 for name, v in w.items()}},
+    },
+    "twice the same": lambda w: {"best": w, "last": w},
     "further parts": lambda w: w | {"decoder.conv.weight": np.zeros(3), "loss": 0.25},
 }  # fmt: skip
 
@@ -44,6 +67,16 @@ def test_wrappers_and_prefixes_are_understood(small, form):
     found = recognise(WRAPPED[form](small))
     assert found.family == "vit"
     assert found.tensors.keys() == small.keys()
+    assert all(found.tensors[name] is value for name, value in small.items())
+
+
+def test_containers_that_hold_themselves_come_to_an_end(small):
+    content = {"a": []}
+    content["a"] += [content, content["a"]]
+    with pytest.raises(ValueError, match="no dictionary of tensors"):
+        recognise(content)
+    content["model"] = small
+    assert recognise(content).family == "vit"
 
 
 def test_each_family_is_recognised_by_its_tensor():
@@ -65,7 +98,9 @@ def test_each_family_is_recognised_by_its_tensor():
         ({"mask_decoder.hf_token.weight": np.zeros(2)}, "SAM-HQ"),
         ({"vision_encoder.pos_embed": np.zeros(2)}, "transformers"),
         ({"image_encoder.blocks.0.attn.qkv.qkv_proj.weight": np.zeros(2)}, "LoRA"),
-        ({"sam.x": np.zeros(2), "x": np.zeros(2)}, "several models"),
+        ({f"sam.{SIGN['vit']}": np.zeros(2), SIGN["vit"]: np.zeros(2)}, "several models"),
+        ({"best": {SIGN["vit"]: np.zeros(2)}, "last": {SIGN["vit"]: np.ones(2)}}, "best, last"),
+        ({f"{who}.{SIGN['pocket']}": np.zeros(2) for who in ("teacher", "student")}, "teacher"),
     ],
 )
 def test_other_content_is_refused_in_words(content, text):
@@ -95,3 +130,6 @@ def test_shapes_and_bytes():
     assert found.nbytes == 4 * (6 + 1 + 4)
     with pytest.raises(ValueError, match="the checkpoint lacks d"):
         found.shape("d")
+    assert found.shape("a", 2) == (2, 3)
+    with pytest.raises(ValueError, match=r"a must have 3 axes, .* but its shape is \(2, 3\)"):
+        found.shape("a", 3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import tiny_sam
 
 from napari_sam.models import weights
 
@@ -32,17 +33,43 @@ def test_a_device_that_is_not_there_is_refused():
         weights.choose_device("cuda:0")
 
 
-def test_the_precision_is_measured_where_it_is_not_said(monkeypatch):
+def test_the_precision_is_what_the_processor_can_do(monkeypatch):
     assert weights.choose_dtype("float32", "cpu") is torch.float32
     assert weights.choose_dtype("bfloat16", "cpu") is torch.bfloat16
-    for quick, expected in ((1.0, torch.bfloat16), (1.9, torch.float32)):
-        times = {torch.float32: 2.0, torch.bfloat16: quick}
-        monkeypatch.setattr(weights, "_product_time", times.get)
+    for able, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(weights, "has_bfloat16", lambda able=able: able)
         assert weights.choose_dtype("auto", "cpu") is expected
-    assert weights.choose_dtype("auto", "mps") is torch.float32
+        assert weights.choose_dtype("auto", "mps") is torch.float32
     with pytest.raises(ValueError, match="'half'"):
         weights.choose_dtype("half", "cpu")
 
 
-def test_products_are_timed():
-    assert 0 < weights._product_time(torch.float32) < 5
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx2 avx512f", False),
+        ("avx512f avx512_bf16", True),
+        ("amx_bf16 amx_tile", True),
+        ("", False),
+    ],
+)
+def test_instructions_for_bfloat16(monkeypatch, tmp_path, flags, expected):
+    """By torch's list, by Linux's where torch has none, and none without both."""
+    listed = dict.fromkeys(flags.split(), True) | {"avx512_vnni": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: listed, raising=False)
+    assert weights.has_bfloat16() is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(weights, "CPU_INFO", tmp_path / "cpuinfo")
+    assert not weights.has_bfloat16()
+    (tmp_path / "cpuinfo").write_text(f"model name\t: some\nflags\t\t: fpu {flags} vnni\n")
+    assert weights.has_bfloat16() is expected
+
+
+def test_a_model_says_its_precision(monkeypatch):
+    sam = tiny_sam()
+    assert sam.precision == "float32"
+    sam.set_precision("bfloat16")
+    assert sam.precision == "bfloat16"
+    monkeypatch.setattr(weights, "has_bfloat16", lambda: False)
+    sam.set_precision("auto")
+    assert sam.precision == "float32"

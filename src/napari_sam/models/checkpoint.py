@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import pickle
-import re
+import json
+import math
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
-from torch.serialization import get_unsafe_globals_in_checkpoint
+from torch import Tensor, nn
 
+from .inert_pickle import READ_ERRORS, RefusedError
 from .recognition import Checkpoint, recognise
+from .stored import Extent, StoredFile, StoredTensor, UnsupportedTensor
+from .torch_format import read_torch
 
-REFUSED_CLASS = re.compile(r"GLOBAL (\S+)")
-"""Where torch's refusal of a file names the class."""
-READ_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
-    TypeError, ValueError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
-"""What reading flipped or missing bytes was seen to raise."""
 MAX_NAMES = 3  # of an error message
+SAFETENSORS = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+"""Types of numbers by their names in safetensors."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that weights may have; shorter ones need scales that are kept elsewhere."""
 
 
 def read(path: Path) -> Checkpoint:
     """Read the model that a file holds.
 
     Only tensors, numbers, strings and plain containers are read, never code: safetensors, or
-    torch's own format with `weights_only`.
+    torch's own format, of which all else is left out (`inert_pickle`).
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def read(path: Path) -> Checkpoint:
     Returns
     -------
     Checkpoint
-        Its tensors may still be mapped from the file.
+        Its tensors are `stored.StoredTensor`: they are read when the model is built.
 
     Raises
     ------
@@ -50,12 +51,21 @@ def read(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise ValueError(f"there is no file of weights at {path}")
-    named = path.suffix == ".safetensors"
-    content = _safetensors(path) if named or _is_safetensors(path) else _torch(path)
+    file = StoredFile(path)
+    left_out: set[str] = set()
+    if path.suffix == ".safetensors" or _is_safetensors(file):
+        content = _safetensors(file)
+    else:
+        content, left_out = _torch(file)
     try:
-        return recognise(content)
+        checkpoint = recognise(content)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        more = f" (it holds {_listed(sorted(left_out))}, which were left out)" if left_out else ""
+        raise ValueError(f"{path}: {error}{more}") from error
+    for name, value in checkpoint.tensors.items():
+        if isinstance(value, UnsupportedTensor):
+            raise ValueError(f"{path}: {name} is {value.kind}; save dense tensors of float32")
+    return checkpoint
 
 
 def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
@@ -64,9 +74,10 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
     Raises
     ------
     ValueError
-        If a tensor is missing, left over or of another shape.
+        If a tensor is missing, left over, of another shape or type, or not finite.
     """
-    wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    own = module.state_dict()
+    wanted = {name: tuple(value.shape) for name, value in own.items()}
     found = {name: tuple(value.shape) for name, value in checkpoint.tensors.items()}
     wrong = [
         f"{name} is {found[name]} in place of {wanted[name]}"
@@ -79,67 +90,80 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
         ("differs in shape:", sorted(wrong)),
     ):
         if names:
-            more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-            listed = ", ".join(names[:MAX_NAMES])
             raise ValueError(
-                f"this is no complete {checkpoint.family} model: it {text} {listed}{more}"
+                f"this is no complete {checkpoint.family} model: it {text} {_listed(names)}"
             )
-    copies = {  # the file may be mapped into memory
-        name: value.float().clone() if value.is_floating_point() else value.clone()
-        for name, value in checkpoint.tensors.items()
+    copies = {
+        name: _weight(name, value, own[name].dtype) for name, value in checkpoint.tensors.items()
     }
     module.load_state_dict(copies, strict=True, assign=True)
 
 
-def _safetensors(path: Path) -> Any:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+def _weight(name: str, value: Tensor | StoredTensor, wanted: torch.dtype) -> Tensor:
+    """Return a tensor in memory of its own, of the type that a module wants."""
+    floating = wanted.is_floating_point
+    if value.dtype not in (FLOATS if floating else (torch.int64, torch.int32)):
+        kind = str(value.dtype).removeprefix("torch.")
+        raise ValueError(f"{name} holds {kind}; save weights as float32, bfloat16 or float16")
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.device.type == "meta"):
+        raise ValueError(f"{name} is no dense tensor with values; save weights as dense tensors")
+    copy = value.read() if isinstance(value, StoredTensor) else value.detach().clone()
+    copy = copy.to(torch.float32 if floating else wanted)
+    if floating and copy.numel() and not all(map(math.isfinite, map(float, copy.aminmax()))):
+        raise ValueError(f"{name} holds NaN or infinite numbers; take a checkpoint without them")
+    return copy
 
 
-def _is_safetensors(path: Path) -> bool:
+def _is_safetensors(file: StoredFile) -> bool:
     """Tell by the content: the length of a header in JSON, then the header."""
-    with open(path, "rb") as file:
-        start = file.read(9)
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
+    if file.size < 9:
+        return False
+    start = file.read(Extent(0, 9))
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < file.size
 
 
-def _torch(path: Path) -> Any:
-    mapped = _is_archive(path)  # the format before torch 1.6 cannot be mapped
+def _safetensors(file: StoredFile) -> dict[str, StoredTensor | UnsupportedTensor]:
+    """Return the tensors of a file in the format of safetensors.
+
+    It is read here, since its own library maps the file.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        what = _refused_classes(path, str(error), mapped)
-        if not what:
-            raise ValueError(f"{path} is damaged or no file of weights") from error
-        raise ValueError(
-            f"{path} holds more than tensors ({what}) and is refused, since reading it would run "
-            "code; where you trust it, load it in its own program and save the bare weights with "
-            "torch.save(model.state_dict(), path)"
-        ) from error
+        length = int.from_bytes(file.read(Extent(0, 8)), "little")
+        header = json.loads(file.read(Extent(8, length)))
+        header.pop("__metadata__", None)
+        return {name: _described(file, 8 + length, entry) for name, entry in header.items()}
     except READ_ERRORS as error:
-        raise ValueError(f"{path} is damaged or no file of weights") from error
+        raise ValueError(f"{file.path} is not a readable safetensors file: {error}") from error
 
 
-def _is_archive(path: Path) -> bool:
-    """Tell the archives that torch writes from its older format; refuse programs."""
+def _described(
+    file: StoredFile, start: int, entry: dict[str, Any]
+) -> StoredTensor | UnsupportedTensor:
+    """Return the tensor that an entry of a header tells of; data begin at `start`."""
+    dtype, shape = SAFETENSORS.get(entry["dtype"]), tuple(entry["shape"])
+    if dtype is None:
+        return UnsupportedTensor(f"of type {entry['dtype']}")
+    begin, end = entry["data_offsets"]
+    stride, step = [], 1
+    for side in reversed(shape):
+        stride.append(step)
+        step *= side
+    if begin < 0 or end - begin != step * dtype.itemsize or start + end > file.size:
+        raise ValueError("a tensor does not fit into the file")
+    return StoredTensor(
+        file, Extent(start + begin, end - begin), dtype, shape, tuple(reversed(stride))
+    )
+
+
+def _torch(file: StoredFile) -> tuple[Any, set[str]]:
     try:
-        if not zipfile.is_zipfile(path):
-            return False
-        names = zipfile.ZipFile(path).namelist()
-    except READ_ERRORS as error:
-        raise ValueError(f"{path} is damaged or no file of weights") from error
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise ValueError(f"{path} is a TorchScript program; save the bare weights of its model")
-    return True
+        return read_torch(file)
+    except RefusedError as error:
+        raise ValueError(f"{file.path} {error}") from error
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, *READ_ERRORS) as error:
+        raise ValueError(f"{file.path} is damaged or no file of weights") from error
 
 
-def _refused_classes(path: Path, text: str, mapped: bool) -> str:
-    """Return the names of what a file holds beside tensors; empty if none is found."""
-    found = REFUSED_CLASS.search(text)
-    try:
-        names = sorted(get_unsafe_globals_in_checkpoint(path)) if mapped else []
-    except (pickle.UnpicklingError, *READ_ERRORS):
-        names = []
-    return ", ".join(names) or (found.group(1) if found else "")
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

@@ -85,6 +85,8 @@ class PromptableModel(Protocol):
         Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
     notice : str
         Why it does not run where it was to run; empty while all is well.
+    precision : {"float32", "bfloat16"}
+        What the products are computed in.
     """
 
     name: str
@@ -97,6 +99,7 @@ class PromptableModel(Protocol):
     tidy_masks: bool
     amg_defaults: Mapping[str, Any]
     notice: str
+    precision: str
 
     @property
     def fingerprint(self) -> str:

@@ -17,6 +17,7 @@ import pooch
 import requests
 import urllib3
 
+from ..files import named_folder
 from ..types import Progress
 from .specs import ModelSpec
 
@@ -40,7 +41,7 @@ _GOES_ON = f"try again: it goes on where it stopped, {_OR_BY_PATH}"
 def models_folder() -> Path:
     """Return the folder that fetched checkpoints are kept in."""
     chosen = os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("napari-sam-stack") / "models"
-    return Path(chosen).expanduser()
+    return named_folder(chosen, FOLDER_VARIABLE)
 
 
 def is_offline() -> bool:
@@ -55,7 +56,11 @@ def cached_path(spec: ModelSpec, folder: Path | None = None) -> Path:
 
 def is_here(spec: ModelSpec, folder: Path | None = None) -> bool:
     """Tell whether a checkpoint was fetched; its content is not looked at."""
-    return os.path.isfile(cached_path(spec, folder))  # noqa: PTH113 - false without permission
+    try:
+        path = cached_path(spec, folder)
+    except ValueError:  # the folder cannot be; fetching says so
+        return False
+    return os.path.isfile(path)  # noqa: PTH113 - false without permission
 
 
 def fetch(

@@ -17,6 +17,7 @@ from .. import stopping
 from .recognition import Checkpoint
 from .sam import SamModel, assemble, neck
 
+STAGES = 4
 IMAGE_SIZE = 1024  # of the published model; convolutions and windows would fit any
 
 
@@ -287,10 +288,17 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
     shape = checkpoint.shape
     part = "image_encoder."
     stages = range(checkpoint.count(f"{part}layers."))
+    if len(stages) != STAGES:
+        raise ValueError(f"its encoder has {len(stages)} stages; a TinyViT has {STAGES}")
     firsts = [f"{part}layers.{i}.blocks.0." for i in stages]
-    biases = [shape(f"{first}attn.attention_biases") for first in firsts[1:]]
-    widths = [shape(f"{first}mlp.norm.weight")[0] for first in firsts[1:]]
-    hidden, first = shape(f"{firsts[0]}conv1.c.weight")[:2]
+    biases = [shape(f"{first}attn.attention_biases", 2) for first in firsts[1:]]
+    widths = [shape(f"{first}mlp.norm.weight", 1)[0] for first in firsts[1:]]
+    hidden, first = shape(f"{firsts[0]}conv1.c.weight", 4)[:2]
+    if first % 2:
+        raise ValueError(f"its first stage has {first} channels, an odd number")
+    for (heads, _), width in zip(biases, widths, strict=True):
+        if width % heads:
+            raise ValueError(f"the width {width} of a stage is no multiple of its {heads} heads")
     head = f"{part}head.weight"
     with torch.device("meta"):
         encoder = TinyViT(
@@ -299,7 +307,7 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
             num_heads=tuple(heads for heads, _ in biases),
             window_sizes=tuple(round(offsets**0.5) for _, offsets in biases),
             expansion=hidden // first,
-            num_classes=shape(head)[0] if head in checkpoint.tensors else 0,
-            out_chans=shape(f"{part}neck.0.weight")[0],
+            num_classes=shape(head, 2)[0] if head in checkpoint.tensors else 0,
+            out_chans=shape(f"{part}neck.0.weight", 4)[0],
         )
     return SamModel(assemble(encoder, checkpoint, IMAGE_SIZE), name, device)

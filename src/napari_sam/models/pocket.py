@@ -18,6 +18,7 @@ from . import packing
 from .checkpoint import load_into
 from .contract import Answers, InstanceFields, require_float32
 from .device_check import probe_image, probe_prompt
+from .inputs import check_plane, check_prompts
 from .pocket_decoder import Decoded, Guide
 from .pocket_encoder import STRIDE, PocketFeatures, double, normalise
 from .pocket_grid import PADDING, STRIDES
@@ -34,6 +35,7 @@ from .pocket_windows import (
     merge,
 )
 from .recognition import Checkpoint
+from .threads import ThreadLimit, limited
 
 PROBE_SIZE = 128
 """Side, in pixels, of the image that devices are checked with."""
@@ -90,6 +92,7 @@ class PocketModel:
     mask_threshold = 0.0
     half_pixel = True
     takes_guide = True
+    precision = "float32"
     tidy_masks = True
     amg_defaults: Mapping[str, Any] = MappingProxyType(
         {
@@ -106,6 +109,7 @@ class PocketModel:
         self.name = name
         self.device = device
         self.notice = ""
+        self.threads = ThreadLimit()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,9 +131,11 @@ class PocketModel:
         logits = self.decode(features, *probe_prompt(PROBE_SIZE), None, True).low_res_logits
         return [*(level.float().cpu().numpy() for level in features.full), logits]
 
+    @limited
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> TwoScales:
         """Return the features of a resized plane (h, w, 3)."""
+        check_plane(rgb, self.image_size)
         pixels = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1).float() / 255
         half = F.avg_pool2d(pixels[None], 2, ceil_mode=True)
         coarse = self._features(half)
@@ -156,6 +162,7 @@ class PocketModel:
             )
         return tuple(found)
 
+    @limited
     @torch.inference_mode()
     def decode(
         self,
@@ -169,9 +176,10 @@ class PocketModel:
     ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
         count, grid = len(coords), _grid(features.full)
+        earlier, outlines = (None, None) if guide is None else guide
+        check_prompts(coords, labels, boxes, mask_input, grid, outlines)
         if not coords.shape[1]:  # as in training, a prompt has at least a padding point
             coords, labels = np.zeros((count, 1, 2), np.float32), np.full((count, 1), -1)
-        earlier, outlines = (None, None) if guide is None else guide
         prompts = PromptBatch(coords, labels, boxes, mask_input, outlines)
         frame = (grid[0] * STRIDE, grid[1] * STRIDE)
         extent = find_extent(prompts)

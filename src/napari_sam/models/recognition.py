@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
-from .families import FAMILIES, UNSUPPORTED, known_titles
+from .families import FAMILIES, UNSUPPORTED, Family, known_titles
 
-WRAPPERS = ("model_state", "state_dict", "model", "model_state_dict")
-"""Keys that a state dict is found under in files of training programs."""
-PREFIXES = ("module.", "sam.")
-"""What training programs put in front of every name."""
+WRAPPERS = (
+    "model_state", "state_dict", "model", "model_state_dict", "net", "network", "module",
+    "weights", "params",
+)  # fmt: skip
+"""Keys of the weights in files of training programs, the one to take first; any other will do
+where it is the only one."""
+MAX_DEPTH = 4  # of containers in one another
+HULLS = frozenset(
+    {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+)
+"""Parts of names that come from parallel, compiled and checkpointed modules, at any place."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +42,51 @@ class Checkpoint:
         """Bytes that the weights take as float32."""
         return 4 * sum(prod(self.shape(name)) for name in self.tensors)
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str, axes: int | None = None) -> tuple[int, ...]:
         """Return the shape of a tensor.
+
+        Parameters
+        ----------
+        name : str
+        axes : int, optional
+            How many it must have, none of them empty.
 
         Raises
         ------
         ValueError
-            If there is none of this name.
+            If there is none of this name, or it has other axes.
         """
         if name not in self.tensors:
             raise ValueError(f"the checkpoint lacks {name}")
-        return tuple(self.tensors[name].shape)
+        found = tuple(self.tensors[name].shape)
+        if axes is not None and (len(found) != axes or 0 in found):
+            raise ValueError(f"{name} must have {axes} axes, none empty, but its shape is {found}")
+        return found
 
     def count(self, prefix: str) -> int:
         """Return how many numbered modules follow `prefix`."""
         rests = (name[len(prefix) :] for name in self.tensors if name.startswith(prefix))
         return len({rest.partition(".")[0] for rest in rests})
+
+
+class Candidate(NamedTuple):
+    """A model in a file.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Of the containers around it.
+    prefix : tuple of str
+        What stands before each of its names.
+    family : families.Family
+    tensors : dict of str to array
+        By their names in the family.
+    """
+
+    keys: tuple[str, ...]
+    prefix: tuple[str, ...]
+    family: Family
+    tensors: dict[str, Any]
 
 
 def recognise(content: object) -> Checkpoint:
@@ -59,8 +95,9 @@ def recognise(content: object) -> Checkpoint:
     Parameters
     ----------
     content : object
-        A state dict, bare or inside a dictionary under one of `WRAPPERS`, the names perhaps
-        prefixed. Further keys (an optimiser, the decoder of an extra head) are left aside.
+        A state dict, bare or inside other dictionaries. Its names may all begin with the same
+        prefix, whichever that is. Further keys (an optimiser, the decoder of an extra head) are
+        left aside.
 
     Returns
     -------
@@ -69,47 +106,77 @@ def recognise(content: object) -> Checkpoint:
     Raises
     ------
     ValueError
-        If there is no model in it that can be loaded.
+        If there is no model in it that can be loaded, or if there are several.
     """
-    found = state_dict(content)
-    tensors = {strip_prefixes(name): value for name, value in found.items()}
-    if len(tensors) < len(found):
-        raise ValueError("the file holds several models; save the one that is meant")
+    dicts = dict(state_dicts(content))
+    if not dicts:
+        raise ValueError("the file holds no dictionary of tensors; save the model's state_dict()")
+    candidates = [found for keys, tensors in dicts.items() for found in models(keys, tensors)]
+    first = min((_rank(found) for found in candidates), default=0)
+    chosen = [found for found in candidates if _rank(found) == first]
+    names = (
+        chosen[0].tensors if chosen else [name for tensors in dicts.values() for name in tensors]
+    )
     for part, what in UNSUPPORTED.items():
-        if any(part in name for name in tensors):
+        if any(part in name for name in names):
             raise ValueError(f"the file holds {what}, which cannot be loaded; {known_titles()}")
-    family = next((f for f in FAMILIES if f.tensor and f.tensor in tensors), None)
-    if family is None:
+    if not chosen:
         raise ValueError(f"the file's tensors are not those of a known model; {known_titles()}")
-    if family.parts:
-        tensors = {name: v for name, v in tensors.items() if name.startswith(family.parts)}
-    return Checkpoint(tensors, family.name)
+    if len(chosen) > 1:
+        places = ", ".join(".".join((*found.keys, *found.prefix)) or "bare" for found in chosen)
+        raise ValueError(f"the file holds several models ({places}); save the one that is meant")
+    return Checkpoint(chosen[0].tensors, chosen[0].family.name)
 
 
-def state_dict(content: object) -> dict[str, Any]:
-    """Return the tensors by name of a state dict that may be wrapped.
+def state_dicts(content: object) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yield the dictionaries of tensors in nested containers, with the keys that lead there.
 
-    Raises
-    ------
-    ValueError
-        If there are none.
+    Parts of names that wrap a module without changing it (`HULLS`) are left out of the names.
     """
-    for _ in range(len(WRAPPERS) + 1):
-        if not isinstance(content, Mapping):
-            break
-        inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
-        inner = [mapping for mapping in inner if mapping]
-        if not inner:
-            tensors = {str(key): v for key, v in content.items() if hasattr(v, "shape")}
+    waiting: list[tuple[tuple[str, ...], object]] = [((), content)]
+    seen: set[int] = set()  # a container may hold itself
+    for keys, container in waiting:
+        if id(container) in seen or len(keys) > MAX_DEPTH:
+            continue
+        seen.add(id(container))
+        if isinstance(container, Mapping):
+            items: Iterable[tuple[object, object]] = container.items()
+            tensors = {str(key): value for key, value in items if hasattr(value, "shape")}
             if tensors:
-                return tensors
-            break
-        content = inner[0]
-    raise ValueError("the file holds no dictionary of tensors; save the model's state_dict()")
+                bare = {without_hulls(name): value for name, value in tensors.items()}
+                yield keys, bare if len(bare) == len(tensors) else tensors
+        elif isinstance(container, (list, tuple)):
+            items = enumerate(container)
+        else:
+            continue
+        waiting += [((*keys, str(key)), inner) for key, inner in items]
 
 
-def strip_prefixes(name: str) -> str:
-    """Return a tensor's name without the prefixes of training programs."""
-    while name.startswith(PREFIXES):
-        name = name.partition(".")[2]
-    return name
+def models(keys: tuple[str, ...], tensors: Mapping[str, Any]) -> Iterator[Candidate]:
+    """Yield the models in a dictionary of tensors, each with one prefix before all its names."""
+    for family in FAMILIES:
+        if not family.tensor:
+            continue
+        for name in tensors:
+            prefix = name.removesuffix(family.tensor)
+            if name.endswith(family.tensor) and (not prefix or prefix.endswith(".")):
+                own = {
+                    key.removeprefix(prefix): value
+                    for key, value in tensors.items()
+                    if key.startswith(prefix)
+                    and key.removeprefix(prefix).startswith(family.parts or "")
+                }
+                yield Candidate(keys, tuple(prefix.split(".")[:-1]), family, own)
+
+
+def without_hulls(name: str) -> str:
+    """Return a tensor's name without the parts that wrap a module unchanged."""
+    return ".".join(part for part in name.split(".") if part not in HULLS)
+
+
+def _rank(found: Candidate) -> tuple[int, ...]:
+    """Return a number for each key and part of the prefix; the least is the one to take."""
+    places = {name: place for place, name in enumerate(WRAPPERS)}
+    return tuple(
+        places.get(name, len(WRAPPERS)) for name in (*found.keys, *(found.prefix or ("",)))
+    )

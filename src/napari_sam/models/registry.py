@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from importlib import import_module, resources
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import shown
 from ..steps import drive
 from ..types import Progress
 from .families import runtime_of
@@ -179,6 +181,8 @@ def label(name: str | Path) -> str:
 
 def is_path(name: str | Path) -> bool:
     """Tell a checkpoint's path from a name; a known name wins over a file that is called so."""
+    if not isinstance(name, str | PathLike):
+        raise ValueError(f"a model is a name or a path, but this one is {shown(name)}")
     if any(spec.name == str(name) for spec in SPECS):
         return False
     return bool(Path(name).suffix) or Path(name).exists()

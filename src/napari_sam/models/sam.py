@@ -17,9 +17,11 @@ from .blocks import LayerNorm2d
 from .checkpoint import load_into
 from .contract import Answers
 from .device_check import probe_image, probe_prompt
+from .inputs import check_plane, check_prompts
 from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
 from .recognition import Checkpoint
+from .threads import ThreadLimit, limited
 from .two_way import ImageProjections, TwoWayTransformer
 from .weights import choose_dtype
 
@@ -82,6 +84,8 @@ class SamModel:
         self.name = name
         self.device = device
         self.notice = ""
+        self.precision = "float32"
+        self.threads = ThreadLimit()
         self.image_size = sam.prompt_encoder.input_image_size[0]
         self._latest: tuple[Tensor, ImageProjections] | None = None
 
@@ -101,6 +105,7 @@ class SamModel:
         if set_precision is not None:
             set_precision(dtype)
         self.sam.mask_decoder.set_precision(dtype)
+        self.precision = str(dtype).removeprefix("torch.")
         self._latest = None
 
     @torch.inference_mode()
@@ -114,11 +119,13 @@ class SamModel:
         logits = self.decode(features, *probe_prompt(side), None, True).low_res_logits
         return [corner.float().cpu().numpy(), logits]
 
+    @limited
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return the embedding (1, C, S/16, S/16) of a resized plane (h, w, 3)."""
-        h, w = rgb.shape[:2]
         size = self.image_size
+        check_plane(rgb, size)
+        h, w = rgb.shape[:2]
         padded = nn.functional.pad(self._pixels(rgb), (0, size - w, 0, size - h))
         embedding: Tensor = self.sam.image_encoder(padded[None])
         return embedding
@@ -134,6 +141,7 @@ class SamModel:
     def instance_fields(self, features: Tensor) -> None:
         """Return None: the published SAM has no instance head."""
 
+    @limited
     @torch.inference_mode()
     def decode(
         self,
@@ -146,7 +154,13 @@ class SamModel:
         guide: None = None,
     ) -> Answers:
         """Answer P prompts; see `PromptableModel.decode`."""
-        prompt_encoder, projections = self.sam.prompt_encoder, self._project_image(features)
+        prompt_encoder = self.sam.prompt_encoder
+        double = prompt_encoder.no_mask_embed.weight.dtype == torch.float64
+        check_prompts(
+            coords, labels, boxes, mask_input, prompt_encoder.mask_input_size,
+            real=np.float64 if double else np.float32,
+        )  # fmt: skip
+        projections = self._project_image(features)
         masks = slice(1, None) if multimask_output else slice(0, 1)
         step = CPU_BATCH if self.device == "cpu" else max(1, len(coords))
         logits, scores = [], []
@@ -217,16 +231,31 @@ def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) 
         If a tensor is missing, left over or of another shape.
     """
     shape = checkpoint.shape
-    masks, dim = shape("mask_decoder.mask_tokens.weight")
+    masks, dim = shape("mask_decoder.mask_tokens.weight", 2)
     layers = "mask_decoder.transformer.layers."
-    inner_dim = shape(f"{layers}0.cross_attn_token_to_image.q_proj.weight")[0]
+    inner_dim = shape(f"{layers}0.cross_attn_token_to_image.q_proj.weight", 2)[0]
+    embedding = shape("image_encoder.neck.0.weight", 4)[0]
+    hidden = shape("prompt_encoder.mask_downscaling.3.weight", 4)[0]
+    for what, number, divisor in (
+        ("width of the decoder", dim, DECODER_HEADS),
+        ("width of the decoder", dim, inner_dim),
+        ("width of its attention", inner_dim, DECODER_HEADS),
+        ("number of channels of the mask branch", hidden, 4),
+    ):
+        if number % divisor:
+            raise ValueError(f"the {what}, {number}, is no multiple of {divisor}")
+    if embedding != dim or masks < 2:
+        raise ValueError(
+            f"an embedding of {embedding} channels, or {masks} masks of {dim} channels, are not "
+            "those of a SAM"
+        )
     cells = image_size // STRIDE
     with torch.device("meta"):
         prompt_encoder = PromptEncoder(
             dim,
             (cells, cells),
             (image_size, image_size),
-            mask_in_chans=shape("prompt_encoder.mask_downscaling.3.weight")[0],
+            mask_in_chans=hidden,
         )
         mask_decoder = MaskDecoder(
             dim,
@@ -234,12 +263,12 @@ def assemble(image_encoder: nn.Module, checkpoint: Checkpoint, image_size: int) 
                 checkpoint.count(layers),
                 dim,
                 DECODER_HEADS,
-                shape(f"{layers}0.mlp.lin1.weight")[0],
+                shape(f"{layers}0.mlp.lin1.weight", 2)[0],
                 dim // inner_dim,
             ),
             masks - 1,
             checkpoint.count("mask_decoder.iou_prediction_head.layers."),
-            shape("mask_decoder.iou_prediction_head.layers.0.weight")[0],
+            shape("mask_decoder.iou_prediction_head.layers.0.weight", 2)[0],
         )
     sam = Sam(image_encoder, prompt_encoder, mask_decoder)
     load_into(sam, checkpoint)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from .. import stopping
 from .blocks import MLPBlock
 from .recognition import Checkpoint
-from .sam import SamModel, assemble, neck
+from .sam import STRIDE, SamModel, assemble, neck
 
 EPS = 1e-6  # of the transformer's layer normalisations
+COLOURS = 3
 EARLY_SHARE = 0.25
 """Of the blocks, 3 of 12. Their MLPs and windowed attention stay in float32: a ViT-B takes some
 20 % longer for it, and its embedding's error is a third smaller."""
@@ -252,12 +253,19 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
     shape = checkpoint.shape
     part = "image_encoder."
     patches = shape(f"{part}patch_embed.proj.weight")
-    if len(patches) != 4:
-        raise ValueError(f"its patches have {len(patches) - 2} axes: only 2-D models can be used")
+    if len(patches) == 5:
+        raise ValueError("its patches have 3 axes: only 2-D models can be used")
+    if patches[1:] != (COLOURS, STRIDE, STRIDE) or not patches[0]:
+        raise ValueError(
+            f"its patches must be (width, {COLOURS}, {STRIDE}, {STRIDE}), but are {patches}"
+        )
     width, channels, patch, _ = patches
-    cells = shape(f"{part}pos_embed")[1]
+    cells = shape(f"{part}pos_embed", 4)[1]
     depth = checkpoint.count(f"{part}blocks.")
-    sides = [(shape(f"{part}blocks.{i}.attn.rel_pos_h")[0] + 1) // 2 for i in range(depth)]
+    tables = [shape(f"{part}blocks.{i}.attn.rel_pos_h", 2) for i in range(depth)]
+    sides, channels_of_head = [(rows + 1) // 2 for rows, _ in tables], tables[0][1]
+    if width % channels_of_head:
+        raise ValueError(f"its width {width} is no multiple of a head's {channels_of_head}")
     with torch.device("meta"):
         encoder = ImageEncoderViT(
             img_size=cells * patch,
@@ -265,10 +273,10 @@ def build(checkpoint: Checkpoint, name: str, device: str) -> SamModel:
             in_chans=channels,
             embed_dim=width,
             depth=depth,
-            num_heads=width // shape(f"{part}blocks.0.attn.rel_pos_h")[1],
-            mlp_dim=shape(f"{part}blocks.0.mlp.lin1.weight")[0],
+            num_heads=width // channels_of_head,
+            mlp_dim=shape(f"{part}blocks.0.mlp.lin1.weight", 2)[0],
             window_size=next((side for side in sides if side != cells), 0),
             global_attn_indexes=tuple(i for i, side in enumerate(sides) if side == cells),
-            out_chans=shape(f"{part}neck.0.weight")[0],
+            out_chans=shape(f"{part}neck.0.weight", 4)[0],
         )
     return SamModel(assemble(encoder, checkpoint, cells * patch), name, device)
