@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import platform
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
+
+ABANDONED = 24 * 3600.0
+"""Age of a partial file, s, after which it is removed whoever wrote it."""
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_PARTIAL = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)\.partial(\.\w+)?")
 
 
 def check_target(path: str | Path, source: str | Path | None, overwrite: bool) -> None:
     """Refuse a place where a result cannot go; call it before the long work.
+
+    A file is made beside it and removed. What killed processes left there is removed as well.
 
     Parameters
     ----------
@@ -22,21 +35,23 @@ def check_target(path: str | Path, source: str | Path | None, overwrite: bool) -
     Raises
     ------
     ValueError
-        If there is no such folder or no right to write in it, the path is the input's, or a file
-        is there and may not be overwritten.
+        If there is no such folder or no right to write in it, the name is too long, the path is
+        the input's, a folder or a device, or a file is there and may not be overwritten.
     """
     path = Path(path)
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise ValueError(f"no place for the result: there is no folder {folder}")
-    if path.is_dir():
-        raise ValueError(f"no place for the result: {path} is a folder")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"no place for the result: the folder {folder} is write-protected")
-    if source is not None and _same_file(path, Path(source)):
-        raise ValueError(f"the result {path} would replace the input; choose another name")
-    if (path.exists() or path.is_symlink()) and not overwrite:
-        raise ValueError(f"{path} exists; choose another name or give --overwrite")
+    try:
+        _check_place(path)
+        folder = path.resolve().parent
+        if source is not None and _same_file(path, Path(source)):
+            raise ValueError(f"the result {path} would replace the input; choose another name")
+        if (path.exists() or path.is_symlink()) and not overwrite:
+            raise ValueError(f"{path} exists; choose another name or give --overwrite")
+        _remove_abandoned(folder)
+        trial = _partial(path.resolve())
+        trial.touch()
+        trial.unlink()
+    except (OSError, RuntimeError) as error:  # the latter is an endless chain of links
+        raise _no_place(path, error) from error
 
 
 @contextmanager
@@ -56,8 +71,7 @@ def written_beside(place: Path, partial: Path | None = None) -> Iterator[Path]:
     Path
         Where to write. It ends with the context.
     """
-    if partial is None:
-        partial = place.with_name(f".{place.stem}.{os.getpid()}.partial{place.suffix}")
+    partial = _partial(place) if partial is None else partial
     try:
         yield partial
         partial.replace(place)
@@ -74,11 +88,61 @@ def replacing(target: str | Path) -> Iterator[Path]:
     ValueError
         Where the disk refuses it.
     """
+    with replacing_all([target]) as (partial,):
+        yield partial
+
+
+@contextmanager
+def replacing_all(targets: Sequence[str | Path]) -> Iterator[list[Path]]:
+    """Write results that belong together like `written_beside`; never mix those of two runs.
+
+    When all are complete, all earlier ones but the first are removed, and then each takes its
+    place in the order given. So a process that is killed leaves the earlier first one or the new
+    one, and the others are of the same run or missing.
+
+    Parameters
+    ----------
+    targets : sequence of path
+
+    Yields
+    ------
+    list of Path
+        Where to write each.
+
+    Raises
+    ------
+    ValueError
+        Where the disk refuses one.
+    """
     try:
-        with written_beside(Path(target).resolve()) as partial:
-            yield partial
-    except OSError as error:
-        raise ValueError(f"no place for the result {target}: {error.strerror or error}") from error
+        places = [Path(target).resolve() for target in targets]
+        with ExitStack() as stack:
+            partials = [_partial(place) for place in places]
+            for partial in partials:
+                stack.callback(partial.unlink, missing_ok=True)
+            yield partials
+            for place in places[1:]:
+                place.unlink(missing_ok=True)
+            for partial, place in zip(partials, places, strict=True):
+                partial.replace(place)
+    except (OSError, RuntimeError) as error:
+        raise _no_place(targets[0], error) from error
+
+
+def named_folder(path: str | Path, variable: str) -> Path:
+    """Return a folder that an environment variable may name, with ~ expanded.
+
+    Raises
+    ------
+    ValueError
+        If it lies in the home of an unknown user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} lies in the home of an unknown user; set {variable} to another folder"
+        ) from error
 
 
 def write_text(path: str | Path, text: str, source: str | Path | None, overwrite: bool) -> None:
@@ -86,6 +150,41 @@ def write_text(path: str | Path, text: str, source: str | Path | None, overwrite
     check_target(path, source, overwrite)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def _check_place(path: Path) -> None:
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"no place for the result: there is no folder {folder}")
+    if path.is_dir():
+        raise ValueError(f"no place for the result: {path} is a folder")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"no place for the result: {path} is a device or a pipe, not a file")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"no place for the result: the folder {folder} is write-protected")
+
+
+def _no_place(path: str | Path, error: Exception) -> ValueError:
+    reason = getattr(error, "strerror", None) or error
+    return ValueError(f"no place for the result {path}: {reason}")
+
+
+def _partial(place: Path) -> Path:
+    """Return a hidden name of this process beside a place; it is short where the name is long."""
+    stem = place.stem.encode()[:80].decode(errors="ignore")
+    return place.with_name(f".{stem}.{_HOST}-{os.getpid()}.partial{place.suffix}")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove partial files of processes of this computer that have ended, and those of old."""
+    for path in folder.glob(".*.partial*"):
+        found = _PARTIAL.fullmatch(path.name)
+        if found is None:
+            continue
+        dead = found[1] == _HOST and not psutil.pid_exists(int(found[2]))
+        with suppress(OSError):
+            if dead or time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
 
 
 def _same_file(a: Path, b: Path) -> bool:

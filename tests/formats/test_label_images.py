@@ -64,6 +64,10 @@ def test_png_of_labels(tmp_path):
         (LABELS[0] - 1, "YX", "a.tif", "not negative"),
         (LABELS[0] * 0.5, "YX", "a.tif", "integers"),
         (LABELS[0], "ZYX", "a.tif", "letters"),
+        (LABELS[1].astype(np.int64) << 32, "YX", "a.tif", "up to 4294967295"),
+        (LABELS[0, 0], "X", "a.tif", "the shape"),
+        (LABELS[None], "TZYX", "a.tif", "the shape"),
+        (LABELS[:0], "ZYX", "a.tif", "the shape"),
         (LABELS[0], "YX", "a.jpg", ".tif, .tiff, .npy, .png"),
     ],
 )
@@ -71,6 +75,26 @@ def test_labels_that_do_not_fit(tmp_path, labels, axes, name, sentence):
     with pytest.raises(ValueError, match=sentence):
         label_images.write_labels(tmp_path / name, labels, axes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.0, 1, 1), (1, -1.0, 1), (1, 1, np.nan)])
+def test_impossible_scales_are_refused(tmp_path, scale):
+    with pytest.raises(ValueError, match="a length above 0 for each of ZYX"):
+        label_images.write_labels(tmp_path / "a.tif", LABELS, "ZYX", scale)
+
+
+def test_texts_are_written_with_their_labels(tmp_path):
+    labels, text = tmp_path / "a.tif", tmp_path / "a.json"
+    label_images.write_labels(labels, LABELS, "ZYX", companions={text: "[1]"})
+    assert text.read_text() == "[1]"
+    with pytest.raises(ValueError, match="a.json exists"):
+        label_images.write_labels(tmp_path / "b.tif", LABELS, "ZYX", companions={text: "[2]"})
+    with pytest.raises(ValueError, match="65535"):
+        label_images.write_labels(
+            tmp_path / "c.png", LABELS[0] + 65536, "YX", companions={text: "[3]"}, overwrite=True
+        )
+    assert text.read_text() == "[1]"
+    assert sorted(tmp_path.iterdir()) == [text, labels]
 
 
 def test_an_earlier_result_stays_unless_told(tmp_path):

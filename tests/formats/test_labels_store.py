@@ -97,6 +97,89 @@ def test_arrays_that_are_not_ours_are_refused(tmp_path, options):
         make(tmp_path)
 
 
+def damage(place, case):
+    """Damage an array in one of the ways in which disks, people and programs do."""
+    header = place / "zarr.json"
+    values = json.loads(header.read_text())
+    if case in ("[]", "null", "3", "{", ""):
+        header.write_text(case)
+    elif case == "binary":
+        header.write_bytes(bytes(range(256)))
+    elif case == "no header":
+        header.unlink()
+    elif case == "header is a folder":
+        header.unlink()
+        header.mkdir()
+    elif case == "loop":
+        header.unlink()
+        header.symlink_to(header)
+    elif case == "folder loop":
+        for path in sorted(place.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        place.rmdir()
+        place.symlink_to(place)
+    else:
+        key, value = case
+        header.write_text(json.dumps({**values, key: value}))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "[]", "null", "3", "{", "", "binary", "no header", "header is a folder", "loop",
+        "folder loop", ("fill_value", "NaN"), ("fill_value", 7), ("fill_value", None),
+        ("shape", [4, 6]), ("shape", None), ("shape", "many"), ("data_type", "float32"),
+        ("data_type", None), ("codecs", []), ("codecs", [{"name": "unknown"}]), ("codecs", None),
+        ("chunk_grid", []), ("chunk_key_encoding", 1), ("zarr_format", 9), ("node_type", "group"),
+    ],
+)  # fmt: skip
+def test_damaged_arrays_are_refused_in_a_sentence(tmp_path, case):
+    make(tmp_path)[1, 2, 3] = 7
+    damage(tmp_path / "objects.zarr", case)
+    with pytest.raises(ValueError, match=r"objects.zarr|no place for labels") as caught:
+        make(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 20])
+def test_a_damaged_chunk_is_named(tmp_path, kept):
+    array = make(tmp_path)
+    array[:] = np.arange(array.size).reshape(array.shape)
+    chunk = tmp_path / "objects.zarr" / "c" / "2" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"objects.zarr that begins at \[2, 0, 0\] is damaged"):
+        drive(largest_label(make(tmp_path)))
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from napari_sam.formats.labels_store import open_labels
+array = open_labels(Path(sys.argv[1]), "objects", (4, 6, 8), (1, 2), "zyx", {})
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_folder_belongs_to_one_program_at_a_time(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert other.stdout.readline() == "open\n"
+    for name in ("objects", "everything"):
+        with pytest.raises(ValueError, match="another program writes labels to"):
+            make(tmp_path, name)
+    other.communicate("")
+    first, second = make(tmp_path), make(tmp_path, "everything")
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    options = {"input": "", "capture_output": True, "text": True}
+    del first
+    assert "another program" in subprocess.run(command, **options).stderr
+    del second
+    assert subprocess.run(command, **options).returncode == 0
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -12,47 +15,21 @@ from napari_sam.images import readers
 VOLUME = np.arange(5 * 20 * 24, dtype=np.uint16).reshape(5, 20, 24)
 
 
-def test_plain_tiff_is_mapped_not_read(tmp_path):
+def test_a_file_is_read_not_mapped(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", VOLUME)
     image = readers.read_image(tmp_path / "a.tif")
-    assert isinstance(image.data, np.memmap)
+    assert not isinstance(image.data.base, np.memmap)
     assert image.axes == "ZYX"
     assert image.scale is None
+    assert image.notice == ""
     assert np.array_equal(image.data, VOLUME)
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".tiff"])
-def test_compressed_tiff(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".svs", ""])
+def test_compressed_tiff_of_any_name(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     tifffile.imwrite(path, VOLUME, compression="zlib")
     assert np.array_equal(readers.read_image(path).data, VOLUME)
-
-
-def test_lzw_tiff_is_read_without_further_packages(tmp_path):
-    pages = [Image.fromarray(plane) for plane in VOLUME]
-    path = tmp_path / "a.tif"
-    pages[0].save(path, save_all=True, append_images=pages[1:], compression="tiff_lzw")
-    image = readers.read_image(path)
-    assert image.axes == "ZYX"
-    assert np.array_equal(image.data, VOLUME)
-
-
-def test_imagej_scale(tmp_path):
-    path = tmp_path / "a.tif"
-    metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
-    tifffile.imwrite(path, VOLUME, imagej=True, resolution=(4.0, 2.0), metadata=metadata)
-    image = readers.read_image(path)
-    assert image.axes == "ZYX"
-    assert image.scale == pytest.approx((2.0, 0.5, 0.25))
-
-
-def test_ome_scale_in_another_unit(tmp_path):
-    path = tmp_path / "a.ome.tif"
-    metadata = {"axes": "ZYX"}
-    for axis, size in (("Z", 900.0), ("Y", 300.0), ("X", 300.0)):
-        metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "nm"}
-    tifffile.imwrite(path, VOLUME, metadata=metadata)
-    assert readers.read_image(path).scale == pytest.approx((0.9, 0.3, 0.3))
 
 
 @pytest.mark.parametrize(
@@ -60,35 +37,84 @@ def test_ome_scale_in_another_unit(tmp_path):
     [
         ((20, 24), "YX", "YX", (20, 24)),
         ((4, 20, 24), "TYX", "TYX", (4, 20, 24)),
-        ((2, 20, 24), "CYX", "YXS", (20, 24, 2)),
-        ((4, 2, 20, 24), "ZCYX", "ZYXS", (4, 20, 24, 2)),
+        ((2, 20, 24), "CYX", "YXC", (20, 24, 2)),
+        ((3, 20, 24), "CYX", "YXC", (20, 24, 3)),
+        ((4, 2, 20, 24), "ZCYX", "ZYXC", (4, 20, 24, 2)),
+        ((2, 4, 20, 24), "CZYX", "ZYXC", (4, 20, 24, 2)),
         ((1, 4, 20, 24), "TZYX", "ZYX", (4, 20, 24)),
+        ((1, 20, 24), "CYX", "YX", (20, 24)),
     ],
 )
 def test_axes_of_ome(tmp_path, shape, axes, expected, result):
     path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata={"axes": axes})
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": axes})
     image = readers.read_image(path)
     assert (image.axes, image.data.shape) == (expected, result)
-    assert image.label_shape == tuple(
-        n for n, letter in zip(result, expected, strict=True) if letter != "S"
-    )
+    spatial = expected.rstrip("C")
+    assert (image.label_axes, image.label_shape) == (spatial, result[: len(spatial)])
+    if "C" in expected:
+        assert np.array_equal(image.data, np.moveaxis(values, axes.index("C"), -1))
 
 
-def test_rgb_tiff(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 24, 3), np.uint8), photometric="rgb")
-    assert readers.read_image(tmp_path / "a.tif").axes == "YXS"
+def test_channels_of_imagej(tmp_path):
+    values = np.arange(3 * 2 * 20 * 24, dtype=np.uint16).reshape(3, 2, 20, 24)
+    tifffile.imwrite(tmp_path / "a.tif", values, imagej=True, metadata={"axes": "ZCYX"})
+    image = readers.read_image(tmp_path / "a.tif")
+    assert image.axes == "ZYXC"
+    assert np.array_equal(image.data[..., 1], values[:, 1])
 
 
-@pytest.mark.parametrize(
-    ("shape", "axes"),
-    [((5, 6), "YX"), ((5, 6, 3), "YXS"), ((7, 5, 6), "ZYX"), ((7, 5, 6, 3), "ZYXS")],
-)
-def test_npy(tmp_path, shape, axes):
-    np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_are_not_channels(tmp_path, dtype, planar, samples):
+    values = np.arange(20 * 24 * samples).reshape(20, 24, samples).astype(dtype)
+    stored = values if planar == "contig" else np.moveaxis(values, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar)
+    image = readers.read_image(tmp_path / "a.tif")
+    assert (image.axes, image.data.dtype) == ("YXS", dtype)
+    assert np.array_equal(image.data, values)
+
+
+@pytest.mark.parametrize("samples", [2, 5])
+def test_samples_that_are_no_colours_are_channels(tmp_path, samples):
+    values = np.zeros((20, 24, samples), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
+    assert readers.read_image(tmp_path / "a.tif").axes == "YXC"
+
+
+UNDESCRIBED = [
+    ((5, 6), "YX", (5, 6)),
+    ((5, 6, 1), "YX", (5, 6)),
+    ((5, 6, 2), "YXC", (5, 6, 2)),
+    ((5, 6, 3), "YXS", (5, 6, 3)),
+    ((3, 8, 9), "ZYX", (3, 8, 9)),
+    ((4, 8, 9), "ZYX", (4, 8, 9)),
+    ((7, 5, 6), "ZYX", (7, 5, 6)),
+    ((7, 5, 6, 1), "ZYX", (7, 5, 6)),
+    ((7, 5, 6, 2), "ZYXC", (7, 5, 6, 2)),
+    ((7, 5, 6, 3), "ZYXS", (7, 5, 6, 3)),
+    ((1, 5, 6), "YX", (5, 6)),
+]
+
+
+@pytest.mark.parametrize(("shape", "axes", "result"), UNDESCRIBED)
+def test_npy(tmp_path, shape, axes, result):
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(tmp_path / "a.npy", values)
     image = readers.read_image(tmp_path / "a.npy")
-    assert image.axes == axes
-    assert isinstance(image.data, np.memmap)
+    assert (image.axes, image.data.shape) == (axes, result)
+    assert np.array_equal(image.data, values.reshape(result))
+
+
+@pytest.mark.parametrize(("shape", "axes", "result"), [u for u in UNDESCRIBED if u[0][-1] < 3])
+def test_undescribed_tiff(tmp_path, shape, axes, result):
+    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    image = readers.read_image(tmp_path / "a.tif")
+    assert (image.axes, image.data.shape) == (axes, result)
+    assert np.array_equal(image.data, values.reshape(result))
 
 
 @pytest.mark.parametrize(
@@ -102,12 +128,48 @@ def test_png(tmp_path, mode, axes):
     assert image.data.shape[:2] == (20, 24)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jp2"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_pictures_of_16_bits_keep_their_values(tmp_path, name, samples):
+    values = (np.arange(20 * 24 * samples) * 31).astype(np.uint16).reshape(20, 24, samples)
+    values = values[..., 0] if samples == 1 else values
+    encode = imagecodecs.png_encode if name == "a.png" else imagecodecs.jpeg2k_encode
+    (tmp_path / name).write_bytes(encode(values, level=0 if name == "a.jp2" else 6))
+    image = readers.read_image(tmp_path / name)
+    assert image.data.dtype == np.uint16
+    assert np.array_equal(image.data, values)
+
+
+@pytest.mark.parametrize(
+    ("sign", "largest", "kept"),
+    [("P5", 255, True), ("P6", 255, True), ("P5", 65535, True), ("P5", 4095, False),
+     ("P6", 65535, False), ("P6", 100, False)],
+)  # fmt: skip
+def test_ppm_keeps_its_values_or_is_refused(tmp_path, sign, largest, kept):
+    values = np.arange(4 * 3 * (3 if sign == "P6" else 1)).astype(">u2" if largest > 255 else "u1")
+    header = f"{sign}\n4 3\n{largest}\n".encode()
+    (tmp_path / "a.ppm").write_bytes(header + values.tobytes())
+    if kept:
+        data = readers.read_image(tmp_path / "a.ppm").data
+        assert np.array_equal(data.ravel(), values)
+    else:
+        refused(tmp_path / "a.ppm", "scaled to another range")
+
+
 def test_jpeg_and_pages_of_a_gif(tmp_path):
     Image.new("RGB", (24, 20)).save(tmp_path / "a.jpg")
     assert readers.read_image(tmp_path / "a.jpg").axes == "YXS"
     pages = [Image.new("L", (24, 20), shade) for shade in (0, 100, 200)]
     pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:])
     assert readers.read_image(tmp_path / "a.gif").label_shape == (3, 20, 24)
+
+
+def test_a_second_picture_of_a_camera_is_left_out_with_a_word(tmp_path):
+    first = Image.new("RGB", (24, 20))
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[Image.new("RGB", (12, 10))])
+    image = readers.read_image(tmp_path / "a.jpg")
+    assert image.data.shape == (20, 24, 3)
+    assert "read is the first" in image.notice
 
 
 def refused(path, sentence):
@@ -120,11 +182,18 @@ def test_missing_file_and_folder(tmp_path):
     refused(tmp_path, "is a folder")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_devices_and_pipes_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    refused(tmp_path / "a.tif", "a device or a pipe")
+    refused("/dev/null", "a device or a pipe")
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.npy", "a.txt"])
 @pytest.mark.parametrize("content", [b"", b"this is a text", bytes(range(256)) * 4])
 def test_not_an_image(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, "not an image")
+    refused(tmp_path / name, "not an image that can be read; TIFF, .npy, PNG, .* are read")
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -158,4 +227,4 @@ def test_objects_are_never_unpickled(tmp_path):
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5), (2, 2, 4, 5, 6), (2, 2, 2, 5, 6, 3)])
 def test_number_of_axes(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
-    refused(tmp_path / "a.npy", "two axes or three, and colour")
+    refused(tmp_path / "a.npy", "two axes or three, and colours or channels")

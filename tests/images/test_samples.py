@@ -51,9 +51,9 @@ def test_small_stacks(shape):
     assert image.shape == shape
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (0, 8, 8)])
+@pytest.mark.parametrize("shape", [(8, 8), (0, 8, 8), (4.0, 8, 8), 8, None, "abc"])
 def test_impossible_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match="three positive sides"):
+    with pytest.raises(ValueError, match="three sides, positive whole numbers"):
         samples.cells_stack(shape)
 
 

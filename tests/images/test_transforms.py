@@ -100,16 +100,7 @@ def test_eight_bit_colours_are_taken_as_they_are_and_opacity_is_left_out():
     np.testing.assert_array_equal(to_rgb8(rgba), rgba[..., :3])
 
 
-def test_other_numbers_of_channels():
-    values = np.random.default_rng(0).integers(0, 256, (6, 7, 5)).astype(np.uint8)
-    np.testing.assert_array_equal(to_rgb8(values), values[..., :3])
-    two = to_rgb8(values[..., :2])
-    np.testing.assert_array_equal(two[..., :2], values[..., :2])
-    assert not two[..., 2].any()
-    np.testing.assert_array_equal(to_rgb8(values[..., :1]), values[..., [0, 0, 0]])
-
-
-def test_channels_are_stretched_together():
+def test_colours_are_stretched_together():
     plane = np.zeros((10, 10, 3), np.uint16)
     plane[..., 1] = 500
     plane[..., 2] = 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,11 +24,14 @@ from ..evaluate.scores import (
 )
 from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
-from ..files import check_target, write_text
+from ..files import check_target
 from ..formats.coco import as_annotations
-from ..formats.label_images import check_label_target, write_labels
+from ..formats.label_images import PROGRAM, check_label_target, write_labels
+from ..images.channels import channels_text
 from ..images.labelled import find_labelled, read_labelled
+from ..images.plane_stack import PlaneStack
 from ..images.readers import StackImage, read_image
+from ..images.transforms import to_rgb8
 from ..masks import to_labels
 from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
@@ -35,10 +39,10 @@ from ..predict.cache import DiskCache
 from ..predict.predictor import SamPredictor
 from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
-from ..stack import planes as stack
+from ..stack import volumes
 from ..steps import drive
 from ..types import MaskRecord, Plane, SliceKey
-from .prompt_text import Planes, read_planes, read_prompts
+from .prompt_text import Planes, read_channels, read_planes, read_prompts
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -107,10 +111,11 @@ def cache(args: Namespace, say: Say) -> str:
 def segment(args: Namespace, say: Say) -> str:
     """Segment the objects that points and boxes name; return a summary as JSON."""
     check_name(args.model)
-    image = read_image(args.image)
+    image = _read_image(args, say)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
     given = {name: getattr(args, name) for name in PROMPT_KINDS}
     prompts = read_prompts(image, given)
+    channels = _read_channels(args, image, say)
     model = load(args, say)
     session = Session(SamPredictor(model, tidy_masks=False if args.untidy else None))
     labels = np.zeros(image.label_shape, np.int32)
@@ -119,7 +124,7 @@ def segment(args: Namespace, say: Say) -> str:
     for z, objects in prompts.items():
         first = len(scores) + 1
         say(f"object {first} of {sum(map(len, prompts.values()))}")
-        answers = session.predict_many(Plane(image.data, _key(z)), objects)
+        answers = session.predict_many(Plane(image.data, _key(z), channels=channels), objects)
         target = labels if z is None else labels[z]
         for number, answer in enumerate(answers, first):
             mask = answer.masks[answer.best]
@@ -128,30 +133,44 @@ def segment(args: Namespace, say: Say) -> str:
             scores.append(round(float(answer.iou_predictions[answer.best]), 4))
             if not answer.present:
                 absent.append(number)
-    return _written(args, image, labels, model, {"prompts": given}, scores=scores, absent=absent)
+    note = {"prompts": given, **_channels_note(channels)}
+    return _written(
+        args,
+        image,
+        labels,
+        model,
+        note,
+        {},
+        scores=scores,
+        absent=absent,
+        **_channels_note(channels),
+    )
 
 
 def everything(args: Namespace, say: Say) -> str:
     """Segment all that there is; return a summary as JSON."""
     check_name(args.model)
     given = given_params(args)
-    image = read_image(args.image)
+    image = _read_image(args, say)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
     planes = read_planes(args.slices, image)
     _check_annotations(args, image)
+    channels = _read_channels(args, image, say)
     model = load(args, say)
     params = AmgParams(**{**model.amg_defaults, **given})
     predictor = SamPredictor(model)
+    companions: dict[Path, str] = {}
     if planes is None:
-        records = find_records(predictor, image.data, params, say)
-        labels = to_labels(records, (image.label_shape[0], image.label_shape[1]))
+        records = find_records(predictor, to_rgb8(image.data, channels=channels), params, say)
+        size = image.label_shape[0], image.label_shape[1]
+        labels = to_labels(records, size, params.min_mask_region_area)
         if args.annotations:
-            text = json.dumps(as_annotations(records))
-            write_text(args.annotations, text, args.image, args.overwrite)
+            companions[args.annotations] = json.dumps(as_annotations(records))
     else:
-        labels = find_in_stack(predictor, image.data, params, planes, say)
-    note = {"parameters": plain(params), "slices": args.slices}
-    return _written(args, image, labels, model, note)
+        labels = find_in_stack(predictor, image.data, params, planes, say, channels)
+    chosen = _channels_note(channels)
+    note = {"parameters": plain(params), "slices": args.slices, **chosen}
+    return _written(args, image, labels, model, note, companions, **chosen)
 
 
 def evaluate(args: Namespace, say: Say) -> str:
@@ -176,7 +195,8 @@ def evaluate(args: Namespace, say: Say) -> str:
             )
             if args.everything:
                 records = find_records(predictor, plane.image, params, say)
-                labels = to_labels(records, (plane.labels.shape[0], plane.labels.shape[1]))
+                size = plane.labels.shape[0], plane.labels.shape[1]
+                labels = to_labels(records, size, params.min_mask_region_area)
                 precision = average_precision(labels, plane.labels)
                 found.setdefault(plane.source, []).append(precision)
     if not scores:
@@ -219,18 +239,27 @@ def find_records(
 
 
 def find_in_stack(
-    predictor: SamPredictor, volume: NDArray[Any], params: AmgParams, planes: Planes, say: Say
+    predictor: SamPredictor,
+    volume: NDArray[Any] | PlaneStack,
+    params: AmgParams,
+    planes: Planes,
+    say: Say,
+    channels: tuple[int, ...] | None = None,
 ) -> NDArray[np.int32]:
     """Return the linked labels (Z, H, W) of some planes of a stack; the others stay empty."""
     labels = np.zeros(volume.shape[:3], np.int32)
-    drive(stack.everything(predictor, volume, params, planes=planes, out=labels), say)
+    colours = volume.ndim == 4
+    steps = volumes.everything(
+        predictor, volume, params, planes=planes, out=labels, colours=colours, channels=channels
+    )
+    drive(steps, say)
     return labels
 
 
 def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str, Any]:
     """Return what a result says of where it comes from."""
     return {
-        "program": "napari-sam-stack",
+        "program": PROGRAM,
         "version": __version__,
         "command": args.command,
         "model": model.name,
@@ -246,11 +275,34 @@ def plain(params: AmgParams) -> dict[str, Any]:
 
 def count_objects(labels: NDArray[np.integer]) -> int:
     """Return how many labels have a pixel."""
-    return int(np.count_nonzero(np.unique(labels)))
+    if labels.ndim == 2:
+        return int(np.count_nonzero(np.unique(labels)))
+    return len(set().union(*(np.unique(plane).tolist() for plane in labels)) - {0})
 
 
 def _key(plane: int | None) -> SliceKey:
     return SliceKey((0, 1)) if plane is None else SliceKey((1, 2), ((0, plane),))
+
+
+def _read_image(args: Namespace, say: Say) -> StackImage:
+    """Read the image; say what of its file is left out."""
+    image = read_image(args.image, args.series)
+    if image.notice:
+        say(image.notice, keep=True)
+    return image
+
+
+def _read_channels(args: Namespace, image: StackImage, say: Say) -> tuple[int, ...] | None:
+    """Return the channels that are used; say which where there is a choice."""
+    channels = read_channels(args.channels, image)
+    count = image.data.shape[-1]
+    if channels is not None and count > 1:
+        say(channels_text(channels, count), keep=True)
+    return channels
+
+
+def _channels_note(channels: tuple[int, ...] | None) -> dict[str, list[int]]:
+    return {} if channels is None else {"channels": list(channels)}
 
 
 def _check_annotations(args: Namespace, image: StackImage) -> None:
@@ -269,9 +321,12 @@ def _written(
     labels: NDArray[np.int32],
     model: PromptableModel,
     note: dict[str, Any],
+    companions: Mapping[Path, str],
     **more: Any,
 ) -> str:
-    """Write the labels and return the summary."""
+    """Write the labels with the files that belong to them, and return the summary."""
+    if args.series is not None:
+        note = {**note, "series": args.series}
     written = write_labels(
         args.output,
         labels,
@@ -280,6 +335,7 @@ def _written(
         args.overwrite,
         provenance(args, model, **note),
         args.image,
+        companions,
     )
     summary = {
         "objects": count_objects(written),

@@ -53,7 +53,8 @@ def demo(args: Namespace, say: Say) -> str:
     for name in SAMPLES:
         image = np.asarray(getattr(data, name)())
         records = find_records(predictor, image, params, _prefixed(say, name))
-        labels = to_labels(records, (image.shape[0], image.shape[1]))
+        size = image.shape[0], image.shape[1]
+        labels = to_labels(records, size, params.min_mask_region_area)
         write_labels(targets[name], labels, "YX", None, args.overwrite, note)
         lines.append(f"{targets[name]}  {count_objects(labels)} objects")
         panels.append(_panel(name, image, labels))

@@ -20,6 +20,7 @@ from ..models.specs import BUNDLED
 from ..predict.prompt_kinds import PROMPT_KINDS
 from . import commands
 from .demo import demo
+from .endings import CLOSED_PIPE, TerminatedError, signals_raised, written
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -41,7 +42,7 @@ class Reporter:
     """Writes progress to stderr: over itself on a terminal, else a line now and then."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._last = float("-inf")
         self._written = ""
 
@@ -50,19 +51,17 @@ class Reporter:
         now = time.monotonic()
         if keep:
             self.clear()
-            sys.stderr.write(f"napari-sam: {text}\n")
+            written(f"napari-sam: {text}\n", sys.stderr)
         elif self._terminal:
-            sys.stderr.write(f"\r\x1b[K{text}")
+            written(f"\r\x1b[K{text}", sys.stderr)
         elif now - self._last >= PAUSE and text != self._written:
             self._last, self._written = now, text
-            sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+            written(f"{text}\n", sys.stderr)
 
     def clear(self) -> None:
         """Take the line of progress away."""
         if self._terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            written("\r\x1b[K", sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,19 +75,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 2 after an error that was told in one line, or 130 after an interruption.
+        0, 2 after an error that is stated in one line, 130 after an interruption, 143 after
+        SIGTERM, or 141 if nobody reads the result any more.
     """
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
     reporter = Reporter()
     warning = conflict()
     if warning:
-        print(f"napari-sam: {warning}", file=sys.stderr)
+        reporter.say(warning, keep=True)
     try:
-        args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        run: Callable[[argparse.Namespace, commands.Say], str] = args.run
-        result = run(args, reporter.say)
+        with signals_raised():
+            result = _run(argv, reporter)
+    except SystemExit:  # --help and --version have been written
+        written("", sys.stdout)
+        raise
     except KeyboardInterrupt:
         return _fail(reporter, "interrupted", INTERRUPTED)
+    except TerminatedError as ended:
+        return _fail(reporter, "terminated", ended.status)
     except (ValueError, OSError, MemoryError) as error:
         return _fail(reporter, str(error) or "not enough memory", USAGE_ERROR)
     except RuntimeError as error:  # torch has no error of its own for a full memory on all devices
@@ -96,13 +100,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(reporter, "not enough memory on this device; try --device cpu", USAGE_ERROR)
     reporter.clear()
-    print(result)
-    return 0
+    return 0 if written(f"{result}\n", sys.stdout) else CLOSED_PIPE
+
+
+def _run(argv: Sequence[str] | None, reporter: Reporter) -> str:
+    args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    run: Callable[[argparse.Namespace, commands.Say], str] = args.run
+    return run(args, reporter.say)
 
 
 def _fail(reporter: Reporter, message: str, code: int) -> int:
     reporter.clear()
-    sys.stderr.write(f"napari-sam: {' '.join(message.split())}\n")
+    written(f"napari-sam: {' '.join(message.split())}\n", sys.stderr)
     return code
 
 
@@ -245,10 +254,18 @@ def _add_cache(parser: Parser) -> None:
 
 def _add_files(parser: Parser) -> None:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, .npy, PNG, JPEG, ...")
+    parser.add_argument(
+        "--series", type=int, metavar="N",
+        help="which image of a file that holds several, counted from 0",
+    )  # fmt: skip
     *suffixes, last = LABEL_FORMATS
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="LABELS",
         help=f"the result: {', '.join(suffixes)} or {last}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--channels", metavar="C,...",
+        help="channels to look at, counted from 0, for example 0,2; all of them by default",
     )  # fmt: skip
     _add_overwrite(parser)
 

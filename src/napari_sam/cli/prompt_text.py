@@ -1,4 +1,4 @@
-"""Prompts and ranges of planes as they are typed: X,Y,Z and A:B."""
+"""Prompts, ranges of planes and channels as they are typed: X,Y,Z and A:B and 0,2."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..images.channels import channels_of
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
 from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
@@ -77,6 +78,35 @@ def read_planes(text: str | None, image: StackImage) -> Planes | None:
             f"the stack has {total}, which is --slices 0:{total}"
         )
     return range(start, stop)
+
+
+def read_channels(text: str | None, image: StackImage) -> tuple[int, ...] | None:
+    """Return the channels of an image that "0,2" names, counted from 0.
+
+    Parameters
+    ----------
+    text : str or None
+        None is all channels.
+    image : StackImage
+
+    Returns
+    -------
+    tuple of int, or None for an image without channels and for colours of which none was chosen
+
+    Raises
+    ------
+    ValueError
+        If the text is malformed, or the image lacks one of the channels.
+    """
+    shape = image.data.shape[len(image.label_axes) - 2 :]
+    if text is None:
+        return tuple(range(shape[2])) if image.axes.endswith("C") else None
+    if len(shape) < 3:
+        raise ValueError(f"--channels {text} needs an image with channels, but this one has none")
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"--channels is whole numbers and commas, like 0,2, but is {text!r}")
+    return channels_of(shape, [int(part) for part in parts])
 
 
 def _read(kind: PromptKind, text: str, image: StackImage) -> tuple[int | None, Values]:

@@ -6,6 +6,7 @@ A new format is a function that writes it and its line in `LABEL_FORMATS`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from ..files import check_target, replacing
+from ..checks import shown
+from ..files import check_target, replacing_all
 
 Labels = NDArray[np.unsignedinteger]
+
+PROGRAM = "napari-sam-stack"
+"""What the provenance of results names as their program."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,13 @@ def write_labels(
     overwrite: bool = False,
     provenance: Mapping[str, Any] | None = None,
     source: str | Path | None = None,
+    companions: Mapping[Path, str] | None = None,
 ) -> Labels:
     """Write labels as the smallest unsigned integers that hold them.
 
-    They go to a temporary file beside the target, which takes its place when it is complete.
+    They go to a temporary file beside the target, which takes its place when it is complete. Texts
+    that belong to them are replaced together with them: a process that is killed never leaves
+    labels and texts of two runs (see `files.replacing_all`).
 
     Parameters
     ----------
@@ -80,6 +88,8 @@ def write_labels(
         Written as JSON: program, version, model, parameters.
     source : str or Path, optional
         The input, which is never written to.
+    companions : mapping of Path to str, optional
+        Files of text that are written with them.
 
     Returns
     -------
@@ -90,13 +100,18 @@ def write_labels(
     ValueError
         If the place or the labels will not do.
     """
+    labels = np.asarray(labels)
     check_label_target(path, source, overwrite, labels.ndim)
-    if len(axes) != labels.ndim:
-        raise ValueError(f"{labels.ndim} axes need as many letters, but there are {axes!r}")
+    _check_axes(labels, axes, scale)
+    companions = companions or {}
+    for companion in companions:
+        check_target(companion, source, overwrite)
     compact = smallest(labels)
     note = json.dumps(dict(provenance or {}), sort_keys=True)
     write = LABEL_FORMATS[Path(path).suffix.lower()].write
-    with replacing(path) as partial:
+    with replacing_all([path, *companions]) as (partial, *others):
+        for other, text in zip(others, companions.values(), strict=True):
+            other.write_text(text, encoding="utf-8")
         return write(partial, compact, axes, scale, note)
 
 
@@ -116,9 +131,26 @@ def smallest(labels: NDArray[np.integer]) -> Labels:
     return labels.astype(np.min_scalar_type(largest))
 
 
+def _check_axes(labels: NDArray[np.integer], axes: str, scale: tuple[float, ...] | None) -> None:
+    if labels.ndim not in (2, 3) or not labels.size:
+        raise ValueError(f"labels are (H, W) or (Z, H, W), but have the shape {labels.shape}")
+    if not isinstance(axes, str) or len(axes) != labels.ndim:
+        raise ValueError(f"{labels.ndim} axes need as many letters, but there are {shown(axes)}")
+    if scale is None:
+        return
+    try:
+        fits = len(scale) == labels.ndim and all(0 < size < math.inf for size in scale)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"the scale is a length above 0 for each of {axes}, but is {shown(scale)}")
+
+
 def _write_tiff(
     path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
 ) -> Labels:
+    if labels.dtype.itemsize > 4:
+        raise ValueError(f"a .tif holds labels up to 4294967295, but one is {labels.max()}")
     metadata: dict[str, Any] = {"axes": axes, "Description": note}
     for axis, size in zip(axes, scale or (), strict=False):
         if axis in "ZYX":

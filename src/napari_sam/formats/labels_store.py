@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from ..images.decoding import UNREADABLE
 from ..types import Progress
 
 if TYPE_CHECKING:
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 10**9
 """Labels that would take more go to a folder."""
 SUFFIX = ".zarr"
+LOCK = ".napari-sam.lock"
+"""Held by the program that writes to a folder; the system gives it up when the program ends."""
+METADATA = ("zarr.json", ".zarray")
+"""The file that describes an array, in zarr's formats 3 and 2."""
 
 
 def needs_folder(shape: Sequence[int]) -> bool:
@@ -70,6 +77,8 @@ def open_labels(
 ) -> zarr.Array[Any]:
     """Open labels of a folder, or make them where there are none of this name.
 
+    As long as the array is used, no other program can open labels of the folder.
+
     Parameters
     ----------
     folder : Path
@@ -90,28 +99,80 @@ def open_labels(
     Raises
     ------
     ValueError
-        If the folder holds something else, or cannot be written to.
+        If the folder holds something else, cannot be written to, or another program uses it.
     """
+    check_folder(folder, shape)
+    # one lock of a folder for all arrays and threads of this process, which counts its holders
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False, is_singleton=True)
+    try:
+        lock.acquire()
+        try:
+            array = _opened(folder / f"{name}{SUFFIX}", shape, displayed, axes, attributes)
+        except BaseException:
+            lock.release()
+            raise
+    except Timeout as error:
+        raise ValueError(
+            f"another program writes labels to {folder}; close it there or name another folder"
+        ) from error
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"no place for labels in {folder}: {reason}") from error
+    weakref.finalize(array, lock.release)
+    return array
+
+
+def _opened(
+    place: Path,
+    shape: Sequence[int],
+    displayed: tuple[int, int],
+    axes: Sequence[str],
+    attributes: Mapping[str, Any],
+) -> zarr.Array[Any]:
+    """Open or make an array."""
     import zarr
     from zarr.codecs import ZstdCodec
 
-    check_folder(folder, shape)
-    place = folder / f"{name}{SUFFIX}"
-    try:
-        if place.exists():
-            return zarr.open_array(place, mode="r+")
-        return zarr.create_array(
-            place,
-            shape=tuple(shape),
-            chunks=tuple(n if axis in displayed else 1 for axis, n in enumerate(shape)),
-            dtype=np.int32,
-            fill_value=0,
-            compressors=ZstdCodec(level=1),
-            dimension_names=list(axes),
-            attributes=dict(attributes),
+    if place.exists():
+        return zarr.open_array(place, mode="r+")
+    return zarr.create_array(
+        place,
+        shape=tuple(shape),
+        chunks=tuple(n if axis in displayed else 1 for axis, n in enumerate(shape)),
+        dtype=np.int32,
+        fill_value=0,
+        compressors=ZstdCodec(level=1),
+        dimension_names=list(axes),
+        attributes=dict(attributes),
+    )
+
+
+def check_there(labels: Any, name: str) -> None:
+    """Refuse an array on disk whose folder was moved or deleted since it was opened.
+
+    zarr would make the folder anew, with chunks that no program finds.
+
+    Parameters
+    ----------
+    labels : array
+        Of any kind; only zarr arrays in a folder are looked at.
+    name : str
+        What the labels are called.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder, and what to do.
+    """
+    root = getattr(getattr(labels, "store", None), "root", None)
+    if root is None:
+        return
+    place = Path(root) / str(getattr(labels, "path", ""))
+    if not any((place / meta).is_file() for meta in METADATA):
+        raise ValueError(
+            f"{place}, the folder of {name}, was moved or deleted; put it back and try again, or "
+            "choose another Labels layer"
         )
-    except OSError as error:
-        raise ValueError(f"no place for labels in {folder}: {error.strerror or error}") from error
 
 
 def free_name(folder: Path, name: str) -> str:
@@ -139,13 +200,32 @@ def largest_label(labels: Any) -> Generator[Progress, None, int]:
     Returns
     -------
     int, 0 where there is none
+
+    Raises
+    ------
+    ValueError
+        If a chunk on disk is damaged; it names the plane.
     """
     largest = 0
     parts = _parts(labels)
     for number, part in enumerate(parts, start=1):
-        largest = max(largest, int(np.max(np.asarray(labels[part]), initial=0)))
+        try:
+            plane = np.asarray(labels[part])
+        except UNREADABLE as error:
+            raise ValueError(_damaged(labels, part)) from error
+        largest = max(largest, int(np.max(plane, initial=0)))
         yield Progress(number, len(parts), "counting labels")
     return largest
+
+
+def _damaged(labels: Any, part: tuple[Any, ...]) -> str:
+    """Say which chunk cannot be read, and what to do."""
+    places = [one.start if isinstance(one, slice) else one for one in part]
+    root = getattr(getattr(labels, "store", None), "root", "the labels")
+    return (
+        f"the chunk of {root} that begins at {places} is damaged; remove its file, which empties "
+        "it, or name another folder"
+    )
 
 
 def _parts(labels: Any) -> list[tuple[Any, ...]]:
@@ -168,7 +248,8 @@ def _fits(place: Path, shape: Sequence[int]) -> bool:
         return False
     try:
         array = zarr.open_array(place, mode="r")
-    except (OSError, ValueError, KeyError):  # no array, or a damaged one
+    except UNREADABLE:  # no array, or a damaged one
         return False
     whole = array.shards is None  # else several chunks share a file
-    return whole and array.shape == tuple(shape) and array.dtype.kind in "iu"
+    empty = array.fill_value == 0  # planes that were not written have no labels
+    return whole and empty and array.shape == tuple(shape) and array.dtype.kind in "iu"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from .decoding import UNREADABLE
+from .plane_stack import check_size
 from .readers import read_image
 
 SUFFIXES = (".tif", ".tiff")
@@ -44,6 +46,8 @@ def find_labelled(data: Path) -> list[Path]:
     """
     if not data.exists():
         raise ValueError(f"there is no folder {data}")
+    if not (data.is_file() or data.is_dir()):
+        raise ValueError(f"{data} is neither a folder nor a file")
     found = [data] if data.is_file() else sorted(data.iterdir())
     chosen = [path for path in found if path.suffix == ".npz" or _is_labels(path)]
     if not chosen:
@@ -83,18 +87,43 @@ def read_source(path: Path, wanted: Container[int] | None = None) -> Iterator[La
     ValueError
         If it is no such file, or image and labels do not fit.
     """
+    if not path.is_file():
+        raise ValueError(f"{path} is not a source of labelled images: it is no file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             for key in sorted(key for key in archive.files if key.startswith("image_")):
                 number = key.removeprefix("image_")
-                if wanted is not None and int(number) not in wanted:
-                    continue
-                image, labels = archive[key], archive[f"labels_{number}"]
-                if image.shape[:2] != labels.shape:
-                    raise ValueError(f"{key} is {image.shape}, its labels are {labels.shape}")
-                yield LabelledPlane(path.stem, number, image, labels.astype(np.int32))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a source of labelled images: {error}") from error
+                if wanted is None or int(number) in wanted:
+                    yield LabelledPlane(path.stem, number, *_arrays(path, archive, number))
+    except UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a source of labelled images: {reason}") from error
+
+
+def _arrays(
+    path: Path, archive: NpzFile, number: str
+) -> tuple[NDArray[np.generic], NDArray[np.integer]]:
+    """Read an image and its labels; refuse those that do not fit."""
+    names = (f"image_{number}", f"labels_{number}")
+    for name in names:
+        nbytes = archive.zip.getinfo(f"{name}.npy").file_size if archive.zip else 0
+        check_size(path, nbytes, nbytes)
+    image, labels = (np.asarray(archive[name]) for name in names)
+    if image.dtype.kind not in "buif" or image.ndim not in (2, 3):
+        raise ValueError(f"{names[0]} is no image but {image.dtype} {image.shape}")
+    if image.shape[:2] != labels.shape:
+        raise ValueError(f"{names[0]} is {image.shape}, its labels are {labels.shape}")
+    return image, _whole(labels, names[1])
+
+
+def _whole(labels: NDArray[np.generic], name: str) -> NDArray[np.int32]:
+    """Return labels as int32; refuse other numbers than those, which would change."""
+    if labels.dtype.kind not in "bui":
+        raise ValueError(f"{name} holds {labels.dtype}, but labels are whole numbers")
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0 or high > np.iinfo(np.int32).max:
+        raise ValueError(f"{name} holds {low} to {high}, but labels go from 0 to 2147483647")
+    return labels.astype(np.int32)
 
 
 def _is_labels(path: Path) -> bool:
@@ -108,14 +137,16 @@ def _read_pair(path: Path) -> Iterator[LabelledPlane]:
     if not present:
         raise ValueError(f"{path} has no image {name}.tif beside it")
     image, labels = read_image(present[0]), read_image(path)
-    if labels.data.dtype.kind not in "ui" or "S" in labels.axes:
+    if labels.data.dtype.kind not in "ui" or labels.axes != labels.label_axes:
         raise ValueError(f"{path} holds no labels but {labels.data.dtype} {labels.axes}")
     if labels.data.shape != image.label_shape:
         raise ValueError(
             f"{path} has the shape {labels.data.shape}, but its image has {image.label_shape}"
         )
     if labels.data.ndim == 2:
-        yield LabelledPlane(name, name, image.data, labels.data)
+        whole = _whole(np.asarray(labels.data), str(path))
+        yield LabelledPlane(name, name, np.asarray(image.data), whole)
         return
     for z in range(len(labels.data)):
-        yield LabelledPlane(name, f"{name} {z}", image.data[z], labels.data[z])
+        whole = _whole(np.asarray(labels.data[z]), str(path))
+        yield LabelledPlane(name, f"{name} {z}", np.asarray(image.data[z]), whole)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from .image_formats import TIFF_SUFFIXES, UNREADABLE, read_tiff, read_with_pillow
+from .decoding import UnreadableImageError, decoding
+from .pillow_files import read_with_pillow
+from .plane_stack import LIMIT_BYTES, PlaneStack, SameFile, check_size, raw_blocks
+from .tiff_files import Blocks, TiffImage, read_tiff
 
 COLOURS = (3, 4)
 """Length of a last axis that is taken for colours where the file does not name its axes."""
+TIFF_SIGNS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NPY_SIGN = b"\x93NUMPY"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,35 +28,44 @@ class StackImage:
     Attributes
     ----------
     data : (H, W), (H, W, C), (Z, H, W) or (Z, H, W, C)
-        In memory, or mapped from the file.
+        In memory, or a `PlaneStack`, which reads a plane from the file when it is indexed.
     axes : str
-        One letter per axis: "YX", "YXS", "ZYX", "TYX", "ZYXS"; S is colour.
+        One letter per axis: "YX", "ZYX", "TYX", and last S for colours (red, green, blue and
+        maybe alpha) or C for any other channels: "YXS", "ZYXC".
     scale : tuple of float or None
-        Size of a pixel in micrometres along each axis but colour, None if unknown; 1 along the
-        planes if only their distance is unknown.
+        Size of a pixel in micrometres along each axis but colours and channels, None if unknown;
+        1 along the planes if only their distance is unknown.
+    notice : str
+        What of the file was left out, in a sentence; empty if nothing was.
     """
 
-    data: NDArray[Any]
+    data: NDArray[Any] | PlaneStack
     axes: str
     scale: tuple[float, ...] | None = None
+    notice: str = ""
 
     @property
     def label_axes(self) -> str:
-        """The axes without colour."""
-        return self.axes.replace("S", "")
+        """The axes without colours and channels."""
+        return self.axes.rstrip("SC")
 
     @property
     def label_shape(self) -> tuple[int, ...]:
-        """The shape of a label image that fits: that of the image without colour."""
+        """The shape of a label image that fits: that of the image without colours or channels."""
         return tuple(self.data.shape[: len(self.label_axes)])
 
 
-def read_image(path: str | Path) -> StackImage:
-    """Read a TIFF, a `.npy` array, or whatever Pillow reads.
+def read_image(path: str | Path, series: int | None = None) -> StackImage:
+    """Read a TIFF, a `.npy` array, a PNG, a JPEG or another picture that Pillow reads.
+
+    The content tells the format, not the name. Files are read, not mapped; of stacks beyond
+    1 GB planes are read when they are indexed.
 
     Parameters
     ----------
     path : str or Path
+    series : int, optional
+        Which image of a file that holds several, as tifffile counts its series.
 
     Returns
     -------
@@ -60,61 +74,116 @@ def read_image(path: str | Path) -> StackImage:
     Raises
     ------
     ValueError
-        If the file is missing, is no image, is empty, does not hold real numbers, or has more
-        than three axes besides colour.
+        If the file is missing, is no image, is empty, holds several images and none is named,
+        does not hold real numbers, or has more than three axes besides colours or channels.
     """
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder, not an image")
+        raise UnreadableImageError(f"{path} is a folder, not an image")
+    if not path.exists():
+        raise UnreadableImageError(f"there is no file {path}")
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            data, axes, sizes = read_tiff(path)
-        elif path.suffix.lower() == ".npy":
-            data, axes, sizes = np.load(path, mmap_mode="r"), "", {}
-        else:
-            data, axes, sizes = read_with_pillow(path), "", {}
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large for this format; save it as TIFF") from error
-    except (UnidentifiedImageError, *UNREADABLE) as error:
-        raise ValueError(f"{path} is not an image that can be read: {error}") from error
-    return _normalised(path, data, axes, sizes)
+        raise UnreadableImageError(f"{path} is a device or a pipe, not an image")
+    same = SameFile(path)
+    with decoding(path):
+        image = _read(path, series)
+    same.check()
+    return _normalised(path, image)
 
 
-def _normalised(path: Path, data: NDArray[Any], axes: str, sizes: dict[str, float]) -> StackImage:
-    """Bring the axes into the order planes, rows, columns, colour, and name them."""
-    if data.size == 0:
-        raise ValueError(f"{path} is empty: its shape is {data.shape}")
-    if data.dtype.kind not in "buif":
-        raise ValueError(f"{path} holds {data.dtype}, but an image holds real numbers")
-    if not axes or ("S" not in axes and set(axes) & set("QI")):
-        axes = _guessed(data.shape)
-    keep = [i for i, letter in enumerate(axes) if letter in "YX" or data.shape[i] > 1]
-    data = data.reshape([data.shape[i] for i in keep])
-    axes = "".join(axes[i] for i in keep)
-    colour = [i for i, letter in enumerate(axes) if letter in "SC"]
-    if len(colour) == 1:
-        data = np.moveaxis(data, colour[0], -1)
-        axes = axes.replace(axes[colour[0]], "") + "S"
-    planes = axes.replace("S", "")
-    if len(colour) > 1 or len(planes) not in (2, 3) or not planes.endswith("YX"):
-        raise ValueError(
-            f"{path} has the axes {axes} and the shape {data.shape}, but an image has two axes "
-            "or three, and colour; write out the part that matters"
+def _read(path: Path, series: int | None) -> TiffImage:
+    with path.open("rb") as file:
+        sign = file.read(len(NPY_SIGN))
+    if sign[:4] in TIFF_SIGNS:
+        return read_tiff(path, series)
+    if series:
+        raise UnreadableImageError(f"{path} holds one image, so there is no series {series}")
+    if sign == NPY_SIGN:
+        return TiffImage(_read_npy(path), "", {}, "")
+    data, notice = read_with_pillow(path)
+    return TiffImage(data, "", {}, notice)
+
+
+def _read_npy(path: Path) -> NDArray[Any] | Blocks:
+    """Return an array, as blocks if it is too large for memory."""
+    mapped = np.load(path, mmap_mode="r")  # reads the header and checks the length, no pixels
+    shape, dtype, offset, nbytes = mapped.shape, mapped.dtype, mapped.offset, mapped.nbytes
+    lead = len(shape) - len(_guessed(shape).lstrip("Z"))
+    several = lead > 0 and mapped.flags.c_contiguous
+    del mapped
+    block = shape[lead:]
+    check_size(path, nbytes, math.prod(block) * dtype.itemsize if several else nbytes)
+    if nbytes <= LIMIT_BYTES or not several:
+        return np.asarray(np.load(path))
+    return Blocks(shape, block, dtype, raw_blocks(path, offset, block, dtype))
+
+
+def _normalised(path: Path, image: TiffImage) -> StackImage:
+    """Bring the axes into the order planes, rows, columns, channels, and name them."""
+    shape, dtype = image.data.shape, image.data.dtype
+    if 0 in shape:
+        raise UnreadableImageError(f"{path} is empty: its shape is {shape}")
+    if dtype.kind not in "buif":
+        raise UnreadableImageError(f"{path} holds {dtype}, but an image holds real numbers")
+    axes = image.axes
+    if not axes or (not set(axes) & set("SC") and set(axes) & set("QI")):
+        axes = _guessed(shape)
+    kept = [i for i, letter in enumerate(axes) if letter in "YX" or shape[i] > 1]
+    order = [i for i in kept if axes[i] not in "SC"] + [i for i in kept if axes[i] in "SC"]
+    axes = "".join(axes[i] for i in order)
+    planes = axes.rstrip("SC")
+    if len(axes) - len(planes) > 1 or len(planes) not in (2, 3) or not planes.endswith("YX"):
+        raise UnreadableImageError(
+            f"{path} has the axes {axes} and the shape {tuple(shape[i] for i in order)}, but an "
+            "image has two axes or three, and colours or channels; write out the part that matters"
         )
     if len(planes) == 3 and planes[0] not in "ZT":
         axes = "Z" + axes[1:]
-        planes = axes.replace("S", "")
-    known = {"Y", "X"} <= sizes.keys()
-    scale = tuple(sizes.get(letter, 1.0) for letter in planes) if known else None
-    return StackImage(data, axes, scale)
+        planes = "Z" + planes[1:]
+    known = {"Y", "X"} <= image.sizes.keys()
+    scale = tuple(image.sizes.get(letter, 1.0) for letter in planes) if known else None
+    data = image.data
+    if isinstance(data, Blocks):
+        lead = len(shape) - len(data.block)
+        if len(planes) == 3 and order[0] < lead <= min(order[1:3]):
+            return StackImage(_stack(data, order), axes, scale, image.notice)
+        data = _whole(path, data)
+    dropped = [i for i in range(len(shape)) if i not in order]
+    data = data.transpose(order + dropped).reshape([shape[i] for i in order])
+    return StackImage(data, axes, scale, image.notice)
+
+
+def _whole(path: Path, blocks: Blocks) -> NDArray[Any]:
+    """Read an image of blocks that are not planes, such as the channels of a single plane."""
+    nbytes = math.prod(blocks.shape) * blocks.dtype.itemsize
+    check_size(path, nbytes, nbytes)
+    count = math.prod(blocks.shape) // math.prod(blocks.block)
+    return np.stack([blocks.read(number) for number in range(count)]).reshape(blocks.shape)
+
+
+def _stack(blocks: Blocks, order: list[int]) -> PlaneStack:
+    """Return a stack of which blocks are planes or channels of planes, its axes in an order."""
+    lead = len(blocks.shape) - len(blocks.block)
+    outer = [i for i in order if i < lead]
+    inner = [i - lead for i in order if i >= lead]
+    total = tuple(blocks.shape[:lead])
+    numbers = np.arange(np.prod(total)).reshape(total)
+    dropped = [i for i in range(lead) if i not in outer]
+    numbers = numbers.transpose(outer + dropped).reshape([total[i] for i in outer])
+    block = [blocks.block[i] for i in inner]
+    unused = [i for i in range(len(blocks.block)) if i not in inner]
+
+    def read(number: int) -> NDArray[Any]:
+        return blocks.read(number).transpose(inner + unused).reshape(block)
+
+    return PlaneStack(numbers, block, blocks.dtype, read)
 
 
 def _guessed(shape: tuple[int, ...]) -> str:
     """Return the axes of an array that nobody described."""
     if len(shape) < 2:
         return "X"[: len(shape)]
-    coloured = len(shape) > 2 and shape[-1] in COLOURS
-    spatial = len(shape) - coloured
-    return "QQQQQQQQ"[: spatial - 2].replace("Q", "Z", 1) + "YX" + "S" * coloured
+    last = shape[-1] if len(shape) > 2 else 0
+    channels = "S" if last in COLOURS else "C" if last in (1, 2) else ""
+    spatial = len(shape) - len(channels)
+    return "Z" * (spatial - 2) + "YX" + channels

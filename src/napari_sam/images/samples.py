@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
+
+from ..checks import random_generator, shown
 
 STACK_SHAPE = (24, 256, 256)
 STACK_SCALE = (1.0, 0.25, 0.25)
@@ -36,7 +39,7 @@ def cells_stack(shape: Shape = STACK_SHAPE, seed: int = 0) -> NDArray[np.uint16]
 
 def cells_stack_labels(shape: Shape = STACK_SHAPE, seed: int = 0) -> NDArray[np.int32]:
     """Return the label of every nucleus of `cells_stack`, (Z, H, W) int32; 0 is background."""
-    return _place_nuclei(shape, np.random.default_rng(seed))
+    return _place_nuclei(shape, random_generator(seed))
 
 
 def cells_stack_with_labels(
@@ -47,26 +50,26 @@ def cells_stack_with_labels(
     Raises
     ------
     ValueError
-        If the shape is not three positive numbers.
+        If the shape is not three positive whole numbers, or the seed not one from 0 up.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     labels = _place_nuclei(shape, rng)
     return _photograph(_stain(labels, rng), rng), labels
 
 
 def immunohistochemistry_layers() -> Layers:
     """Return the layer of a stained colon section, RGB (scikit-image)."""
-    return _layers(_bundled("immunohistochemistry"), "immunohistochemistry", rgb=True)
+    return _layers(_sample("immunohistochemistry"), "immunohistochemistry", rgb=True)
 
 
 def cell_layers() -> Layers:
     """Return the layer of a single cell in phase contrast (scikit-image)."""
-    return _layers(_bundled("cell"), "cell")
+    return _layers(_sample("cell"), "cell")
 
 
 def coins_layers() -> Layers:
     """Return the layer of Greek coins (scikit-image)."""
-    return _layers(_bundled("coins"), "coins")
+    return _layers(_sample("coins"), "coins")
 
 
 def cells_stack_layers() -> Layers:
@@ -76,7 +79,7 @@ def cells_stack_layers() -> Layers:
 
 def cells3d_layers() -> Layers:
     """Return nuclei and membranes in three dimensions (scikit-image, downloaded once)."""
-    volume = _fetch("cells3d")  # (Z, C, Y, X): membranes, nuclei
+    volume = _sample("cells3d")  # (Z, C, Y, X): membranes, nuclei
     scale = {"scale": (0.29, 0.26, 0.26), "units": ("um",) * 3}
     return [
         *_layers(volume[:, 0], "cells3d membranes", **scale),
@@ -86,24 +89,20 @@ def cells3d_layers() -> Layers:
 
 def human_mitosis_layers() -> Layers:
     """Return a field of nuclei, some of them dividing (scikit-image, downloaded once)."""
-    return _layers(_fetch("human_mitosis"), "human mitosis")
+    return _layers(_sample("human_mitosis"), "human mitosis")
 
 
 def brain_layers() -> Layers:
     """Return slices of a head in magnetic resonance (scikit-image, downloaded once)."""
-    return _layers(_fetch("brain"), "brain")
+    return _layers(_sample("brain"), "brain")
 
 
 def _layers(image: Any, name: str, **options: Any) -> Layers:
     return [(image, {"name": name, **options}, "image")]
 
 
-def _bundled(name: str) -> NDArray[Any]:
-    return np.asarray(getattr(data, name)())
-
-
-def _fetch(name: str) -> NDArray[Any]:
-    """Return an image that scikit-image downloads.
+def _sample(name: str) -> NDArray[Any]:
+    """Return an image of scikit-image, which downloads some of them.
 
     Raises
     ------
@@ -111,7 +110,7 @@ def _fetch(name: str) -> NDArray[Any]:
         If it cannot be had; the errors of requests are OSErrors.
     """
     try:
-        return _bundled(name)
+        return np.asarray(getattr(data, name)())
     except ModuleNotFoundError as error:
         raise ValueError(
             f"the sample {name!r} is downloaded with {error.name}, which is not installed; "
@@ -126,8 +125,14 @@ def _fetch(name: str) -> NDArray[Any]:
 
 def _place_nuclei(shape: Shape, rng: np.random.Generator) -> NDArray[np.int32]:
     """Place irregular ellipsoids that may touch, but hardly overlap."""
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"a stack has three positive sides, but this shape is {shape}")
+    try:
+        sides = tuple(index(side) for side in shape)
+    except TypeError:
+        sides = ()
+    if len(sides) != 3 or min(sides) < 1:
+        raise ValueError(
+            f"a stack has three sides, positive whole numbers, but its shape is {shown(shape)}"
+        )
     wanted = max(1, round(NUCLEI * np.prod(shape) / np.prod(STACK_SHAPE)))
     nearest = np.full(shape, 1.0)
     labels = np.zeros(shape, np.int32)

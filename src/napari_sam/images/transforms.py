@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy.sparse import csr_array
 
-PERCENTILES = (0.1, 99.9)
-"""Percentiles of a plane that become black and white where no contrast limits are given."""
+from ..checks import plane_size, real_numbers, shown, whole_number
+from ..types import Contrast, Limits
+from .channels import channels_of, combined
+from .contrast import check_limits, measure, row_blocks, stretcher
 
 
 def to_rgb8(
-    plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
+    plane: ArrayLike,
+    contrast_limits: Contrast | None = None,
+    channels: Sequence[int] | None = None,
 ) -> NDArray[np.uint8]:
     """Turn any real plane into 8-bit RGB.
 
     An RGB(A) plane of 8-bit values is taken as it is. Everything else is stretched linearly
-    between two limits: the given ones, or percentiles of the finite values (so that one hot
-    pixel does not flatten the plane).
+    between two limits: the given ones, or those of `contrast_of`. It takes little memory beyond
+    the result, however large the plane is.
 
     Parameters
     ----------
     plane : (H, W) or (H, W, C) real
-        One, two, three or four and more channels. The fourth of four is taken for opacity and
-        left out; of more channels the first three are used; of two, the third stays empty.
-    contrast_limits : (low, high) float, optional
+    contrast_limits : (low, high) float, or one such pair for each channel, optional
         Values shown black and white.
+    channels : sequence of int, optional
+        Which channels are used, counted from 0. By default three or four are RGB(A) colours, of
+        which opacity is left out; any other number are channels that are all used. Each channel is
+        stretched by itself; `channels.combined` says what they become.
 
     Returns
     -------
@@ -35,71 +44,118 @@ def to_rgb8(
     Raises
     ------
     ValueError
-        If the plane is empty, complex, not numeric or of another number of axes.
+        If the plane is empty, complex, not numeric, of another number of axes or without such a
+        channel, or the limits are not finite or do not rise.
+    """
+    array = _real_plane(plane)
+    used = channels_of(array.shape, channels)
+    limits = contrast_of(array, channels) if contrast_limits is None else contrast_limits
+    if used is None and array.ndim == 3:
+        array = array[..., :3]
+    if limits is None:
+        if array.ndim == 3 and array.dtype == np.uint8:
+            return np.array(array, order="C")
+        return np.zeros((*array.shape[:2], 3), np.uint8)  # not one finite value
+    rgb = np.empty((*array.shape[:2], 3), np.uint8)
+    pairs = _pairs(limits, 1 if used is None else len(used))
+    stretch = [stretcher(array.dtype, pair) for pair in pairs]
+    for rows in row_blocks(array.shape):
+        rgb[rows] = _mapped(array[rows], stretch, used)
+    return rgb
+
+
+def contrast_of(
+    plane: ArrayLike,
+    channels: Sequence[int] | None = None,
+    reach: Callable[[], float] | None = None,
+) -> Contrast | None:
+    """Return the limits that a plane is stretched between where none are given.
+
+    They are percentiles of the finite values, so that a hot pixel does not flatten the plane,
+    widened to a small spot that stands out of noise. A channel that holds noise only is stretched
+    over the range of the other channels, and that of its stack, so that it stays dark.
+
+    Parameters
+    ----------
+    plane : (H, W) or (H, W, C) real
+    channels : sequence of int, optional
+        See `to_rgb8`.
+    reach : callable, optional
+        Returns the range, high - low, that noise is stretched over; called for noise only.
+
+    Returns
+    -------
+    (low, high) float, or one such pair for each channel. None for 8-bit colours, which are taken
+    as they are, and for a plane without a finite value, which is black
+
+    Raises
+    ------
+    ValueError
+        See `to_rgb8`.
+    """
+    array = _real_plane(plane)
+    used = channels_of(array.shape, channels)
+    if used is not None:
+        found = [measure(array[..., channel]) for channel in used]
+    elif array.ndim == 2:
+        found = [measure(array)]
+    elif array.dtype == np.uint8:
+        return None
+    else:
+        found = [measure(array[..., :3], one_channel=False)]
+    spans = [one.high - one.low for one in found if one is not None]
+    if reach is not None and any(one is not None and one.noise for one in found):
+        spans.append(reach())
+    limits = [None if one is None else one.over(max(spans)) for one in found]
+    if used is None:
+        return limits[0]
+    return tuple((0.0, 1.0) if pair is None else pair for pair in limits)
+
+
+def _real_plane(plane: ArrayLike) -> NDArray[Any]:
+    """Return a plane as an array of integers or floats.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
     """
     array = np.asarray(plane)
     if array.ndim not in (2, 3):
         raise ValueError(f"a plane is (H, W) or (H, W, C), but this one has shape {array.shape}")
     if 0 in array.shape:
         raise ValueError(f"a plane needs at least one pixel, but this one has shape {array.shape}")
-    array = _numbers(array)
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind not in "uif":
         raise ValueError(f"a plane must hold real numbers, but this one holds {array.dtype}")
-    channels = array[..., None] if array.ndim == 2 else array[..., :3]
-    limits = contrast_of(array) if contrast_limits is None else contrast_limits
-    if limits is not None:
-        channels = _stretch(channels, float(limits[0]), float(limits[1]))
-    elif array.dtype != np.uint8:  # not one finite value
-        channels = np.zeros(channels.shape, np.uint8)
-    if channels.shape[2] == 1:
-        channels = np.repeat(channels, 3, axis=2)
-    elif channels.shape[2] == 2:
-        channels = np.concatenate([channels, np.zeros_like(channels[..., :1])], axis=2)
-    return np.ascontiguousarray(channels, dtype=np.uint8)
+    return array
 
 
-def contrast_of(plane: ArrayLike) -> tuple[float, float] | None:
-    """Return the limits that a plane is stretched between where none are given.
-
-    Parameters
-    ----------
-    plane : (H, W) or (H, W, C) real
-
-    Returns
-    -------
-    (low, high) float: percentiles of the finite values; of a single value, so that it is black.
-    None for 8-bit colours, which are taken as they are, and without a finite value: all is black
-    """
-    array = _numbers(np.asarray(plane))
-    if array.ndim == 3 and array.dtype == np.uint8:
-        return None
-    values = array[..., :3] if array.ndim == 3 else array
-    sample = values[np.isfinite(values)]
-    if sample.size == 0:
-        return None
-    low, high = (float(v) for v in np.percentile(_floats(sample), PERCENTILES))
-    if low == high:  # a few pixels on a flat plane
-        low, high = float(sample.min()), float(sample.max())
-    return low, high if low < high else max(low + 1, float(np.nextafter(low, np.inf)))
+def _pairs(limits: Contrast, count: int) -> list[Limits]:
+    """Return the limits of each of so many channels, checked; one pair holds for all."""
+    try:
+        one = np.ndim(limits[0]) == 0
+    except (LookupError, TypeError, ValueError):
+        raise ValueError(
+            f"contrast limits are two numbers, or two for each channel, but are {shown(limits)}"
+        ) from None
+    pairs: list[Any] = [limits] * count if one else list(limits)
+    if len(pairs) != count:
+        raise ValueError(f"{count} channels need {count} contrast limits, not {len(pairs)}")
+    return [check_limits(pair) for pair in pairs]
 
 
-def _numbers(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    return array.astype(np.uint8) * np.uint8(255) if array.dtype == bool else array
-
-
-def _floats(array: NDArray[np.generic]) -> NDArray[np.floating]:
-    return array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
-
-
-def _stretch(array: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
-    values = _floats(array)
-    finite = np.isfinite(values)
-    if not low < high:
-        raise ValueError(f"contrast limits must rise, but are ({low}, {high})")
-    if not finite.all():
-        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    unit = (np.clip(values, low, high) - low) / (high - low)
-    return np.asarray(np.rint(unit * 255), np.uint8)
+def _mapped(
+    block: NDArray[Any],
+    stretch: Sequence[Callable[[NDArray[Any]], NDArray[np.uint8]]],
+    used: tuple[int, ...] | None,
+) -> NDArray[np.uint8]:
+    """Return some rows of a plane as a picture that fits into (h, w, 3)."""
+    if used is not None:
+        return combined([one(block[..., k]) for one, k in zip(stretch, used, strict=True)])
+    picture = stretch[0](block)
+    return picture if picture.ndim == 3 else picture[..., None]
 
 
 def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tuple[int, int]:
@@ -116,7 +172,16 @@ def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tu
     Returns
     -------
     (h, w) int, each at least 1
+
+    Raises
+    ------
+    ValueError
+        If there is no such plane, or `longest` or `largest_scale` are not above 0.
     """
+    size = plane_size(size, 1)
+    longest = whole_number("longest", longest, 1)
+    if not isinstance(largest_scale, int | float) or not largest_scale > 0:
+        raise ValueError(f"largest_scale is a number above 0, but is {shown(largest_scale)}")
     scale = min(longest / max(size), largest_scale)
     h, w = (max(1, int(side * scale + 0.5)) for side in size)
     return h, w
@@ -126,7 +191,16 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize (H, W, 3) uint8 to `size` (h, w), bilinearly and with anti-aliasing.
 
     Uses Pillow's resampling, as the published SAM does.
+
+    Raises
+    ------
+    ValueError
+        If it is no such picture, or the size has no pixel.
     """
+    rgb = np.asarray(rgb)
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise ValueError(f"a picture is (H, W, 3) uint8, but this one is {rgb.shape} {rgb.dtype}")
+    size = plane_size(size, 1)
     if rgb.shape[:2] == tuple(size):
         return rgb
     resized = Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -151,10 +225,22 @@ def scale_points(
     Returns
     -------
     (..., 2) float64, (x, y) in pixels of the target
+
+    Raises
+    ------
+    ValueError
+        If these are no points, or a plane has no pixel.
     """
+    source, target = plane_size(source, 1), plane_size(target, 1)
+    try:
+        points = np.asarray(points, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"points are (..., 2) numbers, but are {shown(points)}") from None
+    if points.shape[-1:] != (2,):
+        raise ValueError(f"points are (..., 2), (x, y), but these are {points.shape}")
     factor = np.array([target[1] / source[1], target[0] / source[0]])
     shift = 0.5 if half_pixel else 0.0
-    moved = (np.asarray(points, dtype=np.float64) + shift) * factor - shift
+    moved = (points + shift) * factor - shift
     return np.asarray(moved)
 
 
@@ -168,9 +254,14 @@ def scale_box(
 
     With `half_pixel` the outer edges of the box's pixels are mapped; else its corners are
     multiplied, as in the published SAM.
+
+    Raises
+    ------
+    ValueError
+        If it is no box, or a plane has no pixel.
     """
     grow = np.array([-0.5, -0.5, 0.5, 0.5]) if half_pixel else np.zeros(4)
-    edges = (np.asarray(box, dtype=np.float64) + grow).reshape(2, 2)
+    edges = (np.array(real_numbers("a box", box, 4)) + grow).reshape(2, 2)
     return scale_points(edges, source, target, half_pixel).reshape(4) - grow
 
 
@@ -185,7 +276,13 @@ def bilinear_matrix(source: int, target: int) -> csr_array:
     Returns
     -------
     (target, source) float32
+
+    Raises
+    ------
+    ValueError
+        If a length is below 1.
     """
+    source, target = plane_size((source, target), 1)
     position = (np.arange(target) + 0.5) * (source / target) - 0.5
     position = np.clip(position, 0, source - 1)
     lower = np.minimum(position.astype(int), max(source - 2, 0))

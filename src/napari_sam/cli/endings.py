@@ -1,0 +1,64 @@
+"""How a command ends when it is stopped from outside: a signal, or a pipe that was closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn, TextIO
+
+CLOSED_PIPE = 128 + 13
+"""Exit status of a program whose reader has gone, as shells state it (SIGPIPE)."""
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class TerminatedError(BaseException):
+    """The process was asked to end; what it was writing is removed on the way out.
+
+    Attributes
+    ----------
+    status : int
+        The exit status, as shells state it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Raise TerminatedError at SIGTERM and SIGHUP; only the main thread can."""
+    before = {}
+    with suppress(ValueError):  # another thread
+        before = {number: signal.signal(number, _raise) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise TerminatedError(number)
+
+
+def written(text: str, stream: TextIO | None) -> bool:
+    """Write and flush a text; return whether the reader of the stream is still there.
+
+    If it is not, the stream is redirected to the null device, so that what Python flushes at its
+    end raises nothing. A stream that was closed from the start is None.
+    """
+    if stream is None:
+        return True
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        lost = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(lost, stream.fileno())
+        os.close(lost)
+        return False
+    return True

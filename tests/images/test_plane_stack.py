@@ -1,0 +1,118 @@
+"""Stacks that are read plane by plane, and files that other programs change meanwhile."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam.images import plane_stack, readers, tiff_files
+from napari_sam.images.plane_stack import PlaneStack
+from napari_sam.images.readers import read_image
+from napari_sam.types import SliceKey
+
+VOLUME = np.random.default_rng(0).integers(0, 60_000, (5, 40, 48), np.uint16)
+CHANNELS = np.random.default_rng(1).integers(0, 60_000, (5, 2, 40, 48), np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def small_memory(monkeypatch):
+    for module in (plane_stack, readers, tiff_files):
+        monkeypatch.setattr(module, "LIMIT_BYTES", 5000)
+
+
+def write(path, kind):
+    """Write a stack of a kind; return it with its channels last."""
+    if kind in ("npy", "npy colours"):
+        stack = VOLUME if kind == "npy" else np.moveaxis(CHANNELS, 1, -1)[..., [0, 1, 1]]
+        np.save(path.with_suffix(".npy"), stack)
+        path.with_suffix(".npy").rename(path)
+        return stack
+    if kind == "colours":
+        stack = np.stack([VOLUME] * 3, axis=-1).astype(np.uint8)
+        tifffile.imwrite(path, stack, photometric="rgb")
+        return stack
+    if kind in ("ZCYX", "CZYX"):
+        stack = np.moveaxis(CHANNELS, 1, kind.index("C"))
+        tifffile.imwrite(path, stack, ome=True, metadata={"axes": kind}, compression="zlib")
+        return np.moveaxis(CHANNELS, 1, -1)
+    if kind == "imagej":
+        tifffile.imwrite(path, CHANNELS, imagej=True, metadata={"axes": "ZCYX"})
+        return np.moveaxis(CHANNELS, 1, -1)
+    options = {"big-endian": {"byteorder": ">"}, "zlib": {"compression": "zlib"}}.get(kind, {})
+    tifffile.imwrite(path, VOLUME, photometric="minisblack", **options)
+    return VOLUME
+
+
+KINDS = ["plain", "big-endian", "zlib", "colours", "ZCYX", "CZYX", "imagej", "npy", "npy colours"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_planes_are_those_of_the_file(tmp_path, kind):
+    stack = write(tmp_path / "a.tif", kind)
+    data = read_image(tmp_path / "a.tif").data
+    assert isinstance(data, PlaneStack)
+    assert (data.shape, data.ndim, data.size) == (stack.shape, stack.ndim, stack.size)
+    assert (data.dtype.kind, data.dtype.itemsize) == (stack.dtype.kind, stack.dtype.itemsize)
+    assert np.array_equal(np.asarray(data), stack)
+    for index in (3, -1, slice(1, 4), (2, slice(5, 9)), (slice(None), 7), (..., 1), (0, ..., 1),
+                  [0, 4], slice(0, 0), (slice(None), slice(None), 4)):  # fmt: skip
+        assert np.array_equal(data[index], stack[index]), index
+    key = SliceKey((1, 2), ((0, 2),), window=(3, 4, 20, 30))
+    assert np.array_equal(key.read(data), key.read(stack))
+    assert np.array_equal(SliceKey((0, 2), ((1, 7),)).read(data), stack[:, 7])
+    with pytest.raises(IndexError):
+        data[5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", ["truncated", "rewritten", "removed"])
+def test_a_file_that_is_changed_meanwhile_is_an_error_not_a_crash(tmp_path, kind, change):
+    path = tmp_path / "a.tif"
+    write(path, kind)
+    data = read_image(path).data
+    data[0]
+    if change == "truncated":
+        os.truncate(path, 300)
+    elif change == "rewritten":
+        path.write_bytes(bytes(path.stat().st_size + 1))
+    else:
+        path.unlink()
+    with pytest.raises(ValueError, match=r"a\.tif"):
+        data[4]
+
+
+def test_channels_of_a_single_plane_are_read_whole(tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", VOLUME, metadata={"axes": "CYX"})
+    image = read_image(tmp_path / "a.ome.tif")
+    assert image.axes == "YXC"
+    assert np.array_equal(image.data, np.moveaxis(VOLUME, 0, -1))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blocks_that_are_no_planes_are_read_whole(tmp_path, order):
+    values = np.asarray(np.moveaxis(CHANNELS, 1, -1), order=order)
+    if order == "F":
+        np.save(tmp_path / "a", values)
+        (tmp_path / "a.npy").rename(tmp_path / "a.tif")
+    else:
+        tifffile.imwrite(tmp_path / "a.tif", values)  # pages of rows and channels
+    image = read_image(tmp_path / "a.tif")
+    assert image.axes == "ZYXC"
+    assert np.array_equal(image.data, values)
+
+
+def test_a_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", VOLUME[0, :20])
+    read = readers.read_tiff
+
+    def disturbed(path, series):
+        found = read(path, series)
+        path.write_bytes(b"II*\0")
+        return found
+
+    monkeypatch.setattr(readers, "read_tiff", disturbed)
+    with pytest.raises(ValueError, match="changed by another program"):
+        read_image(tmp_path / "a.tif")
