@@ -8,6 +8,7 @@ from drawn_masks import drawn, rectangle
 from scipy import ndimage
 
 from napari_sam import masks
+from napari_sam.masks import cleanup
 from napari_sam.types import Mask, MaskRecord
 
 SEEDS = range(300)
@@ -152,19 +153,19 @@ def naive_tidied(mask, points, labels):
         sizes = np.bincount(pieces.ravel())
         sizes[0] = 0
         kept = touched(pieces, labels == 1)
-        kept = kept or set(np.flatnonzero(sizes > masks.PIECE * sizes.max()).tolist())
+        kept = kept or set(np.flatnonzero(sizes > cleanup.PIECE * sizes.max()).tolist())
         own = np.isin(pieces, list(kept))
     holes, _ = ndimage.label(~np.pad(own, 1))
     outside = holes[0, 0]
     sizes = np.bincount(holes.ravel())
-    small = set(np.flatnonzero(sizes <= masks.HOLE * own.sum()).tolist()) - {0, int(outside)}
+    small = set(np.flatnonzero(sizes <= cleanup.HOLE * own.sum()).tolist()) - {0, int(outside)}
     places = places + 1
     small -= touched(holes, labels == 0)
     return own | np.isin(holes, list(small))[1:-1, 1:-1]
 
 
 def test_tidied_is_that_of_whole_planes(monkeypatch):
-    monkeypatch.setattr(masks, "HOLE", 0.2)  # the planes are small, and so are their objects
+    monkeypatch.setattr(cleanup, "HOLE", 0.2)  # the planes are small, and so are their objects
     for seed in SEEDS:
         mask = drawn(seed)
         rng = np.random.default_rng(seed)
@@ -375,3 +376,49 @@ def test_labels_in_an_image(seed):
     assert found.dtype == np.int32
     assert masks.labels_in(image * 0).tolist() == []
     assert masks.labels_in(image[:0]).tolist() == []
+
+
+def test_pieces_below_an_area_are_left_out_and_what_lies_below_shows():
+    whole, bar = np.zeros((12, 12), bool), np.zeros((12, 12), bool)
+    whole[2:10, 2:10] = True
+    bar[2:10, 3:8] = True
+    bar[10, 0:2] = True  # a piece of its own
+    labels = masks.to_labels([Mask.of(whole), Mask.of(bar)], (12, 12), min_area=9)
+    assert np.bincount(labels.ravel())[1:].tolist() == [16, 40]  # strips of 8 and 16 pixels
+    assert not labels[10].any()
+    assert not labels[2:10, 2].any()
+    few = masks.to_labels([Mask.of(whole), Mask.of(bar)], (12, 12), min_area=41)
+    assert np.bincount(few.ravel())[1:].tolist() == [64]
+
+
+def test_without_an_area_no_mask_is_lost_and_no_piece():
+    spot = np.zeros((9, 9), bool)
+    spot[4, 4:7] = True
+    for area in (0, 1):
+        assert masks.to_labels([spot, spot], (9, 9), area).max() == 2
+    assert (masks.to_labels([spot], (9, 9), 3) > 0).sum() == 3
+    assert not masks.to_labels([spot], (9, 9), 4).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: masks.to_labels([np.zeros((3, 4), bool)], (4, 4)), "has no place in"),
+        (lambda: masks.to_labels([], (3,)), "two sides, whole numbers"),
+        (lambda: masks.to_labels([], (-1, 4)), "too small or too large"),
+        (lambda: masks.to_labels([np.zeros((3, 4))], (3, 4)), r"of float64"),
+        (lambda: masks.iou(np.zeros((3, 4), bool), np.zeros((4, 4), bool)), "one plane"),
+        (lambda: masks.worst_click(np.ones((3, 4), bool), np.ones(4, bool)), "is .H, W. of true"),
+        (lambda: masks.box_of(np.zeros((2, 3, 4), bool)), "is .H, W. of true and false"),
+        (lambda: masks.labels_in(np.zeros((3, 4))), "labels are integers, but these are float64"),
+        (lambda: masks.overlap_counts(np.zeros(3), np.zeros(3, int)), "labels are integers"),
+        (lambda: masks.stability_score(np.zeros((3, 4)), 0.0, -1.0), "the offset from 0 up"),
+        (lambda: masks.from_rle({"size": [2, 2]}), "a dictionary of size"),
+        (lambda: masks.from_rle({"size": [2, 2], "counts": [1, 2]}), "3 pixels, but 2 x 2"),
+        (lambda: masks.from_rle({"size": [2, 2], "counts": [-1, 5]}), "not negative"),
+        (lambda: masks.from_rle({"size": [2, 2], "counts": "02"}), "a dictionary of size"),
+    ],
+)
+def test_what_is_no_mask_is_refused_in_a_sentence(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()

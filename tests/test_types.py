@@ -163,6 +163,52 @@ def test_wrong_prompts_are_refused_with_the_number_that_was_wrong(arguments, tex
         Prompts(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("image", "key", "text"),
+    [
+        (STACK, SliceKey((0, 1)), "has no plane on the axes"),
+        (STACK, SliceKey((2, 2), ((0, 0), (1, 0))), "has no plane on the axes"),
+        (STACK, SliceKey((2, 9), ((0, 0), (1, 0))), "has no plane on the axes"),
+        (STACK, SliceKey((2, 3), ((0, 2), (1, 0))), "no plane 2 on axis 0"),
+        (STACK, SliceKey((2, 3), ((0, 0), (1, 0)), window=(0, 0, 6, 2)), "no part of 4 x 5"),
+        (STACK, SliceKey((2, 3), ((0, 0), (1, 0)), window=(2, 0, 2, 2)), "no part of"),
+        ([STACK], SliceKey((2, 3), ((0, 0), (1, 0)), level=1), "an image is an array"),
+        (np.array(3), SliceKey((0, 1)), "has no plane"),
+        (None, SliceKey((0, 1)), "an image is an array"),
+    ],
+)
+def test_planes_that_an_image_lacks_are_refused(image, key, text):
+    with pytest.raises(ValueError, match=text):
+        Plane(image, key).read()
+    with pytest.raises(ValueError, match=text):
+        _ = Plane(image, key).size
+
+
+def test_planes_with_other_channels_are_not_the_same():
+    image = np.zeros((4, 5, 6))
+    one = Plane(image, channels=[0, 2])
+    assert one.channels == (0, 2)
+    assert one.same_as(Plane(image, channels=(0, 2)))
+    assert not one.same_as(Plane(image))
+    assert not one.same_as(Plane(image, channels=(0, 2), revision=1))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_mask_input_holds_finite_numbers(value):
+    values = np.full((4, 4), value, np.float32)
+    for mask_input in (values, MaskLogits(values, (0, 0, 1, 1)), np.zeros((0, 4))):
+        with pytest.raises(ValueError, match="mask_input"):
+            Prompts([(1, 1)], mask_input=mask_input)
+
+
+@pytest.mark.parametrize(
+    "frame", [(0, 0, 0, 1), (0, 5, 4, 1), (0, 0, np.inf, 1), (np.nan, 0, 1, 1)]
+)
+def test_the_frame_of_logits_rises(frame):
+    with pytest.raises(ValueError, match="frame"):
+        MaskLogits(np.zeros((4, 4), np.float32), frame)
+
+
 def prediction(scores, presence=1.0):
     masks = tuple(Mask.of(np.ones((2, 2), bool)) for _ in scores)
     logits = np.arange(len(scores) * 4, dtype=np.float32).reshape(-1, 2, 2)

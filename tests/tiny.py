@@ -59,6 +59,7 @@ class Stub:
     tidy_masks = False
     amg_defaults = MappingProxyType({})
     notice = ""
+    precision = "float32"
 
     def __init__(self, image_size=512):
         self.image_size = image_size

@@ -214,3 +214,20 @@ def test_average_precision():
     assert at[0.8] == 0
     assert np.isnan(average_precision(0 * TRUTH, 0 * TRUTH)).all()
     np.testing.assert_array_equal(average_precision(TRUTH, 0 * TRUTH), 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: average_precision(np.zeros((3, 4)), np.zeros((3, 4), int)), "of float64"),
+        (lambda: average_precision(np.zeros(4, int), np.zeros(4, int)), "of integers, but"),
+        (lambda: average_precision(np.zeros((3, 4), int), np.zeros((4, 3), int)), "of one size"),
+        (lambda: list(score_image(None, np.zeros((3, 4), int), clicks=0)), "clicks is at least 1"),
+        (lambda: list(score_image(None, np.zeros((3, 4), int), limit=0.5)), "limit is a whole"),
+        (lambda: background_noticed(None, np.zeros((3, 4), int), seed=-1), "seed is at least 0"),
+        (lambda: summarise([], seed="x"), "seed is a whole number, but is 'x'"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_in_a_sentence(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()

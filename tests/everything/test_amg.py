@@ -141,7 +141,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_select_with_other_thresholds_is_a_run_with_them(change):
-    plane = np.zeros((90, 120))
+    plane = np.eye(90, 120)
     first = AutomaticMaskGenerator(
         SamPredictor(DiscModel()),
         AmgParams(points_per_side=6, pred_iou_thresh=0.5, stability_score_thresh=0.8),
@@ -161,7 +161,7 @@ def test_thresholds_are_those_of_the_published_model():
     generator = AutomaticMaskGenerator(
         SamPredictor(DiscModel()), AmgParams(points_per_side=2, stability_score_thresh=0.0)
     )
-    candidates = drive(generator.propose(np.zeros((64, 64))))
+    candidates = drive(generator.propose(np.eye(64)))
     score = candidates.items[0].iou
     at = replace(generator.params, pred_iou_thresh=score)
     assert score not in {r.predicted_iou for r in generator.select(candidates, at)}
@@ -232,6 +232,21 @@ def test_own_grids_take_the_place_of_points_per_side():
         ({"crop_n_layers": 9}, "crop_n_layers"),
         ({"crop_overlap_ratio": float("nan")}, "crop_overlap_ratio"),
         ({"crop_n_layers": 1, "point_grids": (np.zeros((1, 2)),)}, "2 layers need 2 point_grids"),
+        ({"points_per_side": 3.5}, "points_per_side is a whole number from 1 to 128, but is 3.5"),
+        ({"points_per_side": None}, "points_per_side is a whole number"),
+        ({"box_nms_thresh": "x"}, "box_nms_thresh is a number from 0.0 to 1.0, but is 'x'"),
+        ({"pred_iou_thresh": 1j}, "pred_iou_thresh is a number"),
+        ({"min_mask_region_area": float("inf")}, "min_mask_region_area is a whole number"),
+        ({"seeds": ["grid"]}, "seeds is one of"),
+        ({"seeds": np.array(["grid"])}, "seeds is one of"),
+        ({"point_grids": 3}, "1 layers need 1 point_grids, but there are 0"),
+        (
+            {"point_grids": (np.zeros((4, 3)),)},
+            r"is \(N, 2\), \(x, y\) in 0..1, but one is \(4, 3\)",
+        ),
+        ({"point_grids": (np.full((4, 2), 1.5),)}, "in 0..1"),
+        ({"point_grids": (np.full((4, 2), np.nan),)}, "in 0..1"),
+        ({"point_grids": (["a"],)}, "point_grids hold numbers"),
     ],
 )
 def test_parameters_are_checked(params, text):

@@ -226,6 +226,19 @@ def test_a_folder_without_permission_is_no_error(tmp_path):
     tmp_path.chmod(0o700)
 
 
+def test_files_dated_in_the_future_go_first(disk):
+    disk = DiskCache(disk.folder, 12_000)
+    disk.put(KEYS[0], arrays())
+    os.utime(path_of(disk, KEYS[0]), (time.time() + 1e9,) * 2)
+    part = disk.folder / f"{KEYS[1]}.abc.part"
+    part.write_bytes(b"left by a killed program")
+    os.utime(part, (time.time() + 1e9,) * 2)
+    for k in range(2, 8):
+        disk.put(KEYS[0][:-2] + f"{k:02x}", arrays(k))
+    assert not path_of(disk, KEYS[0]).exists()
+    assert not part.exists()
+
+
 def test_threads_may_share_a_folder(disk):
     faults = []
 

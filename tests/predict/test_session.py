@@ -9,12 +9,13 @@ import pytest
 from tiny import SceneModel, SlowModel, discs, tiny_sam
 
 from napari_sam import masks
-from napari_sam.images.transforms import to_rgb8
+from napari_sam.images.transforms import contrast_of, to_rgb8
 from napari_sam.predict import cache
 from napari_sam.predict import session as session_module
 from napari_sam.predict.cache import DiskCache
+from napari_sam.predict.image_cache import nbytes
 from napari_sam.predict.predictor import SamPredictor
-from napari_sam.predict.session import Session, disk_key, nbytes
+from napari_sam.predict.session import Session, disk_key
 from napari_sam.types import MaskLogits, Plane, PredictRequest, Prompts, SliceKey
 
 STACK = np.stack([discs((80, 100), [(20 + 10 * z, 40)], 15) for z in range(4)])
@@ -394,8 +395,178 @@ def test_asking_whether_a_plane_is_ready_never_waits_for_the_encoder():
     session.clear()
     assert time.perf_counter() - start < 0.1
     thread.join(timeout=10)
-    # what was encoded for the forgotten image is not kept
+    assert session.predictor.model.encoded == 2  # the pixels changed meanwhile
+    assert session.ready(plane_of(STACK))
+
+
+class Held(SceneModel):
+    """Encodes only when it is let; shows how many encodings have begun."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.begun, self.let = threading.Semaphore(0), threading.Semaphore(0)
+
+    def encode(self, rgb):
+        self.begun.release()
+        assert self.let.acquire(timeout=20)
+        return super().encode(rgb)
+
+
+def in_thread(function, *arguments):
+    """Begin a call in a thread; return what waits for its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function(*arguments)))
+    thread.start()
+
+    def result():
+        thread.join(timeout=20)
+        return results[0]
+
+    return result
+
+
+def test_an_answer_never_comes_from_another_image():
+    """One waits for the encoder while another image of the same shape is encoded and kept."""
+    model = Held()
+    session = Session(SamPredictor(model), closer_look=False)
+    first, second = STACK, STACK[:, ::-1].copy()
+    where = Prompts([(20, 39)])
+    one = in_thread(session.predict, PredictRequest(plane_of(first), where))
+    assert model.begun.acquire(timeout=20)
+    other = in_thread(session.predict, PredictRequest(plane_of(second), where))
+    while session._cache.image is not second:
+        time.sleep(0.001)
+    again = in_thread(session.predict, PredictRequest(plane_of(first), where))
+    while session._cache.image is second:
+        time.sleep(0.001)
+    for _ in range(3):
+        model.let.release()
+    for result, image in ((one, first), (other, second), (again, first)):
+        answer = result()
+        assert masks.iou(answer.masks[answer.best], image[0] > 0) > 0.9
+
+
+def test_pixels_that_change_while_they_are_encoded_are_encoded_again():
+    model = Held()
+    session = Session(SamPredictor(model), closer_look=False)
+    image = STACK.copy()
+    answer = in_thread(session.predict, ask(image, prompts=Prompts([(70, 40)])))
+    assert model.begun.acquire(timeout=20)
+    image[0] = discs((80, 100), [(70, 40)], 15)
+    session.clear()
+    model.let.release(2)
+    found = answer()
+    assert masks.iou(found.masks[found.best], image[0] > 0) > 0.9
+    assert session.ready(plane_of(image))
+
+
+def test_a_live_image_is_answered_all_the_same():
+    class Live(SceneModel):
+        def encode(self, rgb):
+            session.clear()
+            return super().encode(rgb)
+
+    session = Session(SamPredictor(Live()), closer_look=False)
+    answer = session.predict(ask(STACK))
+    assert masks.iou(answer.masks[answer.best], STACK[0] > 0) > 0.9
+    assert session.predictor.model.encoded == session_module.TRIES
     assert not session.ready(plane_of(STACK))
+
+
+def test_channels_and_revisions_have_embeddings_of_their_own(session):
+    image = np.stack([STACK[0], STACK[1], STACK[2], STACK[3]], axis=-1)
+    for plane in (
+        Plane(image),
+        Plane(image, channels=(0,)),
+        Plane(image, channels=[1]),
+        Plane(image, channels=(1,)),
+        Plane(image, channels=(1,), revision=1),
+    ):
+        session.embedding(plane)
+    assert session.predictor.model.encoded == 4
+
+
+def noisy_stack(planes, bright):
+    stack = np.random.default_rng(0).normal(100, 2, (planes, 64, 80))
+    stack[bright, 20:40, 30:60] = 4000
+    return stack.astype(np.uint16)
+
+
+class Lazy:
+    """An array that is read plane by plane; counts its readings."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.readings = array, array.shape, array.dtype, 0
+
+    def __getitem__(self, index):
+        self.readings += 1
+        return self.array[index]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_plane_of_noise_is_seen_over_the_range_of_its_stack(session, lazy):
+    stack = noisy_stack(8, 5)
+    image = Lazy(stack) if lazy else stack
+    for z in (0, 3, 7):
+        pixels, (low, high) = session.read(plane_of(image, z))
+        assert to_rgb8(pixels, (low, high)).max() < 3
+        assert high - low > 3800
+    if lazy:
+        assert image.readings == 3 + 8  # the sample is read once
+    _, limits = session.read(plane_of(image, 5))
+    assert limits == contrast_of(stack[5])
+
+
+def test_noise_along_any_axis_and_in_a_level_is_seen_over_the_range_of_its_stack(session):
+    stack = noisy_stack(40, slice(10, 25))
+    plane = Plane([stack[::2], stack], SliceKey((0, 2), ((1, 3),), level=1))
+    _, (low, high) = session.read(plane)
+    assert high - low > 3800
+
+
+def test_a_window_has_the_contrast_of_its_plane(session):
+    stack = noisy_stack(3, 1)
+    plane = plane_of(stack, 1)
+    assert session.read(plane.within((0, 0, 9, 9)))[1] == session.read(plane)[1]
+
+
+def test_a_box_beyond_the_edge_is_answered_as_the_box_cut_there(session):
+    small = Session(SamPredictor(tiny_sam()))
+    for box, cut in (
+        ([-200, -50, 40, 60], [0, 0, 40, 60]),
+        ([10, 20, 3e38, 1e300], [10, 20, 99, 79]),
+        ([-1e300, -3e38, 3e38, 3e38], [0, 0, 99, 79]),
+    ):
+        one, other = (small.predict(ask(STACK, prompts=Prompts(box=b))) for b in (box, cut))
+        np.testing.assert_array_equal(one.low_res_logits, other.low_res_logits)
+        np.testing.assert_array_equal(one.iou_predictions, other.iou_predictions)
+        assert np.isfinite(one.iou_predictions).all()
+
+
+@pytest.mark.parametrize("point", [(1e300, 5), (5, -3e38), (200, 5)])
+def test_the_predictor_refuses_points_beyond_the_plane(point):
+    predictor = SamPredictor(tiny_sam())
+    embedding = predictor.encode(STACK[0])
+    with pytest.raises(ValueError, match="lies outside the image"):
+        predictor.predict(embedding, Prompts([point]))
+
+
+def test_infinite_contrast_limits_are_refused(session):
+    with pytest.raises(ValueError, match="must be finite"):
+        session.predict(ask(STACK, limits=(0, np.inf)))
+
+
+def test_a_tiny_object_is_looked_at_closer_in_a_plane_that_is_not_reduced():
+    class Magnifying(SceneModel):
+        largest_scale = 4.0
+
+    plane = discs((256, 256), [(100, 120)], 5)
+    session = Session(SamPredictor(Magnifying(image_size=256)))
+    answer = session.predict(PredictRequest(Plane(plane), Prompts([(100, 120)])))
+    assert answer.window is not None
+    assert masks.iou(answer.masks[answer.best], plane > 0) > 0.8
+    large = discs((256, 256), [(100, 120)], 20)
+    assert session.predict(PredictRequest(Plane(large), Prompts([(100, 120)]))).window is None
 
 
 def test_bytes_of_features():
@@ -429,9 +600,10 @@ def kept(session, request):
 def test_a_plane_is_encoded_once_and_not_once_a_session(disk):
     first = kept(Session(SamPredictor(SceneModel()), disk=disk), ask(STACK))
     session = later(disk)
-    answer = session.predict(ask(STACK.copy()))
+    copy = STACK.copy()
+    answer = session.predict(ask(copy))
     assert session.predictor.model.encoded == 0
-    assert session.ready(plane_of(session._image))
+    assert session.ready(plane_of(copy))
     for one, other in zip(answer.masks, first.masks, strict=True):
         np.testing.assert_array_equal(one, other)
     assert disk.usage().planes == 1

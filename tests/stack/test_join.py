@@ -106,7 +106,7 @@ def test_linked_says_how_far_it_is_and_returns_the_largest_label():
     planes = {3: plane((0, 5, 4)), 4: plane((1, 6, 9), (20, 30, 8)), 8: plane((0, 5, 11))}
     steps = list(linked(planes))
     assert [s.text for s in steps if isinstance(s, Progress)] == [
-        f"linking plane {k} of 3" for k in (1, 2, 3)
+        f"linked {k} of 3 planes" for k in (1, 2, 3)
     ]
     assert drive(linked(planes)) == 3
     changed = changed_by(planes, largest=20)
@@ -151,3 +151,45 @@ def test_stored_planes_can_be_written_while_they_are_linked():
         if not isinstance(step, Progress):
             volume[step[0]] = step[1]
     assert set(np.unique(volume)) == {0, 1}
+
+
+def test_a_label_that_occurs_in_two_planes_is_no_link():
+    planes = {0: plane((0, 10, 1)), 1: plane((20, 30, 1)), 2: plane((20, 30, 1))}
+    changed = changed_by(planes)
+    assert 0 not in changed
+    np.testing.assert_array_equal(changed[1], plane((20, 30, 2)))
+    np.testing.assert_array_equal(changed[2], plane((20, 30, 2)))
+
+
+def test_large_labels_take_no_memory():
+    largest = np.iinfo(np.int32).max
+    planes = {0: plane((0, 10, largest)), 1: plane((0, 10, largest - 7))}
+    changed = changed_by(planes)
+    np.testing.assert_array_equal(changed[0], plane((0, 10, 1)))
+    np.testing.assert_array_equal(changed[1], plane((0, 10, 1)))
+
+
+@pytest.mark.parametrize(
+    ("planes", "options", "text"),
+    [
+        ({0: np.zeros((2, 2))}, {}, "of integers, but 0 is"),
+        ({0: np.zeros(2, int)}, {}, "of integers, but 0 is"),
+        ({0: np.full((2, 2), -1)}, {}, "not negative, but plane 0 has -1"),
+        ({0: np.zeros((2, 2), int), 1: np.zeros((2, 3), int)}, {}, "of one size"),
+        ({"a": np.zeros((2, 2), int)}, {}, "planes have whole numbers"),
+        ({}, {"least": 2}, "between 0 and 1, but is 2"),
+        ({}, {"least": float("nan")}, "between 0 and 1"),
+        ({}, {"largest": -1}, "largest label lies between"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused_in_a_sentence(planes, options, text):
+    with pytest.raises(ValueError, match=text):
+        drive(linked(planes, **options))
+
+
+def test_stored_planes_lie_along_any_axis():
+    volume = np.arange(2 * 3 * 4 * 5, dtype=np.int32).reshape(2, 3, 4, 5)
+    keys = [SliceKey((2, 3), ((0, 1), (1, z))) for z in range(3)]
+    planes = StoredPlanes(volume, keys, axis=1)
+    assert list(planes) == [0, 1, 2]
+    np.testing.assert_array_equal(planes[2], volume[1, 2])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..checks import random_generator, whole_number
 from ..masks import iou, middle_of, overlap_counts, worst_click
 from ..predict.predictor import SamPredictor
 from ..predict.session import Session
@@ -170,7 +171,15 @@ def score_image(
     Yields
     ------
     ObjectScore
+
+    Raises
+    ------
+    ValueError
+        If the labels are no (H, W) of integers, or a number is below 1.
     """
+    labels = _label_plane(labels)
+    clicks = whole_number("clicks", clicks, 1)
+    limit = None if limit is None else whole_number("limit", limit, 1)
     ids, counts = np.unique(labels, return_counts=True)
     chosen = [int(k) for k, n in zip(ids, counts, strict=True) if k and n >= MIN_PIXELS]
     if limit is not None and len(chosen) > limit:
@@ -220,12 +229,19 @@ def background_noticed(
     Returns
     -------
     list of bool
+
+    Raises
+    ------
+    ValueError
+        If the labels are no (H, W) of integers, or a number is out of range.
     """
+    labels = _label_plane(labels)
+    clicks = whole_number("clicks", clicks, 1)
+    rng = random_generator(seed)
     far = ndimage.distance_transform_edt(labels == 0) > BESIDE
     places = np.argwhere(far)[:, ::-1]
     if not len(places):
         return []
-    rng = np.random.default_rng(seed)
     chosen = rng.choice(places, min(clicks, len(places)), replace=False)
     return [not a.present for a in answer([Prompts([place], [1]) for place in chosen])]
 
@@ -290,12 +306,17 @@ def summarise(scores: Iterable[ObjectScore], seed: int = 0) -> list[Summary]:
     ----------
     scores : iterable of ObjectScore
     seed : int
-        Of the bootstrap.
+        Of the bootstrap, from 0 up.
+
+    Raises
+    ------
+    ValueError
+        If the seed is no such number.
     """
     groups: dict[str, list[ObjectScore]] = {}
     for score in scores:
         groups.setdefault(score.source, []).append(score)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     return [
         Summary(
             source,
@@ -335,7 +356,13 @@ def average_precision(
     Returns
     -------
     (len(THRESHOLDS),) float64; nan where both are empty
+
+    Raises
+    ------
+    ValueError
+        If one is no (H, W) of integers, or they differ in size.
     """
+    labels, truth = _label_plane(labels), _label_plane(truth)
     found, real, counts = overlap_counts(labels, truth)
     pairs = counts.tocoo()
     row, column = pairs.coords
@@ -346,3 +373,13 @@ def average_precision(
         return np.full(len(THRESHOLDS), np.nan)
     hits = np.array([(overlap > threshold).sum() for threshold in THRESHOLDS])
     return np.asarray(hits / (total - hits))
+
+
+def _label_plane(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Refuse what holds no labels of one plane."""
+    array = np.asarray(labels)
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        raise ValueError(
+            f"labels are (H, W) of integers, but these are {array.shape} of {array.dtype}"
+        )
+    return array

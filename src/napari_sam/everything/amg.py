@@ -82,12 +82,13 @@ class AutomaticMaskGenerator:
         Candidates
         """
         rgb = to_rgb8(plane, contrast_limits)
+        size = rgb.shape[0], rgb.shape[1]
 
         def embed(crop: Window) -> ImageEmbedding:
             x0, y0, x1, y1 = crop
             return self.predictor.encode(rgb[y0:y1, x0:x1])
 
-        return (yield from self.propose_on((rgb.shape[0], rgb.shape[1]), embed))
+        return (yield from self.propose_on(size, embed))
 
     def propose_on(
         self, size: tuple[int, int], embed: Callable[[Window], ImageEmbedding]
@@ -122,6 +123,10 @@ class AutomaticMaskGenerator:
             x0, y0, x1, y1 = crop
             embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)
+            if embedding.blank:  # models find objects there all the same
+                done += len(points)
+                yield Progress(done, total, "blank")
+                continue
             head = None
             if self.params.seeds == "auto":
                 head = self.predictor.instance_fields(embedding)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, field
 from itertools import product
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import shown
 from ..types import Window
 
 SELECT_FIELDS = (
@@ -64,22 +67,18 @@ class AmgParams:
         for name, option in type(self).__dataclass_fields__.items():
             value, limits = getattr(self, name), option.metadata
             if "choices" in limits:
-                if value not in limits["choices"]:
-                    raise ValueError(f"{name} is one of {limits['choices']}, but is {value!r}")
-            elif limits and not limits["min"] <= value <= limits["max"]:
-                raise ValueError(
-                    f"{name} lies between {limits['min']} and {limits['max']}, but is {value}"
-                )
-        layers = self.crop_n_layers + 1
-        if self.point_grids is not None and len(self.point_grids) != layers:
-            raise ValueError(
-                f"{layers} layers need {layers} point_grids, but there are {len(self.point_grids)}"
-            )
+                if not isinstance(value, str) or value not in limits["choices"]:
+                    raise ValueError(f"{name} is one of {limits['choices']}, but is {shown(value)}")
+            elif limits:
+                object.__setattr__(self, name, _checked_number(name, value, option))
+        if self.point_grids is not None:
+            grids = _checked_grids(self.point_grids, self.crop_n_layers + 1)
+            object.__setattr__(self, "point_grids", grids)
 
     def grids(self) -> list[NDArray[np.float64]]:
         """Return the points of each layer, (N, 2), (x, y) in 0..1."""
         if self.point_grids is not None:
-            return [np.asarray(grid, np.float64).reshape(-1, 2) for grid in self.point_grids]
+            return list(self.point_grids)
         factor = self.crop_n_points_downscale_factor
         return [
             point_grid(max(1, int(self.points_per_side / factor**layer)))
@@ -126,3 +125,37 @@ def crop_boxes(
             boxes.append((x0, y0, min(x0 + w, width), min(y0 + h, height)))
             index.append(layer)
     return boxes, index
+
+
+def _checked_number(name: str, value: Any, option: Field[Any]) -> int | float:
+    """Return the value of a parameter as a number of its kind, or refuse it."""
+    low, high = option.metadata["min"], option.metadata["max"]
+    whole = isinstance(option.default, int)
+    try:
+        number: int | float = index(value) if whole else float(value)
+    except (TypeError, ValueError, OverflowError):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name} is {kind} from {low} to {high}, but is {shown(value)}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} lies between {low} and {high}, but is {value}")
+    return number
+
+
+def _checked_grids(grids: Any, layers: int) -> tuple[NDArray[np.float64], ...]:
+    """Return grids of points (N, 2) in 0..1, one for each layer, or refuse them."""
+    count = len(grids) if isinstance(grids, Sequence | np.ndarray) and np.ndim(grids[:0]) else 0
+    if count != layers:
+        raise ValueError(f"{layers} layers need {layers} point_grids, but there are {count}")
+    found = []
+    for grid in grids:
+        try:
+            points = np.asarray(grid, np.float64)
+        except (TypeError, ValueError):
+            raise ValueError("point_grids hold numbers, (x, y) in 0..1") from None
+        points = points.reshape(-1, 2) if points.size == 0 else points
+        if points.ndim != 2 or points.shape[1] != 2 or not ((points >= 0) & (points <= 1)).all():
+            raise ValueError(
+                f"each of point_grids is (N, 2), (x, y) in 0..1, but one is {points.shape}"
+            )
+        found.append(points)
+    return tuple(found)

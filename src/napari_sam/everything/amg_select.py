@@ -83,7 +83,7 @@ def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
     records = [_record(good[i]) for i in kept]
     if params.min_mask_region_area:
         nms = max(params.box_nms_thresh, params.crop_nms_thresh)
-        records = _cleaned(records, params.min_mask_region_area, nms)
+        records = _cleaned(records, params.min_mask_region_area, nms, candidates.told_apart)
     return records
 
 
@@ -109,22 +109,34 @@ def _record(candidate: Candidate) -> MaskRecord:
     )
 
 
-def _cleaned(records: Sequence[MaskRecord], area: int, nms: float) -> list[MaskRecord]:
-    """Fill small holes, drop small islands and suppress what became a duplicate.
+def _cleaned(
+    records: Sequence[MaskRecord], area: int, nms: float, told_apart: bool
+) -> list[MaskRecord]:
+    """Fill small holes, drop small islands and small masks, suppress what became a duplicate.
+
+    The published SAM keeps the largest island of a mask however small it is.
 
     Parameters
     ----------
     records : sequence of MaskRecord
     area : int
-        Holes and islands of fewer pixels are changed.
+        Holes, islands and masks of fewer pixels are changed.
     nms : float
-        IoU of boxes that are duplicates; of two, one that was not changed stays.
+        IoU that makes duplicates; of two, one that was not changed stays.
+    told_apart : bool
+        Compare masks, not boxes.
     """
     cleaned, untouched = [], []
     for record in records:
         mask, filled = remove_small_regions(record.mask, area, "holes")
         mask, dropped = remove_small_regions(mask, area, "islands")
+        if mask.area < area:
+            continue
         cleaned.append(replace(record, mask=mask))
         untouched.append(float(not (filled or dropped)))
-    boxes = np.array([record.mask.box for record in cleaned], np.float64)
-    return [cleaned[i] for i in box_nms(boxes, np.array(untouched), nms)]
+    masks, scores = [record.mask for record in cleaned], np.array(untouched)
+    if told_apart:
+        kept = mask_nms(masks, scores, nms)
+    else:
+        kept = box_nms(np.array([mask.box for mask in masks], np.float64), scores, nms)
+    return [cleaned[i] for i in kept]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..files import written_beside
+from ..files import named_folder, written_beside
 
 FOLDER_VARIABLE = "NAPARI_SAM_CACHE_DIR"
 QUOTA_BYTES = 5_000_000_000
@@ -79,7 +79,7 @@ def cache_folder() -> Path:
     import pooch  # takes its time
 
     chosen = os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("napari-sam-stack") / "embeddings"
-    return Path(chosen).expanduser()
+    return named_folder(chosen, FOLDER_VARIABLE)
 
 
 class DiskCache:
@@ -224,12 +224,14 @@ class DiskCache:
 
     def _entries(self) -> list[Entry]:
         entries = []
+        latest = time.time() + ABANDONED  # a later date is wrong, and would keep a file for ever
         with suppress(OSError), os.scandir(self.folder) as found:
             for file in found:
                 if NAME.fullmatch(file.name):
                     with suppress(OSError):  # another program may have removed it
                         state = file.stat()
-                        entries.append(Entry(state.st_mtime, state.st_size, Path(file.path)))
+                        used = state.st_mtime if state.st_mtime < latest else 0.0
+                        entries.append(Entry(used, state.st_size, Path(file.path)))
         return entries
 
 

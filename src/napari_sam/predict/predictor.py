@@ -19,8 +19,9 @@ from ..images.transforms import (
 )
 from ..masks import tidied
 from ..models.contract import InstanceFields
-from ..types import ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
+from ..types import Contrast, ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
 from .upsampling import Upsampler, moved_logits
+from .windows import check_inside, cut_to_plane
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -29,6 +30,8 @@ BATCH = 32
 """Prompts that are decoded together."""
 LOW_RES_STRIDE = 4
 """Pixels of the padded input that one low-resolution logit covers, in every family."""
+FLAT = 2
+"""Largest difference of 8-bit values in which there is nothing to see."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +68,20 @@ class SamPredictor:
         self._upsampler = lru_cache(maxsize=16)(Upsampler.between)
 
     def encode(
-        self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
+        self,
+        plane: ArrayLike,
+        contrast_limits: Contrast | None = None,
+        channels: Sequence[int] | None = None,
     ) -> ImageEmbedding:
         """Run the image encoder on a plane.
 
         Parameters
         ----------
         plane : (H, W) or (H, W, C) real
-        contrast_limits : (low, high) float, optional
+        contrast_limits : (low, high) float, or one such pair for each channel, optional
             Values shown black and white; see `transforms.to_rgb8`.
+        channels : sequence of int, optional
+            Which channels are used; see there.
 
         Returns
         -------
@@ -84,14 +92,17 @@ class SamPredictor:
         ValueError
             If the plane is empty or does not hold real numbers.
         """
-        prepared = self.prepare(plane, contrast_limits)
+        prepared = self.prepare(plane, contrast_limits, channels)
         return self.embedding(self.model.encode(prepared.rgb), prepared)
 
     def prepare(
-        self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
+        self,
+        plane: ArrayLike,
+        contrast_limits: Contrast | None = None,
+        channels: Sequence[int] | None = None,
     ) -> PreparedPlane:
         """Return a plane as the model gets it, the quick half of `encode`; parameters as there."""
-        rgb = to_rgb8(plane, contrast_limits)
+        rgb = to_rgb8(plane, contrast_limits, channels)
         h, w = rgb.shape[:2]
         size = scaled_size((h, w), self.model.image_size, self.model.largest_scale)
         return PreparedPlane(resize(rgb, size), (h, w))
@@ -99,7 +110,9 @@ class SamPredictor:
     def embedding(self, features: Any, prepared: PreparedPlane) -> ImageEmbedding:
         """Return features of a plane, encoded now or kept from earlier, as an embedding."""
         h, w = prepared.rgb.shape[:2]
-        return ImageEmbedding(features, prepared.original_size, (h, w), self.model.name)
+        # each channel by itself: numpy takes fifty times as long for all at once
+        blank = all(np.ptp(prepared.rgb[..., channel]) <= FLAT for channel in range(3))
+        return ImageEmbedding(features, prepared.original_size, (h, w), self.model.name, blank)
 
     def predict(
         self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool | None = None
@@ -111,6 +124,7 @@ class SamPredictor:
         embedding : ImageEmbedding
             Made by this model.
         prompts : Prompts, in pixels of the plane
+            A box is cut at the edges of the plane.
         multimask_output : bool, optional
             Several masks with their scores, or a single one. By default several for a lone point,
             which is ambiguous, and one for anything clearer, as the authors of SAM advise.
@@ -122,7 +136,7 @@ class SamPredictor:
         Raises
         ------
         ValueError
-            If there is no prompt, or the embedding is another model's.
+            If there is no prompt, one lies outside the plane, or the embedding is another model's.
         """
         return self.predict_many(embedding, [prompts], multimask_output)[0]
 
@@ -177,12 +191,17 @@ class SamPredictor:
         Raises
         ------
         ValueError
-            If a prompt is empty, the embedding is another model's, or a guide does not fit.
+            If a prompt is empty or lies outside the plane, the embedding is another model's, or a
+            guide does not fit.
         """
         if embedding.model != self.model.name:
             raise ValueError(
                 f"this embedding was made by {embedding.model}, not by {self.model.name}"
             )
+        size = embedding.original_size
+        for prompt in prompts:
+            check_inside(prompt, size, margin=0.5)
+        prompts = [cut_to_plane(prompt, size) for prompt in prompts]
         forms: dict[tuple[int, bool, bool, int | None], list[int]] = {}
         for index, prompt in enumerate(prompts):
             if prompt.empty:

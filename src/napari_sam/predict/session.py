@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,24 +14,24 @@ from numpy.typing import NDArray
 
 from .. import stopping
 from .._version import __version__
-from ..images.transforms import contrast_of
 from ..types import (
+    Contrast,
     ImageEmbedding,
     Plane,
     Prediction,
     PredictRequest,
     Prompts,
-    SliceKey,
     Window,
 )
 from .cache import DiskCache
+from .image_cache import ImageCache
 from .predictor import SamPredictor
-from .windows import check_inside, closer_window, earlier_window, worth_telling
+from .windows import check_inside, closer_window, cut_to_plane, earlier_window, worth_telling
 
 CACHE_BYTES = 1_000_000_000
 
-Limits = tuple[float, float]
-CacheKey = tuple[SliceKey, Limits | None]
+TRIES = 3
+"""How often a plane is encoded at most when its pixels change meanwhile, as in a live image."""
 
 
 class Session:
@@ -65,24 +64,24 @@ class Session:
         self.max_bytes = max_bytes
         self.closer_look = closer_look
         self.disk = disk
-        self._image: Any = None
-        self._cache: OrderedDict[CacheKey, ImageEmbedding] = OrderedDict()
-        self._limits: dict[SliceKey, Limits | None] = {}
-        self._cleared = 0
-        self._lock = threading.Lock()  # of the cache; never held for long
+        self._cache: ImageCache | None = None
+        self._lock = threading.Lock()  # of the name above; never held for long
         self._encoding = threading.Lock()
 
     def clear(self) -> None:
-        """Forget every embedding: the image has changed."""
+        """Forget every embedding: the pixels of the image have changed, or it is closed.
+
+        A plane that is being encoded is encoded again before anybody gets it.
+        """
         with self._lock:
-            self._forget()
-            self._image = None
-            self._cleared += 1
+            if self._cache is not None:
+                self._cache.outdated = True
+            self._cache = None
 
     def ready(self, plane: Plane) -> bool:
         """Tell whether all of a plane is encoded already."""
-        with self._lock:
-            return plane.image is self._image and _cache_key(plane.whole) in self._cache
+        cache = self._cache
+        return cache is not None and cache.image is plane.image and plane.whole in cache
 
     def embedding(self, plane: Plane) -> ImageEmbedding:
         """Return the embedding of a plane, or of its window, from a cache if it can.
@@ -92,26 +91,31 @@ class Session:
         ValueError
             If the plane cannot be encoded.
         """
-        key = _cache_key(plane)
-        with self._lock:
-            if plane.image is not self._image:
-                self._forget()
-                self._image = plane.image
-            kept = self._kept(key)
+        cache = self._cache_of(plane.image)
+        kept = cache.get(plane)
         if kept is not None:
             return kept
-        with self._encoding:  # one plane at a time; nobody but workers waits here
-            stopping.check()  # the wait may have been long
-            with self._lock:
-                kept = self._kept(key)
-            if kept is not None:
-                return kept
-            cleared = self._cleared
-            embedding = self._encoded(plane)
-            with self._lock:
-                if plane.image is self._image and cleared == self._cleared:
-                    self._keep(key, embedding)
+        with self._encoding:  # one plane at a time; only workers wait here
+            for _ in range(TRIES):
+                stopping.check()  # the wait may have been long
+                if cache.outdated:
+                    cache = self._renewed(cache)
+                embedding = cache.get(plane) or self._encoded(plane, cache)
+                cache.keep(plane, embedding, self.max_bytes)
+                if not cache.outdated:
+                    break
             return embedding
+
+    def read(self, plane: Plane) -> tuple[NDArray[Any], Contrast | None]:
+        """Return the pixels of a plane or its window, and the contrast that they are seen at.
+
+        Returns
+        -------
+        pixels : (H, W) or (H, W, C)
+        contrast : see `Plane.contrast`
+            Never None where limits are needed; those of a window are of its whole plane.
+        """
+        return self._cache_of(plane.image).read(plane)
 
     def crop_embedding(self, plane: Plane, crop: Window) -> ImageEmbedding:
         """Return the embedding of a part (x0, y0, x1, y1), end exclusive, of a plane.
@@ -130,10 +134,12 @@ class Session:
     ) -> list[Prediction]:
         """Answer the prompts of several objects of one plane.
 
-        The whole plane is looked at first; where it had to be reduced for the model, an object that
-        turns out small is looked at again, closer. A correction (a mask input with a window) goes
-        on in that window as long as its prompts lie in it; beyond, the whole plane is looked at
-        first again.
+        The whole plane is looked at first; an object that turns out small is looked at again,
+        closer: where the plane was reduced for the model below `SMALL_OBJECT`, else below
+        `TINY_OBJECT` (`windows`). A box ends at the edges of the plane.
+
+        A correction (a mask input with a window) goes on in that window as long as its prompts lie
+        in it; beyond, the whole plane is looked at first again.
 
         Parameters
         ----------
@@ -155,7 +161,7 @@ class Session:
         plane = plane.whole
         for one in prompts:
             check_inside(one, plane.size)
-        given = [worth_telling(one) for one in prompts]
+        given = [worth_telling(cut_to_plane(one, plane.size)) for one in prompts]
         answers: dict[int, Prediction] = {}
         windows = {k: w for k, one in enumerate(given) if (w := earlier_window(one)) is not None}
         fresh = [k for k in range(len(given)) if k not in windows]
@@ -192,13 +198,29 @@ class Session:
             window=window,
         )
 
-    def _encoded(self, plane: Plane) -> ImageEmbedding:
+    def _cache_of(self, image: Any) -> ImageCache:
+        """Return the cache of an image; that of another one is dropped."""
+        with self._lock:
+            if self._cache is None or self._cache.image is not image:
+                self._cache = ImageCache(image)
+            return self._cache
+
+    def _renewed(self, cache: ImageCache) -> ImageCache:
+        """Return the cache that took the place of an outdated one of the same image."""
+        with self._lock:
+            if self._cache is None:
+                self._cache = ImageCache(cache.image)
+            if self._cache.image is cache.image:
+                return self._cache
+        return ImageCache(cache.image)  # another image is worked on by now
+
+    def _encoded(self, plane: Plane, cache: ImageCache) -> ImageEmbedding:
         """Encode a plane, or take it from the disk."""
-        pixels, limits = self._read(plane)
-        if self.disk is None or plane.key.window is not None:
-            return self.predictor.encode(pixels, limits)
+        pixels, contrast = cache.read(plane)
+        prepared = self.predictor.prepare(pixels, contrast, plane.channels)
         model = self.predictor.model
-        prepared = self.predictor.prepare(pixels, limits)
+        if self.disk is None or plane.key.window is not None:
+            return self.predictor.embedding(model.encode(prepared.rgb), prepared)
         key = disk_key(model.fingerprint, prepared.rgb)
         arrays = self.disk.get(key)
         if arrays is not None:
@@ -207,38 +229,6 @@ class Session:
         features = model.encode(prepared.rgb)
         self.disk.put_later(key, lambda: model.pack(features))
         return self.predictor.embedding(features, prepared)
-
-    def _read(self, plane: Plane) -> tuple[NDArray[Any], Limits | None]:
-        """Return the pixels of a plane or its window, and the contrast of all of the plane."""
-        pixels = plane.read()
-        if plane.contrast is not None:
-            return pixels, plane.contrast
-        key = plane.whole.key
-        with self._lock:
-            if key in self._limits and plane.image is self._image:
-                return pixels, self._limits[key]
-        limits = contrast_of(pixels if plane.key.window is None else plane.whole.read())
-        with self._lock:
-            if plane.image is self._image:
-                self._limits[key] = limits
-        return pixels, limits
-
-    def _forget(self) -> None:
-        self._cache.clear()
-        self._limits.clear()
-
-    def _kept(self, key: CacheKey) -> ImageEmbedding | None:
-        if key not in self._cache:
-            return None
-        self._cache.move_to_end(key)
-        return self._cache[key]
-
-    def _keep(self, key: CacheKey, embedding: ImageEmbedding) -> None:
-        self._cache[key] = embedding
-        total = sum(nbytes(kept.features) for kept in self._cache.values())
-        while total > self.max_bytes and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            total -= nbytes(oldest.features)
 
 
 def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:
@@ -258,14 +248,3 @@ def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:
     digest = hashlib.blake2b(f"{__version__} {fingerprint} {rgb.shape}".encode(), digest_size=32)
     digest.update(rgb.tobytes())
     return digest.hexdigest()
-
-
-def nbytes(features: Any) -> int:
-    """Return the memory that features take, in bytes."""
-    if isinstance(features, Sequence):
-        return sum(nbytes(part) for part in features)
-    return int(getattr(features, "nbytes", 0))
-
-
-def _cache_key(plane: Plane) -> CacheKey:
-    return plane.key, plane.contrast

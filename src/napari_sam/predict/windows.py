@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SMALL_OBJECT = 40.0
 """An object whose longer side is shorter than this in the model's input is looked at closer."""
+TINY_OBJECT = 30.0
+"""The same where the plane is not reduced for the model: what is seen well enough stays."""
 CONTEXT = 5.0
 """Side of the closer look, in sides of the object."""
 LEAST_WINDOW = 48
@@ -37,7 +40,8 @@ def closer_window(
     h, w = embedding.original_size
     side = float(max(box[2] - box[0], box[3] - box[1])) + 1
     scale = embedding.input_size[1] / w
-    if scale >= 1 or side * scale >= SMALL_OBJECT:
+    least = SMALL_OBJECT if scale < 1 else TINY_OBJECT
+    if side * scale >= least or (scale >= 1 and not answer.present):
         return None
     reach = max(side * CONTEXT, LEAST_WINDOW) / 2
     points = prompts.point_coords
@@ -69,17 +73,25 @@ def worth_telling(prompts: Prompts) -> Prompts:
     return prompts if inside.all() or inside.sum() >= CARRIED else prompts.with_mask(None)
 
 
-def check_inside(prompts: Prompts, size: tuple[int, int]) -> None:
+def check_inside(prompts: Prompts, size: tuple[int, int], margin: float = 0.0) -> None:
     """Refuse prompts beyond a plane of `size` (H, W).
+
+    Parameters
+    ----------
+    prompts : Prompts
+    size : (H, W) int
+    margin : float
+        How far a point may lie beyond the outer edge of the first or last pixel.
 
     Raises
     ------
     ValueError
-        Naming the point or box that lies outside.
+        Naming the point that lies outside, or the box that lies wholly outside.
     """
     h, w = size
+    low, x_high, y_high = -0.5 - margin, w - 0.5 + margin, h - 0.5 + margin
     for x, y in prompts.point_coords:
-        if not (-0.5 <= x <= w - 0.5 and -0.5 <= y <= h - 0.5):
+        if not (low <= x <= x_high and low <= y <= y_high):
             raise ValueError(
                 f"the point ({x:g}, {y:g}) lies outside the image; x goes from 0 to {w - 1} and "
                 f"y from 0 to {h - 1}"
@@ -91,6 +103,15 @@ def check_inside(prompts: Prompts, size: tuple[int, int]) -> None:
                 f"the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
                 f"{w - 1} and y from 0 to {h - 1}"
             )
+
+
+def cut_to_plane(prompts: Prompts, size: tuple[int, int]) -> Prompts:
+    """Return prompts whose box ends at the edges of a plane of `size` (H, W)."""
+    if prompts.box is None:
+        return prompts
+    h, w = size
+    box = np.clip(prompts.box, 0, (w - 1, h - 1, w - 1, h - 1))
+    return prompts if np.array_equal(box, prompts.box) else replace(prompts, box=box)
 
 
 def _inside(window: Window, prompts: Prompts) -> NDArray[np.bool_]:

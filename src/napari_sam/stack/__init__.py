@@ -1,23 +1,20 @@
 """Stacks: everything mode plane by plane, objects joined across planes."""
 
 from .join import StoredPlanes, linked, turned
-from .planes import (
-    PlaneResult,
-    StackFrame,
-    everything,
-    everything_in,
-    plane_text,
-    run,
-)
+from .planes import PlaneResult, all_planes, everything_in, linking_axis, plane_text, stacks_along
+from .volumes import StackFrame, everything, run
 
 __all__ = [
     "PlaneResult",
     "StackFrame",
     "StoredPlanes",
+    "all_planes",
     "everything",
     "everything_in",
     "linked",
+    "linking_axis",
     "plane_text",
     "run",
+    "stacks_along",
     "turned",
 ]

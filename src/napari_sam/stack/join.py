@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ..checks import shown, whole_number
 from ..masks import labels_in, overlap_counts
 from ..types import Progress, SliceKey
 
@@ -26,16 +27,20 @@ class StoredPlanes(Mapping[int, NDArray[np.int32]]):
     ----------
     data : array
     keys : iterable of SliceKey
-        They differ in the first fixed axis only.
+        They differ in their position on one axis only.
+    axis : int, optional
+        That axis; by default the first one that is not displayed.
 
     Attributes
     ----------
     keys_by_place : dict of int to SliceKey
     """
 
-    def __init__(self, data: Any, keys: Iterable[SliceKey]) -> None:
+    def __init__(self, data: Any, keys: Iterable[SliceKey], axis: int | None = None) -> None:
         self.data = data
-        self.keys_by_place = {key.fixed[0][1]: key for key in keys}
+        self.keys_by_place = {
+            key.fixed[0][1] if axis is None else dict(key.fixed)[axis]: key for key in keys
+        }
 
     def __getitem__(self, place: int) -> NDArray[np.int32]:
         key = self.keys_by_place[place]
@@ -64,9 +69,9 @@ def linked(
     Parameters
     ----------
     planes : mapping of z to (H, W) int32
-        No label occurs in two planes. Each is asked for twice, and two are held at a time; one
-        that was yielded is not asked for again.
-    least : float
+        A label that occurs in two planes does not make them one object. Each plane is asked for
+        twice, and two are held at a time; one that was yielded is not asked for again.
+    least : float, 0..1
     largest : int
         The new labels begin after it.
 
@@ -80,30 +85,59 @@ def linked(
     Returns
     -------
     int, the largest label; labels run from `largest` + 1 to it without gaps
+
+    Raises
+    ------
+    ValueError
+        If a plane has no number or holds no labels, neighbours differ in size, `least` is no IoU,
+        or `largest` is below 0 or so large that no label is left.
     """
+    if not isinstance(least, int | float) or not 0 <= least <= 1:
+        raise ValueError(f"the least overlap is an IoU between 0 and 1, but is {shown(least)}")
+    largest = whole_number("the largest label", largest)
+    if not 0 <= largest < 2**30:
+        raise ValueError(f"the largest label lies between 0 and {2**30}, but is {largest}")
+    if not all(isinstance(z, int | np.integer) for z in planes):
+        raise ValueError(f"planes have whole numbers, but these are {shown(list(planes))}")
     order = sorted(planes)
-    names: dict[int, int] = {}
+    names: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
     before: PlaneLabels | None = None
     for count, z in enumerate(order, start=1):
-        plane = planes[z]
-        touching = before is not None and before[0] == z - 1
-        pairs = _pairs(before[1], plane, least) if before is not None and touching else {}
+        plane = _checked(planes[z], z)
+        pairs: dict[int, int] = {}
+        given: dict[int, int] = {}
+        if before is not None and before[0] == z - 1:
+            pairs = _pairs(before[1], plane, least)
+            given = dict(zip(*(values.tolist() for values in names[z - 1]), strict=True))
         before = z, plane
-        for label in labels_in(plane).tolist():
+        old = labels_in(plane)
+        new = np.zeros(len(old), np.int32)
+        for k, label in enumerate(old.tolist()):
             if label in pairs:
-                names[label] = names[pairs[label]]
+                new[k] = given[pairs[label]]
             else:
                 largest += 1
-                names[label] = largest
-        yield Progress(count, len(order), f"linking plane {count} of {len(order)}")
-    table = np.zeros(max(names, default=0) + 1, np.int32)
-    table[list(names)] = list(names.values())
+                new[k] = largest
+        names[z] = old, new
+        yield Progress(count, len(order), f"linked {count} of {len(order)} planes")
     for z in order:
-        plane = planes[z]
-        renamed = table[plane]
-        if not np.array_equal(renamed, plane):
-            yield z, renamed
+        plane, (old, new) = planes[z], names.pop(z)
+        if not np.array_equal(old, new):
+            places = np.searchsorted(old, plane)
+            yield z, np.where(plane > 0, np.append(new, np.int32(0))[places], np.int32(0))
     return largest
+
+
+def _checked(plane: NDArray[np.int32], z: int) -> NDArray[np.int32]:
+    """Refuse a plane that holds no labels."""
+    plane = np.asarray(plane)
+    if plane.ndim != 2 or plane.dtype.kind not in "ui":
+        raise ValueError(
+            f"a plane of labels is (H, W) of integers, but {z} is {plane.shape} of {plane.dtype}"
+        )
+    if plane.size and plane.min() < 0:
+        raise ValueError(f"labels are not negative, but plane {z} has {plane.min()}")
+    return plane
 
 
 def _pairs(before: NDArray[np.int32], after: NDArray[np.int32], least: float) -> dict[int, int]:

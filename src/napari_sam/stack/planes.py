@@ -1,25 +1,25 @@
-"""Everything mode over planes: one generator for the dock, the command line and programs."""
+"""Planes of n-d arrays: which there are, and everything mode over them one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import shown
 from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
 from ..everything.amg_select import Candidates, select
 from ..masks import labels_in, to_labels
-from ..predict.predictor import SamPredictor
 from ..predict.session import Session
-from ..steps import drive, mapped
+from ..steps import mapped
 from ..types import Plane, Progress, SliceKey
-from .join import PlaneLabels, linked
 
 PER_PLANE = 100
 """What a plane counts for in `Progress`."""
@@ -56,7 +56,8 @@ class PlaneResult:
         cls, plane: Plane, candidates: Candidates, params: AmgParams, largest: int = 0
     ) -> PlaneResult:
         """Select among candidates; the labels begin after `largest`."""
-        labels = to_labels(select(candidates, params), candidates.size)
+        records = select(candidates, params)
+        labels = to_labels(records, candidates.size, params.min_mask_region_area)
         labels[labels > 0] += largest
         return cls.of(plane, labels, candidates)
 
@@ -66,28 +67,94 @@ class PlaneResult:
         return int(self.values.max(initial=0))
 
 
-class StackFrame(NamedTuple):
-    """Where the planes of a stack lie.
-
-    Attributes
-    ----------
-    shape : (int, int, int)
-        Of the whole stack, without colours.
-    axis : int
-        The axis that was walked along.
-    """
-
-    shape: tuple[int, int, int]
-    axis: int
-
-
 def plane_text(plane: Plane) -> str:
-    """Return which plane of its array this is, as people count: from 1."""
+    """Return which plane of its array this is, counted from 0 as napari's sliders count."""
     key = plane.key
     if not key.fixed:
         return "the image"
-    shape = (plane.image if key.level is None else plane.image[key.level]).shape
-    return "plane " + ", ".join(f"{place + 1} of {shape[axis]}" for axis, place in key.fixed)
+    shape = key.array_of(plane.image).shape
+    return "plane " + ", ".join(f"{place} (0 to {shape[axis] - 1})" for axis, place in key.fixed)
+
+
+def all_planes(
+    image_shape: Sequence[int], key: SliceKey, axis: int | None = None
+) -> list[SliceKey]:
+    """Return every plane that is displayed as one plane is.
+
+    Parameters
+    ----------
+    image_shape : sequence of int
+        Of the array, or of the level of a pyramid that `key` names; colours may follow.
+    key : SliceKey
+        Any of the planes; its displayed axes and its level are those of all.
+    axis : int, optional
+        The axis that runs fastest, so that the planes of each stack along it follow one another;
+        by default `linking_axis`.
+
+    Returns
+    -------
+    list of SliceKey
+        One for each combination of positions on the axes that are not displayed, in order.
+
+    Raises
+    ------
+    ValueError
+        If the array has no such axes, or `axis` is displayed.
+    """
+    axes = [one for one, _ in key.fixed]
+    try:
+        shape = tuple(index(side) for side in image_shape)
+    except TypeError:
+        raise ValueError(
+            f"a shape is whole numbers, but this one is {shown(image_shape)}"
+        ) from None
+    if any(not 0 <= one < len(shape) for one in (*key.displayed, *axes)):
+        raise ValueError(f"an array of {shape} has no planes like {key}")
+    axis = linking_axis(shape, key) if axis is None else axis
+    if axis is None:
+        return [replace(key, window=None)]
+    if axis not in axes:
+        raise ValueError(f"planes lie along one of the axes {axes}, but not along {shown(axis)}")
+    order = [one for one in axes if one != axis] + [axis]
+    found = []
+    for places in product(*(range(shape[one]) for one in order)):
+        at = dict(zip(order, places, strict=True))
+        fixed = tuple((one, at[one]) for one in axes)
+        found.append(replace(key, fixed=fixed, window=None))
+    return found
+
+
+def linking_axis(image_shape: Sequence[int], key: SliceKey) -> int | None:
+    """Return the axis along which objects are linked if none was chosen.
+
+    That is the last one of several planes that is not displayed: Z of a T, Z, Y, X stack.
+
+    Returns
+    -------
+    int, or None if there is a single plane and no axis
+    """
+    axes = [axis for axis, _ in key.fixed]
+    several = [axis for axis in axes if image_shape[axis] > 1] or axes
+    return several[-1] if several else None
+
+
+def stacks_along(keys: Iterable[SliceKey], axis: int) -> list[list[SliceKey]]:
+    """Group planes that differ in their position on one axis only, each group in its order.
+
+    Raises
+    ------
+    ValueError
+        If a plane has no position on the axis.
+    """
+    keys = list(keys)
+    for key in keys:
+        if axis not in dict(key.fixed):
+            raise ValueError(f"{key} has no position on axis {shown(axis)}")
+    groups: dict[Any, list[SliceKey]] = {}
+    for key in keys:
+        others = tuple((one, place) for one, place in key.fixed if one != axis)
+        groups.setdefault((key.displayed, key.level, others), []).append(key)
+    return [sorted(group, key=lambda key: dict(key.fixed)[axis]) for group in groups.values()]
 
 
 def everything_in(
@@ -121,73 +188,13 @@ def everything_in(
     generator = AutomaticMaskGenerator(session.predictor, params)
     for done, one in enumerate(planes):
         plane = one.whole
-        steps = generator.propose_on(plane.size, partial(session.crop_embedding, plane))
         place = partial(_placed, plane, done, len(planes))
+        steps = generator.propose_on(plane.size, partial(session.crop_embedding, plane))
         candidates = yield from mapped(steps, place)
         found = PlaneResult.selected(plane, candidates, generator.params, largest)
         largest = max(largest, found.largest)
         yield found
     return largest
-
-
-def everything(
-    predictor: SamPredictor,
-    volume: Any,
-    params: AmgParams | None = None,
-    axis: int = 0,
-    planes: Sequence[int] | None = None,
-    contrast_limits: tuple[float, float] | None = None,
-    out: Any = None,
-    link: bool = True,
-) -> Generator[Progress | PlaneLabels, None, StackFrame]:
-    """Find every object in every plane of a stack, then link the planes.
-
-    Parameters
-    ----------
-    predictor : SamPredictor
-    volume : (Z, H, W) or (Z, H, W, C), lazy or not
-    params : AmgParams, optional
-    axis : int
-        The axis that is walked along: 0, 1 or 2.
-    planes : sequence of int, optional
-        Which planes to do, in this order; all of them by default. Negative numbers count from the
-        end; one that is named twice is done once.
-    contrast_limits : (low, high) float, optional
-        By default each plane's own percentiles.
-    out : array of (Z, H, W), optional
-        Planes are written into it as well.
-    link : bool
-        Give an object that goes on in the next plane the same label there.
-
-    Yields
-    ------
-    Progress
-        While planes are worked on.
-    (z, labels)
-        As soon as a plane is done, with labels that no other plane uses; and once more, in the
-        end, each plane whose labels linking has changed.
-
-    Returns
-    -------
-    StackFrame, which `run` needs
-
-    Raises
-    ------
-    ValueError
-        At once, if the volume has no such axis or no such plane.
-    """
-    if len(volume.shape) not in (3, 4):
-        raise ValueError(f"a stack is (Z, H, W) or (Z, H, W, C), but this one is {volume.shape}")
-    if axis not in (0, 1, 2):
-        raise ValueError(f"axis is 0, 1 or 2, but is {axis!r}")
-    length, height, width = (int(side) for side in volume.shape[:3])
-    frame = StackFrame((length, height, width), axis)
-    rows, columns = (other for other in range(3) if other != axis)
-    wanted = [
-        Plane(volume, SliceKey((rows, columns), ((axis, z),)), contrast_limits)
-        for z in plane_numbers(planes, frame.shape[axis])
-    ]
-    return _everything(Session(predictor, max_bytes=0), wanted, params, frame, out, link)
 
 
 def plane_numbers(planes: Iterable[int] | None, count: int) -> list[int]:
@@ -205,12 +212,14 @@ def plane_numbers(planes: Iterable[int] | None, count: int) -> list[int]:
     ValueError
         If one is no whole number, or beyond the stack.
     """
+    if planes is not None and not isinstance(planes, Iterable):
+        raise ValueError(f"planes is a list of whole numbers, but is {shown(planes)}")
     numbers: dict[int, None] = {}
     for plane in range(count) if planes is None else planes:
         try:
             number = index(plane)
         except TypeError:
-            raise ValueError(f"a plane is a whole number, but one is {plane!r}") from None
+            raise ValueError(f"a plane is a whole number, but one is {shown(plane)}") from None
         if not -count <= number < count:
             raise ValueError(
                 f"there is no plane {number}: the stack has {count}, from 0 to {count - 1}"
@@ -219,66 +228,7 @@ def plane_numbers(planes: Iterable[int] | None, count: int) -> list[int]:
     return list(numbers)
 
 
-def run(steps: Generator[Progress | PlaneLabels, None, StackFrame]) -> NDArray[np.int32]:
-    """Drive `everything` to its end and return the labels of the whole stack, (Z, H, W) int32.
-
-    Planes that were not worked on are empty.
-
-    Raises
-    ------
-    ValueError
-        If there was no plane to work on.
-    """
-    planes: dict[int, NDArray[np.int32]] = {}
-
-    def keep(step: Progress | PlaneLabels) -> None:
-        if not isinstance(step, Progress):
-            planes[step[0]] = step[1]
-
-    frame = drive(mapped(steps, keep))
-    if not planes:
-        raise ValueError("there was no plane to work on")
-    volume = np.zeros(frame.shape, np.int32)
-    for z in list(planes):
-        _write(volume, frame.axis, z, planes.pop(z))
-    return volume
-
-
-def _everything(
-    session: Session,
-    planes: Sequence[Plane],
-    params: AmgParams | None,
-    frame: StackFrame,
-    out: Any,
-    link: bool,
-) -> Generator[Progress | PlaneLabels, None, StackFrame]:
-    """Do what `everything` says, with checked arguments."""
-    done: dict[int, NDArray[np.int32]] = {}
-    for step in everything_in(session, planes, params):
-        if isinstance(step, Progress):
-            yield step
-        else:
-            z = step.plane.key.fixed[0][1]
-            done[z] = step.labels
-            _write(out, frame.axis, z, step.labels)
-            yield z, step.labels
-    if link and len(done) > 1:
-        total = PER_PLANE * len(planes)
-        for joined in linked(done):
-            if isinstance(joined, Progress):
-                yield Progress(total, total, joined.text)
-            else:
-                _write(out, frame.axis, *joined)
-                yield joined
-    return frame
-
-
 def _placed(plane: Plane, done: int, planes: int, step: Progress) -> Progress:
     """Return a step of one plane as one of a run over several, of which some are done."""
     count = int(PER_PLANE * (done + step.done / max(step.total, 1)))
     return Progress(count, PER_PLANE * planes, f"{plane_text(plane)}, {step.text}")
-
-
-def _write(out: Any, axis: int, z: int, labels: NDArray[np.int32]) -> None:
-    if out is not None:
-        out[(slice(None),) * axis + (z,)] = labels

@@ -2,11 +2,13 @@
 
 from .answers import Prediction, PredictRequest, Progress
 from .masks import Mask, MaskLogits, MaskRecord
-from .planes import ImageEmbedding, Plane, SliceKey, Window
+from .planes import Contrast, ImageEmbedding, Limits, Plane, SliceKey, Window
 from .prompts import PlaneGuide, Prompts
 
 __all__ = [
+    "Contrast",
     "ImageEmbedding",
+    "Limits",
     "Mask",
     "MaskLogits",
     "MaskRecord",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import plane_size, real_numbers, shown, whole_number
 from .planes import Window
 
 
@@ -31,8 +33,14 @@ class Mask:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        x0, y0, x1, y1 = self.box
-        if x1 < x0 and not len(self.packed):
+        plane_size(self.size)
+        if not isinstance(self.packed, np.ndarray) or self.packed.dtype != np.uint8:
+            raise ValueError("the pixels of a mask are packed as bytes; Mask.of does that")
+        try:
+            x0, y0, x1, y1 = (index(value) for value in self.box)
+        except (TypeError, ValueError):
+            raise ValueError(f"a box is four whole numbers, but is {shown(self.box)}") from None
+        if x1 < x0 and not self.packed.size:
             return
         if not (0 <= x0 <= x1 < self.size[1] and 0 <= y0 <= y1 < self.size[0]):
             raise ValueError(f"the box {self.box} of a mask does not lie in a plane of {self.size}")
@@ -58,14 +66,28 @@ class Mask:
             Where their first pixel lies in the plane.
         size : (H, W) int, optional
             Of the plane; by default that of `pixels`.
+
+        Raises
+        ------
+        ValueError
+            If the pixels are no (H, W) of true and false, or do not lie in the plane.
         """
+        pixels = np.asarray(pixels)
+        if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
+            raise ValueError(
+                f"a mask is (H, W) of true and false, but this one is {pixels.shape} of "
+                f"{pixels.dtype}"
+            )
         h, w = pixels.shape
         rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
-        size = (h, w) if size is None else (int(size[0]), int(size[1]))
+        size = (h, w) if size is None else plane_size(size)
         if not len(rows):
             return cls((0, 0, -1, -1), np.zeros(0, np.uint8), size)
         x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
-        x, y = int(corner[0]), int(corner[1])
+        try:
+            x, y = (index(value) for value in corner)
+        except (TypeError, ValueError):
+            raise ValueError(f"a corner is two whole numbers, but is {shown(corner)}") from None
         packed = np.packbits(pixels[y0 : y1 + 1, x0 : x1 + 1])
         return cls((x0 + x, y0 + y, x1 + x, y1 + y), packed, size)
 
@@ -88,11 +110,11 @@ class Mask:
 
     def moved(self, dx: int, dy: int, size: tuple[int, int]) -> Mask:
         """Return the same outline in a plane of another size whose origin lies at (-dx, -dy)."""
-        size = int(size[0]), int(size[1])
+        size = plane_size(size)
+        dx, dy = whole_number("dx", dx), whole_number("dy", dy)
         if not self:
             return replace(self, size=size)
         x0, y0, x1, y1 = self.box
-        dx, dy = int(dx), int(dy)
         return Mask((x0 + dx, y0 + dy, x1 + dx, y1 + dy), self.packed, size)
 
     def __bool__(self) -> bool:
@@ -123,11 +145,19 @@ class MaskLogits:
     window: Window | None = None
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2:
-            raise ValueError(f"logits are (h, w), but these are {self.values.shape}")
+        values = np.asarray(self.values)
+        if values.ndim != 2 or values.dtype.kind not in "buif":
+            raise ValueError(
+                f"logits are (h, w) of real numbers, but these are {values.shape} of {values.dtype}"
+            )
+        object.__setattr__(self, "values", values)
+        x0, y0, x1, y1 = real_numbers("the frame of logits", self.frame, 4)
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(f"a frame needs x0 < x1 and y0 < y1, but is {self.frame}")
 
     def moved(self, dx: float, dy: float) -> MaskLogits:
         """Return the same logits in a frame whose origin lies at (-dx, -dy); it has no window."""
+        dx, dy = real_numbers("a shift", (dx, dy), 2)
         x0, y0, x1, y1 = self.frame
         return MaskLogits(self.values, (x0 + dx, y0 + dy, x1 + dx, y1 + dy))
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import shown
+
 Window = tuple[int, int, int, int]
+Limits = tuple[float, float]
+Contrast = Limits | tuple[Limits, ...]
+"""Values shown black and white: (low, high) of a plane, or such a pair for each channel."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,47 @@ class SliceKey:
         Returns
         -------
         (H, W) or (H, W, C)
+
+        Raises
+        ------
+        ValueError
+            If the image has no such plane or window.
         """
-        array = image if self.level is None else image[self.level]
+        array = self.array_of(image)
         plane = np.asarray(array[self.index])
         if self.displayed[0] > self.displayed[1]:
             plane = plane.swapaxes(0, 1)
         return plane
+
+    def array_of(self, image: Any) -> Any:
+        """Return the array that the plane lies in: an image, or one of its levels.
+
+        Raises
+        ------
+        ValueError
+            If the image has no such level, plane or window.
+        """
+        try:
+            array = image if self.level is None else image[self.level]
+            shape = tuple(int(side) for side in array.shape)
+        except (AttributeError, IndexError, KeyError, TypeError):
+            raise ValueError(
+                f"an image is an array, or a list of levels, but is a {type(image)}"
+            ) from None
+        axes = (*self.displayed, *(axis for axis, _ in self.fixed))
+        if sorted(axes) != list(range(len(axes))) or len(shape) - len(axes) not in (0, 1):
+            raise ValueError(f"an array of shape {shape} has no plane on the axes {axes}")
+        for axis, position in self.fixed:
+            if not -shape[axis] <= position < shape[axis]:
+                raise ValueError(f"there is no plane {position} on axis {axis} of shape {shape}")
+        if self.window is not None:
+            x0, y0, x1, y1 = self.window
+            height, width = (shape[axis] for axis in self.displayed)
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise ValueError(
+                    f"the window {self.window} is no part of {height} x {width} pixels"
+                )
+        return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +109,37 @@ class Plane:
         The whole array, or the list of levels of a pyramid.
     key : SliceKey
         By default all of a single plane (H, W) or (H, W, C).
-    contrast : (low, high) float or None
-        Values shown black and white. None: 8-bit colours as they are, anything else between
-        percentiles of the whole plane (`transforms.contrast_of`), whatever its window.
+    contrast : (low, high) float, one such pair for each channel, or None
+        Values shown black and white. None: 8-bit colours as they are, anything else between limits
+        that suit the whole plane (`transforms.contrast_of`), whatever its window.
+    revision : int
+        Grows when pixels of the image may have changed in place.
+    channels : tuple of int or None
+        Which positions on the last axis are used as channels, counted from 0; None if three or four
+        are RGB(A) colours. `transforms.to_rgb8` says how they are seen.
     """
 
     image: Any
     key: SliceKey = SliceKey((0, 1))
-    contrast: tuple[float, float] | None = None
+    contrast: Contrast | None = None
+    revision: int = 0
+    channels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contrast", _hashable(self.contrast))
+        if self.channels is not None:
+            object.__setattr__(self, "channels", tuple(self.channels))
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the whole plane, its window left aside."""
-        level = self.key.level
-        shape = self.image.shape if level is None else self.image[level].shape
+        shape = self.key.array_of(self.image).shape
         return int(shape[self.key.displayed[0]]), int(shape[self.key.displayed[1]])
+
+    @property
+    def look(self) -> Hashable:
+        """Which pixels of the image these are, and how they are seen: the key of a cache."""
+        return self.key, self.contrast, self.revision, self.channels
 
     @property
     def whole(self) -> Plane:
@@ -99,8 +156,20 @@ class Plane:
 
     def same_as(self, other: Plane) -> bool:
         """Tell whether another value names the same pixels at the same contrast."""
-        same_image = self.image is other.image
-        return same_image and (self.key, self.contrast) == (other.key, other.contrast)
+        return self.image is other.image and self.look == other.look
+
+
+def _hashable(contrast: Any) -> Any:
+    """Return contrast limits as tuples, which can be part of the key of a cache."""
+    if isinstance(contrast, np.ndarray):
+        contrast = contrast.tolist()
+    if isinstance(contrast, list | tuple):
+        return tuple(_hashable(limit) for limit in contrast)
+    if not isinstance(contrast, Hashable):
+        raise ValueError(
+            f"contrast is two numbers, or two for each channel, but is {shown(contrast)}"
+        )
+    return contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +186,12 @@ class ImageEmbedding:
         Of the plane as the model saw it, without padding.
     model : str
         Name of the model.
+    blank : bool
+        Whether all pixels look alike to the model, so that there is nothing to find.
     """
 
     features: Any
     original_size: tuple[int, int]
     input_size: tuple[int, int]
     model: str
+    blank: bool = False

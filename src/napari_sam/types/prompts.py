@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import real_numbers, shown
 from .masks import MaskLogits
 from .planes import ImageEmbedding
 
@@ -60,7 +61,7 @@ class Prompts:
         mask_input: MaskLogits | ArrayLike | None = None,
         guide: PlaneGuide | None = None,
     ) -> None:
-        coords = np.zeros((0, 2)) if point_coords is None else np.array(point_coords, np.float64)
+        coords = np.zeros((0, 2)) if point_coords is None else _reals("point_coords", point_coords)
         if coords.size == 0:
             coords = coords.reshape(0, 2)
         if coords.ndim != 2 or coords.shape[1] != 2:
@@ -68,23 +69,26 @@ class Prompts:
         if point_labels is None:
             labels = np.ones(len(coords), np.int64)
         else:
-            labels = np.atleast_1d(np.array(point_labels, np.int64))
+            labels = np.atleast_1d(_reals("point_labels", point_labels))
         if labels.shape != (len(coords),):
             raise ValueError(
                 f"{len(coords)} points need {len(coords)} labels, but there are {labels.size}"
             )
         if not np.isin(labels, (0, 1)).all():
             wrong = labels[~np.isin(labels, (0, 1))]
-            raise ValueError(f"point_labels are 1 or 0, but one is {wrong[0]}")
+            raise ValueError(f"point_labels are 1 or 0, but one is {wrong[0]:g}")
         if not np.isfinite(coords).all():
             raise ValueError("point_coords must be finite")
         object.__setattr__(self, "point_coords", coords)
-        object.__setattr__(self, "point_labels", labels)
+        object.__setattr__(self, "point_labels", labels.astype(np.int64))
         object.__setattr__(self, "box", None if box is None else _checked_box(box))
         if mask_input is not None and not isinstance(mask_input, MaskLogits):
-            mask_input = np.array(mask_input, np.float32)
+            mask_input = _reals("mask_input", mask_input).astype(np.float32)
             if mask_input.ndim != 2:
                 raise ValueError(f"mask_input must be (h, w), but is {mask_input.shape}")
+        values = mask_input.values if isinstance(mask_input, MaskLogits) else mask_input
+        if values is not None and not (values.size and np.isfinite(values).all()):
+            raise ValueError("mask_input must hold finite numbers")
         object.__setattr__(self, "mask_input", mask_input)
         object.__setattr__(self, "guide", guide)
 
@@ -104,7 +108,7 @@ class Prompts:
 
     def moved(self, dx: float, dy: float) -> Prompts:
         """Return the same prompts in a frame whose origin lies at (-dx, -dy), without the guide."""
-        shift = np.array([dx, dy])
+        shift = np.array(real_numbers("a shift", (dx, dy), 2))
         box = None if self.box is None else self.box + np.tile(shift, 2)
         mask = self.mask_input
         if isinstance(mask, MaskLogits):
@@ -116,8 +120,21 @@ class Prompts:
         return Prompts(self.point_coords, self.point_labels, self.box, mask_input, self.guide)
 
 
+def _reals(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of values as real numbers, or refuse them."""
+    try:
+        array = np.array(values)
+        if array.dtype.kind == "O" or not array.size:  # whole numbers too large for numpy's
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must hold numbers, but is {shown(values)}") from None
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} must hold real numbers, but holds {array.dtype}")
+    return array.astype(np.float64)
+
+
 def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
-    array = np.array(box, np.float64)
+    array = _reals("a box", box)
     if array.shape != (4,):
         raise ValueError(f"a box has 4 numbers x0, y0, x1, y1, but this one has {array.size}")
     if not np.isfinite(array).all() or array[0] > array[2] or array[1] > array[3]:

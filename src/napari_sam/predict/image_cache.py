@@ -1,0 +1,136 @@
+"""What is kept of one image: the embeddings and contrast limits of its planes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import stopping
+from ..images.transforms import contrast_of
+from ..types import Contrast, ImageEmbedding, Plane
+
+MOST_PLANES = 32
+"""Planes of an image in memory that its range is taken from."""
+FEW_PLANES = 8
+"""The same where a plane is large, or has to be read from elsewhere."""
+LARGE_PLANE = 1 << 20
+"""Pixels of a large plane."""
+
+
+class ImageCache:
+    """Keeps what was found out about the pixels of one image, until they change.
+
+    May be used by several threads. When the pixels change, or another image is asked about, it is
+    replaced by a new one: what is still being encoded for the old one is never taken for new.
+
+    Parameters
+    ----------
+    image : array-like
+
+    Attributes
+    ----------
+    outdated : bool
+        Whether the pixels have changed since.
+    """
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
+        self.outdated = False
+        self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+        self._limits: dict[Hashable, Contrast | None] = {}
+        self._spans: dict[Hashable, float] = {}
+        self._lock = threading.Lock()  # never held for long
+
+    def __contains__(self, plane: Plane) -> bool:
+        with self._lock:
+            return plane.look in self._embeddings
+
+    def get(self, plane: Plane) -> ImageEmbedding | None:
+        """Return the embedding of a plane or its window, if it is kept."""
+        with self._lock:
+            found = self._embeddings.get(plane.look)
+            if found is not None:
+                self._embeddings.move_to_end(plane.look)
+            return found
+
+    def keep(self, plane: Plane, embedding: ImageEmbedding, max_bytes: int) -> None:
+        """Keep the embedding of a plane or its window.
+
+        Of more than `max_bytes`, those used longest ago go first; this one stays.
+        """
+        with self._lock:
+            self._embeddings[plane.look] = embedding
+            self._embeddings.move_to_end(plane.look)
+            total = sum(nbytes(kept.features) for kept in self._embeddings.values())
+            while total > max_bytes and len(self._embeddings) > 1:
+                _, oldest = self._embeddings.popitem(last=False)
+                total -= nbytes(oldest.features)
+
+    def read(self, plane: Plane) -> tuple[NDArray[Any], Contrast | None]:
+        """Return the pixels of a plane or its window, and the contrast of all of the plane."""
+        pixels = plane.read()
+        if plane.contrast is not None:
+            return pixels, plane.contrast
+        whole = plane.whole
+        with self._lock:
+            if whole.look in self._limits:
+                return pixels, self._limits[whole.look]
+        limits = contrast_of(
+            pixels if plane.key.window is None else whole.read(),
+            plane.channels,
+            (lambda: self._span(whole)) if plane.key.fixed else None,
+        )
+        with self._lock:
+            self._limits[whole.look] = limits
+        return pixels, limits
+
+    def _span(self, plane: Plane) -> float:
+        """Return the range of the stack that a plane lies in, found once."""
+        stack = plane.key.displayed, plane.key.level, plane.channels, plane.revision
+        with self._lock:
+            if stack in self._spans:
+                return self._spans[stack]
+        span = widest_span(plane)
+        with self._lock:
+            self._spans[stack] = span
+        return span
+
+
+def widest_span(plane: Plane) -> float:
+    """Return the largest range, high - low, of any plane or channel of a stack.
+
+    Parameters
+    ----------
+    plane : Plane
+        Any plane of the stack. Others are read, evenly spaced over all axes that are not displayed;
+        `MOST_PLANES` of them, or `FEW_PLANES`.
+    """
+    array = plane.key.array_of(plane.image)
+    axes = [axis for axis, _ in plane.key.fixed]
+    shape = [int(array.shape[axis]) for axis in axes]
+    rows, columns = plane.size
+    quick = isinstance(array, np.ndarray) and rows * columns <= LARGE_PLANE
+    total = int(np.prod(shape))
+    count = min(total, MOST_PLANES if quick else FEW_PLANES)
+    span = 0.0
+    for number in np.unique(np.linspace(0, total - 1, count).astype(int)):
+        stopping.check()
+        places = (int(place) for place in np.unravel_index(number, shape))
+        key = replace(plane.key, fixed=tuple(zip(axes, places, strict=True)))
+        limits = contrast_of(replace(plane, key=key).read(), plane.channels)
+        if limits is not None:
+            span = max(span, *np.ravel(np.diff(limits)).tolist())
+    return span
+
+
+def nbytes(features: Any) -> int:
+    """Return the memory that features take, in bytes."""
+    if isinstance(features, Sequence):
+        return sum(nbytes(part) for part in features)
+    return int(getattr(features, "nbytes", 0))

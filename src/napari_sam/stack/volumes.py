@@ -1,0 +1,266 @@
+"""Everything mode over whole stacks: one generator for the command line and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import shown, whole_number
+from ..everything.amg_params import AmgParams
+from ..images.channels import check_channels
+from ..images.contrast import check_limits
+from ..predict.predictor import SamPredictor
+from ..predict.session import Session
+from ..steps import drive, mapped
+from ..types import Plane, Progress, SliceKey
+from .join import PlaneLabels, StoredPlanes, linked
+from .planes import (
+    PER_PLANE,
+    PlaneResult,
+    all_planes,
+    everything_in,
+    plane_numbers,
+    stacks_along,
+)
+
+COLOURS = 4
+"""Most channels that the last axis of a stack is taken to hold."""
+
+Place = int | tuple[int, ...]
+"""Where a plane lies: a number in a (Z, H, W) stack, else one for each axis not displayed."""
+
+PlacedLabels = tuple[Place, NDArray[np.int32]]
+"""The place of a plane, and its labels (H, W)."""
+
+
+class StackFrame(NamedTuple):
+    """Where the planes of a stack lie.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the whole stack, without colours.
+    axis : int
+        The axis along which objects are linked.
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+
+    @property
+    def key(self) -> SliceKey:
+        """The first plane: the last two of the other axes are displayed."""
+        others = [axis for axis in range(len(self.shape)) if axis != self.axis]
+        rows, columns = others[-2:]
+        walked = sorted([*others[:-2], self.axis])
+        return SliceKey((rows, columns), tuple((axis, 0) for axis in walked))
+
+    def place_of(self, key: SliceKey) -> Place:
+        """Return the place of a plane."""
+        places = tuple(place for _, place in key.fixed)
+        return places if len(places) > 1 else places[0]
+
+    def index_of(self, place: Place) -> tuple[int | slice, ...]:
+        """Return the numpy index of the plane at a place."""
+        places = place if isinstance(place, tuple) else (place,)
+        key = self.key
+        axes = (axis for axis, _ in key.fixed)
+        return SliceKey(key.displayed, tuple(zip(axes, places, strict=True))).index
+
+
+def everything(
+    predictor: SamPredictor,
+    volume: Any,
+    params: AmgParams | None = None,
+    axis: int | None = None,
+    planes: Iterable[int] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    out: Any = None,
+    link: bool = True,
+    colours: bool | None = None,
+    channels: Sequence[int] | None = None,
+) -> Generator[Progress | PlacedLabels, None, StackFrame]:
+    """Find every object in every plane of a stack, then link the planes.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+    volume : (..., Z, H, W) or (..., Z, H, W, C) real, lazy or not
+        For example (Z, H, W), or (T, Z, H, W).
+    params : AmgParams, optional
+    axis : int, optional
+        The axis along which planes are linked. The last two of the other axes are displayed as
+        rows and columns. By default the third from the end: Z of (Z, H, W) and of (T, Z, H, W).
+    planes : iterable of int, optional
+        Which positions on `axis` to do; all of them by default. Negative numbers count from the
+        end; one that is named twice is done once. Each further axis is done from end to end.
+    contrast_limits : (low, high) float, optional
+        By default each plane's own percentiles.
+    out : array of integers of 32 bits or more, of the shape of the volume without colours, optional
+        Planes are written into it as well, and read from it to be linked.
+    link : bool
+        Give an object that goes on in the next plane the same label there. Planes at different
+        positions on a further axis, such as time, are not linked.
+    colours : bool, optional
+        Whether the last axis holds channels. By default it does if there are more than three axes
+        and it has at most 4 positions.
+    channels : sequence of int, optional
+        Which positions on the last axis are used as channels; see `transforms.to_rgb8`.
+
+    Yields
+    ------
+    Progress
+        While planes are worked on.
+    (place, labels)
+        As soon as a plane is done, with labels that no other plane uses; and once more, when all
+        planes along `axis` are done, each plane whose labels linking has changed. In a stack of
+        three axes the place is the number of the plane; in one of more it is the tuple of the
+        positions on all axes that are not displayed, in the order of the axes.
+
+    Returns
+    -------
+    StackFrame, which `run` needs
+
+    Raises
+    ------
+    ValueError
+        At once, if the volume, its axis, a plane, the limits or `out` cannot be used.
+    """
+    if not hasattr(volume, "shape") or not hasattr(volume, "dtype"):
+        volume = np.asarray(volume)
+    frame = _frame(volume, axis, colours)
+    limits = None if contrast_limits is None else check_limits(contrast_limits)
+    used = None if channels is None else check_channels(channels)
+    if params is not None and not isinstance(params, AmgParams):
+        raise ValueError(f"params is an AmgParams, but is {shown(params)}")
+    if out is not None:
+        _check_out(out, frame.shape)
+    numbers = plane_numbers(planes, frame.shape[frame.axis])
+    if not numbers:
+        raise ValueError("there is no plane to work on: planes is empty")
+    keys = all_planes(frame.shape, frame.key, frame.axis)
+    stacks = [
+        [Plane(volume, stack[number], limits, channels=used) for number in numbers]
+        for stack in stacks_along(keys, frame.axis)
+    ]
+    return _everything(Session(predictor, max_bytes=0), stacks, params, frame, out, link)
+
+
+def run(steps: Generator[Progress | PlacedLabels, None, StackFrame]) -> NDArray[np.int32]:
+    """Drive `everything` to its end and return the labels of the whole stack, (..., Z, H, W) int32.
+
+    Planes that were not worked on are empty.
+    """
+    planes: dict[Place, NDArray[np.int32]] = {}
+
+    def keep(step: Progress | PlacedLabels) -> None:
+        if not isinstance(step, Progress):
+            planes[step[0]] = step[1]
+
+    frame = drive(mapped(steps, keep))
+    volume = np.zeros(frame.shape, np.int32)
+    for place in list(planes):
+        volume[frame.index_of(place)] = planes.pop(place)
+    return volume
+
+
+def _everything(
+    session: Session,
+    stacks: Sequence[Sequence[Plane]],
+    params: AmgParams | None,
+    frame: StackFrame,
+    out: Any,
+    link: bool,
+) -> Generator[Progress | PlacedLabels, None, StackFrame]:
+    """Do what `everything` says, with checked arguments."""
+    total = PER_PLANE * sum(len(planes) for planes in stacks)
+    done = largest = 0
+    for planes in stacks:
+        steps = _in_one_stack(session, planes, params, frame, out, link, largest)
+        largest = yield from mapped(steps, partial(_as_part, done, total))
+        done += PER_PLANE * len(planes)
+    return frame
+
+
+def _in_one_stack(
+    session: Session,
+    planes: Sequence[Plane],
+    params: AmgParams | None,
+    frame: StackFrame,
+    out: Any,
+    link: bool,
+    largest: int,
+) -> Generator[Progress | PlacedLabels, None, int]:
+    """Find the objects of planes along one axis, link them, and return the largest label."""
+    keys = {dict(plane.key.fixed)[frame.axis]: plane.key for plane in planes}
+    link = link and len(keys) > 1
+    found: dict[int, NDArray[np.int32]] = {}  # where there is no `out` to read them from
+
+    def written(z: int, labels: NDArray[np.int32]) -> PlacedLabels:
+        if out is not None:
+            out[keys[z].index] = labels
+        return frame.place_of(keys[z]), labels
+
+    def linked_step(step: Progress | PlaneLabels) -> Progress | PlacedLabels:
+        if isinstance(step, Progress):
+            return Progress(PER_PLANE * len(planes), PER_PLANE * len(planes), step.text)
+        found.pop(step[0], None)
+        return written(*step)
+
+    def found_step(step: Progress | PlaneResult) -> Progress | PlacedLabels:
+        if isinstance(step, Progress):
+            return step
+        z = dict(step.plane.key.fixed)[frame.axis]
+        if link and out is None:
+            found[z] = step.labels
+        return written(z, step.labels)
+
+    last = yield from mapped(everything_in(session, planes, params, largest), found_step)
+    if not link:
+        return last
+    stored = found if out is None else StoredPlanes(out, keys.values(), frame.axis)
+    return (yield from mapped(linked(stored, largest=largest), linked_step))
+
+
+def _as_part(done: int, total: int, step: Progress | PlacedLabels) -> Progress | PlacedLabels:
+    """Return a step of one stack as one of a run over several, of which some are done."""
+    return Progress(done + step.done, total, step.text) if isinstance(step, Progress) else step
+
+
+def _frame(volume: Any, axis: int | None, colours: bool | None) -> StackFrame:
+    """Return where the planes of a volume lie, or refuse it."""
+    shape = tuple(int(side) for side in volume.shape)
+    if np.dtype(volume.dtype).kind not in "buif":
+        raise ValueError(f"a stack holds real numbers, but this one holds {volume.dtype}")
+    if colours is None:
+        colours = len(shape) > 3 and shape[-1] <= COLOURS
+    sides = shape[:-1] if colours else shape
+    if len(sides) < 3:
+        raise ValueError(
+            f"a stack has three axes or more and perhaps colours, but this one is {shape}"
+        )
+    if 0 in shape:
+        raise ValueError(f"a stack needs at least one pixel, but this one is {shape}")
+    if axis is None:
+        return StackFrame(sides, len(sides) - 3)
+    number = whole_number("axis", axis)
+    if not 0 <= number < len(sides):
+        hint = " (the last one is taken for colours)" if number == len(sides) < len(shape) else ""
+        raise ValueError(f"axis lies between 0 and {len(sides) - 1}, but is {number}{hint}")
+    return StackFrame(sides, number)
+
+
+def _check_out(out: Any, shape: tuple[int, ...]) -> None:
+    """Refuse an array that the labels of a stack cannot be written to."""
+    if not hasattr(out, "shape") or tuple(out.shape) != shape:
+        own = getattr(out, "shape", type(out).__name__)
+        raise ValueError(f"out has the shape of the stack, {shape}, but is {own}")
+    dtype = np.dtype(out.dtype)
+    if dtype.kind not in "ui" or dtype.itemsize < 4:
+        raise ValueError(f"out holds integers of 32 bits or more, but this one holds {dtype}")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out is read-only; give an array that can be written to")
