@@ -1,4 +1,4 @@
-# make demo | test | check | clean
+# make demo | test | check | docs | test-oldest | clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ XVFB := $(if $(DISPLAYED),,xvfb-run -a -s "-screen 0 1400x1000x24")
 
 export QT_API := pyqt6
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs test-oldest clean
 
 # the plugin in napari; without a display the same work from the command line
 demo: $(STAMP)
@@ -26,9 +26,18 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_links.py
+
+# the documentation site, in site/index.html
+docs: $(STAMP)
+	$(BIN)/zensical build --clean --strict
+
+# the tests with the oldest dependencies that pyproject.toml allows; installs several GB
+test-oldest:
+	$(XVFB) tools/test_oldest.sh $(PYTHON)
 
 clean:
-	rm -rf build dist demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf build dist site .cache demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt tools/setup.sh

@@ -45,8 +45,8 @@ fi
 
 # the build backend comes first and pinned, so that the build needs no environment of its own
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt)
-"${pip[@]}" hatchling editables
-"${pip[@]}" --no-build-isolation -e ".[qt,dev]"
+"${pip[@]}" hatchling editables hatch-fancy-pypi-readme
+"${pip[@]}" --no-build-isolation -e ".[qt,dev,docs]"
 # other writings of SAM and TinyViT that ours is compared with; what they need of torchvision is
 # stubbed in the tests (tests/stubs.py), so that they come without their dependencies
 "${pip[@]}" --no-deps segment-anything timm
