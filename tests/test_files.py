@@ -166,3 +166,20 @@ def test_kills_never_leave_a_pair_of_two_runs(tmp_path):
 def test_a_folder_of_an_unknown_user_is_a_sentence():
     with pytest.raises(ValueError, match="unknown user; set SOME_FOLDER"):
         files.named_folder("~nobody-of-this-name/cache", "SOME_FOLDER")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_are_no_text_are_written(tmp_path):
+    path = tmp_path / os.fsdecode(b"out\xff.txt")
+    files.write_text(path, "text", None, overwrite=False)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_write_that_stops_short_says_so(tmp_path):
+    """As `numpy.save` does on a full disk: an error without a number."""
+    with (
+        pytest.raises(ValueError, match="the disk does not take it all"),
+        files.replacing(tmp_path / "a.npy"),
+    ):
+        raise OSError("49152 requested and 896 written")
+    assert not list(tmp_path.iterdir())

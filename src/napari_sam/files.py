@@ -1,4 +1,4 @@
-"""Files that results go to: refused before the long work, whole or not there at all."""
+"""Result files: checked before the long work, and in place only when complete."""
 
 from __future__ import annotations
 
@@ -165,13 +165,15 @@ def _check_place(path: Path) -> None:
 
 
 def _no_place(path: str | Path, error: Exception) -> ValueError:
-    reason = getattr(error, "strerror", None) or error
+    reason = str(error)
+    if isinstance(error, OSError):  # numpy's own has no number where a disk is full
+        reason = error.strerror or f"the disk does not take it all ({error})"
     return ValueError(f"no place for the result {path}: {reason}")
 
 
 def _partial(place: Path) -> Path:
     """Return a hidden name of this process beside a place; it is short where the name is long."""
-    stem = place.stem.encode()[:80].decode(errors="ignore")
+    stem = os.fsencode(place.stem)[:80].decode(errors="ignore")
     return place.with_name(f".{stem}.{_HOST}-{os.getpid()}.partial{place.suffix}")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from napari_sam.cli import endings
 
 WRITES_SLOWLY = """
 import sys, time
@@ -83,3 +87,26 @@ def test_streams_that_are_closed_from_the_start(tmp_path):
 def test_a_folder_in_an_unknown_home_is_a_sentence(fail, monkeypatch, variable, command):
     monkeypatch.setenv(variable, "~nobody-of-this-name/folder")
     assert f"unknown user; set {variable}" in fail(command)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+@pytest.mark.parametrize("arguments", [["--help"], ["models"]])
+def test_a_full_disk_behind_stdout_is_a_sentence(arguments):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "napari_sam", *arguments]
+        done = subprocess.run(command, text=True, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == "napari-sam: stdout cannot be written to: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_progress_that_cannot_be_written_ends_nothing():
+    with Path("/dev/full").open("w") as full:
+        assert endings.written("plane 1", full) is not None
+        assert endings.written("plane 2", full) is None  # redirected
+
+
+def test_characters_that_a_stream_cannot_encode_are_escaped():
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    assert endings.written("\u00e9\udcff", stream) is None
+    assert stream.buffer.getvalue() == b"\\xe9\\udcff"

@@ -146,6 +146,7 @@ def test_a_new_kind_of_prompt_is_a_flag(succeed, stub, capsys, monkeypatch, plan
         (["--point", "3,"], "numbers and commas"),
         (["--point", "nan,3"], "finite"),
         (["--point", "inf,3"], "finite"),
+        (["--box", "0,0,nan,5"], "--box is X0,Y0,X1,Y1, finite numbers"),
         (["--background", "3,4"], "need an object"),
         (["--point"], "expected one argument"),
         (["--point", "3,4", "--model", "vit_z"], "no model is called 'vit_z'"),
@@ -178,3 +179,9 @@ def test_wrong_prompts_and_flags(fail, plane, tmp_path, arguments, sentence):
 )
 def test_wrong_prompts_in_a_stack(fail, volume, tmp_path, arguments, sentence):
     assert sentence in fail("segment", volume, "-o", tmp_path / "a.tif", *arguments)
+
+
+def test_an_object_without_a_pixel_is_named(succeed, stub, capsys, plane, tmp_path):
+    box = ["--box", "6,10,26,30"]
+    summary = json.loads(succeed("segment", plane, "-o", tmp_path / "a.tif", *box, *box))
+    assert (summary["objects"], summary["empty"], summary["absent"]) == (1, [2], [])

@@ -59,6 +59,8 @@ def test_png_of_labels(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "axes", "name", "sentence"),
     [
+        (LABELS[0], "XY", "a.tif", "the axes of labels are YX, ZYX, TYX"),
+        (LABELS, "CYX", "a.tif", "the axes of labels are YX, ZYX, TYX"),
         (LABELS, "ZYX", "a.png", "one plane"),
         (LABELS[0] + 65536, "YX", "a.png", "65535"),
         (LABELS[0] - 1, "YX", "a.tif", "not negative"),

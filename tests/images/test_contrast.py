@@ -194,3 +194,21 @@ def test_limits_of_any_plane_rise_and_make_the_same_picture(plane):
         return
     assert check_limits(limits) == limits
     np.testing.assert_array_equal(to_rgb8(plane), to_rgb8(plane, limits))
+
+
+@pytest.mark.parametrize("column", [0, 128, 255])
+@pytest.mark.parametrize("value", [-60_000.0, 60_000.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_hot_column_or_row_does_not_flatten_a_dim_object(column, value, turned):
+    plane = spot(40, 120)
+    plane[:, column] = value
+    rgb = to_rgb8(plane.T if turned else plane)[..., 0]
+    rgb = rgb.T if turned else rgb
+    assert float(np.median(rgb[90:110, 140:160])) - float(np.median(rgb[200:])) > 120
+
+
+def test_hot_pixels_beyond_the_percentile_do_not_flatten_a_dim_object():
+    plane = spot(40, 120)
+    plane[np.random.default_rng(3).random(plane.shape) < 0.004] = 60_000
+    rgb = to_rgb8(plane)[..., 0]
+    assert float(np.median(rgb[90:110, 140:160])) - float(np.median(rgb[200:])) > 120

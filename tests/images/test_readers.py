@@ -119,7 +119,7 @@ def test_undescribed_tiff(tmp_path, shape, axes, result):
 
 @pytest.mark.parametrize(
     ("mode", "axes"),
-    [("L", "YX"), ("RGB", "YXS"), ("RGBA", "YXS"), ("P", "YXS"), ("LA", "YX"), ("1", "YX")],
+    [("L", "YX"), ("RGB", "YXS"), ("RGBA", "YXS"), ("P", "YX"), ("LA", "YX"), ("1", "YX")],
 )
 def test_png(tmp_path, mode, axes):
     Image.new(mode, (24, 20)).save(tmp_path / "a.png")
@@ -224,7 +224,55 @@ def test_objects_are_never_unpickled(tmp_path):
     refused(tmp_path / "a.npy", "not an image")
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5), (2, 2, 4, 5, 6), (2, 2, 2, 5, 6, 3)])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5), (2, 2, 4, 5, 6), (2, 2, 2, 5, 6, 3)])
 def test_number_of_axes(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
     refused(tmp_path / "a.npy", "two axes or three, and colours or channels")
+
+
+def test_palettes_and_opacity_of_grey_pictures_leave_grey(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (3, 20, 24), np.uint8)
+    frames = [Image.fromarray(plane) for plane in grey]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    frames[0].convert("P").save(tmp_path / "b.png")
+    frames[0].convert("LA").save(tmp_path / "c.png")
+    found = readers.read_image(tmp_path / "a.gif")
+    assert found.axes == "ZYX"
+    assert np.array_equal(found.data, grey)
+    for name in ("b.png", "c.png"):
+        assert np.array_equal(readers.read_image(tmp_path / name).data, grey[0])
+
+
+def test_opacity_of_a_grey_picture_of_16_bits_is_left_out(tmp_path):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24) * 100
+    content = imagecodecs.png_encode(np.stack([values, np.full_like(values, 65535)], axis=-1))
+    (tmp_path / "a.png").write_bytes(content)
+    data = readers.read_image(tmp_path / "a.png").data
+    assert data.dtype == np.uint16
+    assert np.array_equal(data, values)
+
+
+def test_a_pgm_of_16_bits_keeps_its_type(tmp_path):
+    values = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24) * 100
+    Image.fromarray(values).save(tmp_path / "a.pgm")
+    data = readers.read_image(tmp_path / "a.pgm").data
+    assert data.dtype == np.uint16
+    assert np.array_equal(data, values)
+
+
+def test_names_that_the_disk_does_not_take_and_series_that_are_no_numbers(tmp_path):
+    with pytest.raises(ValueError, match="name too long"):
+        readers.read_image(tmp_path / f"{'a' * 300}.tif")
+    for wrong in ("1", 0.0):
+        with pytest.raises(ValueError, match="series is a whole number"):
+            readers.read_image(tmp_path, series=wrong)
+
+
+def test_a_palette_of_colours_is_colours(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    picture = Image.fromarray(values).quantize(16)
+    picture.save(tmp_path / "a.png")
+    image = readers.read_image(tmp_path / "a.png")
+    assert image.axes == "YXS"
+    assert np.array_equal(image.data, picture.convert("RGB"))

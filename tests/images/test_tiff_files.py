@@ -267,3 +267,99 @@ def test_what_does_not_fit_into_the_free_memory_is_refused(tmp_path, monkeypatch
     np.save(tmp_path / "a.npy", np.zeros((1000, 1000), np.uint8))
     with pytest.raises(ValueError, match=r"needs 1.0 MB at once, but 1.0 MB of memory are free"):
         read_image(tmp_path / "a.npy")
+
+
+def test_a_set_in_a_subfolder_is_read_from_the_file_above_it(tmp_path):
+    """A set whose files are named by their paths from the one that is opened."""
+    (tmp_path / "parts").mkdir()
+    parts = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{z}</UUID>'
+        "</TiffData>"
+        for z, name in enumerate(["first.ome.tif", "parts/1.ome.tif", "parts/2.ome.tif"])
+    )
+    for z, name in enumerate(["first.ome.tif", "parts/1.ome.tif", "parts/2.ome.tif"]):
+        text = OME.format(own=z, parts=parts).replace('SizeZ="4"', 'SizeZ="3"').encode()
+        tifffile.imwrite(tmp_path / name, VOLUME[z], description=text, metadata=None)
+    assert np.array_equal(read_image(tmp_path / "first.ome.tif").data, VOLUME[:3])
+    (tmp_path / "parts" / "2.ome.tif").unlink()
+    with pytest.raises(ValueError, match=r"parts/2\.ome\.tif is missing"):
+        read_image(tmp_path / "first.ome.tif")
+
+
+@pytest.mark.parametrize(
+    ("described", "sentence"),
+    [
+        ("all.companion.ome", "is not read: save them as a single OME-TIFF"),
+        ("all.ome.tif", "open all.ome.tif"),
+    ],
+)
+def test_a_file_that_only_holds_pixels_names_a_way_out(tmp_path, described, sentence):
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        f'UUID="urn:uuid:1"><BinaryOnly MetadataFile="{described}" UUID="urn:uuid:2"/></OME>'
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", PLANE, description=text.encode(), metadata=None)
+    (tmp_path / described).write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        read_image(tmp_path / "a.ome.tif")
+    with pytest.raises(ValueError, match="save them as a single OME-TIFF|not an image"):
+        read_image(tmp_path / described)
+
+
+COLOURED = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize("space", ["CMYK", "LAB"])
+def test_other_colour_spaces_are_refused(tmp_path, space):
+    Image.fromarray(COLOURED).convert(space).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=f"holds .*{space} colours.*save it as RGB"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_undecoded_ycbcr_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COLOURED, photometric="ycbcr", compression="zlib")
+    with pytest.raises(ValueError, match="holds YCbCr colours"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_palette_of_colours_is_looked_up(tmp_path, monkeypatch):
+    picture = Image.fromarray(COLOURED).quantize(16)
+    colours = np.asarray(picture.convert("RGB"))
+    picture.save(tmp_path / "a.tif")
+    found = read_image(tmp_path / "a.tif")
+    assert (found.axes, found.data.dtype) == ("YXS", np.uint8)
+    assert np.array_equal(found.data, colours)
+    palette = np.random.default_rng(1).integers(0, 1 << 16, (3, 256), np.uint16)
+    values = (VOLUME % 251).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "b.tif", values, photometric="palette", colormap=palette, compression="zlib"
+    )
+    monkeypatch.setattr("napari_sam.images.tiff_files.LIMIT_BYTES", 100)
+    stack = read_image(tmp_path / "b.tif")
+    assert (stack.axes, stack.data.shape) == ("ZYXS", (5, 20, 24, 3))
+    assert np.array_equal(stack.data[3], (palette >> 8).T[values[3]])
+
+
+@pytest.mark.parametrize("kind", ["tint", "imagej"])
+def test_a_palette_that_only_tints_intensities_is_left_aside(tmp_path, kind):
+    palette = np.random.default_rng(1).integers(0, 1 << 16, (3, 256), np.uint16)
+    if kind == "tint":
+        palette[:] = 0
+        palette[1] = np.arange(256) * 257
+    options = {"imagej": True} if kind == "imagej" else {"photometric": "palette"}
+    tifffile.imwrite(tmp_path / "a.tif", PLANE.astype("u1"), colormap=palette, **options)
+    found = read_image(tmp_path / "a.tif")
+    assert found.axes == "YX"
+    assert np.array_equal(found.data, PLANE.astype("u1"))
+
+
+def test_any_codec_that_is_missing_is_named_with_its_package(tmp_path, monkeypatch):
+    """Not only those for which tifffile has a sentence: zstd fails at an import of Python's own."""
+    tifffile.imwrite(tmp_path / "a.tif", PLANE)
+
+    def fail(*_args, **_options):
+        raise ModuleNotFoundError("No module named 'compression'")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+    with pytest.raises(ValueError, match="pip install imagecodecs"):
+        read_image(tmp_path / "a.tif")

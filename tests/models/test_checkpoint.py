@@ -53,6 +53,13 @@ def small():
     return published(draw(SMALL))
 
 
+def test_the_content_of_a_file_tells_its_format_not_its_name(tmp_path, small):
+    torch.save(small, tmp_path / "a.safetensors")
+    save_file({name: value.contiguous() for name, value in small.items()}, tmp_path / "a.pt")
+    for name in ("a.safetensors", "a.pt"):
+        assert read(tmp_path / name).tensors.keys() == small.keys()
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_files_of_torch_are_read(tmp_path, small, zipped):
     path = tmp_path / "a.pt"

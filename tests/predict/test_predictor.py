@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_sam
+from tiny import SceneModel, tiny_sam
 from torch.nn import functional as F
 
 from napari_sam.masks import iou
@@ -231,3 +231,22 @@ def test_predictors_share_nothing():
     first = a.predict(a.encode(PLANE), Prompts([(3, 3)]))
     b.predict(b.encode(PLANE.T), Prompts([(9, 9)]))
     assert difference(first, a.predict(a.encode(PLANE), Prompts([(3, 3)]))) == 0
+
+
+def test_pixels_of_unequal_spacing_become_square_for_the_model():
+    model = SceneModel()
+    predictor = SamPredictor(model)
+    thin = np.zeros((24, 256), np.uint8)
+    thin[6:18, 100:148] = 255  # 48 x 48 where rows are four times as far apart
+    embedding = predictor.encode(thin, spacing=(4.0, 1.0))
+    assert embedding.input_size == (96, 256)
+    answer = predictor.predict(embedding, Prompts([(120, 12)], [1]))
+    mask = np.asarray(answer.masks[answer.best])
+    assert mask.shape == thin.shape
+    assert (mask & (thin > 0)).sum() / (mask | (thin > 0)).sum() > 0.85
+
+
+@pytest.mark.parametrize("spacing", [(0, 1), (1,), (np.nan, 1), "ab", (1, np.inf)])
+def test_a_spacing_is_two_positive_numbers(spacing):
+    with pytest.raises(ValueError, match="spacing is two positive numbers"):
+        SamPredictor(SceneModel()).encode(np.zeros((8, 8), np.uint8), spacing=spacing)

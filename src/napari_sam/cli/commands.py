@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,7 +61,7 @@ def models(args: Namespace, say: Say) -> str:
 
     if args.model is not None and is_path(args.model):
         if args.fetch:
-            raise ValueError(f"{args.model} is a file already; --fetch wants the name of a model")
+            raise ValueError(f"{args.model} is a file already; --fetch needs the name of a model")
         return f"{args.model} loads: it is a model that sees {load(args, say).image_size} px"
     if args.fetch:
         if args.model is None:
@@ -133,6 +133,9 @@ def segment(args: Namespace, say: Say) -> str:
             scores.append(round(float(answer.iou_predictions[answer.best]), 4))
             if not answer.present:
                 absent.append(number)
+    empty = _without_pixels(labels, len(scores), absent)
+    for number in empty:
+        say(f"object {number} has no pixel: earlier objects cover it or its mask is empty", True)
     note = {"prompts": given, **_channels_note(channels)}
     return _written(
         args,
@@ -143,12 +146,13 @@ def segment(args: Namespace, say: Say) -> str:
         {},
         scores=scores,
         absent=absent,
+        empty=empty,
         **_channels_note(channels),
     )
 
 
 def everything(args: Namespace, say: Say) -> str:
-    """Segment all that there is; return a summary as JSON."""
+    """Segment every object; return a summary as JSON."""
     check_name(args.model)
     given = given_params(args)
     image = _read_image(args, say)
@@ -208,7 +212,7 @@ def evaluate(args: Namespace, say: Say) -> str:
 
 
 def load(args: Namespace, say: Say) -> PromptableModel:
-    """Load the model that the flags name; tell if it does not run where it was to run."""
+    """Load the model that the flags name; report if it does not run on the chosen device."""
     steps = loading(args.model, args.device, args.offline or None, args.precision)
     model = drive(steps, say)
     if model.notice:
@@ -233,7 +237,7 @@ def given_params(args: Namespace) -> dict[str, Any]:
 def find_records(
     predictor: SamPredictor, plane: NDArray[Any], params: AmgParams, say: Say
 ) -> list[MaskRecord]:
-    """Return the masks of a plane, saying how far it is."""
+    """Return the masks of a plane, and report progress."""
     generator = AutomaticMaskGenerator(predictor, params)
     return generator.select(drive(generator.propose(plane), say))
 
@@ -257,7 +261,7 @@ def find_in_stack(
 
 
 def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str, Any]:
-    """Return what a result says of where it comes from."""
+    """Return the provenance that is written with a result."""
     return {
         "program": PROGRAM,
         "version": __version__,
@@ -278,6 +282,12 @@ def count_objects(labels: NDArray[np.integer]) -> int:
     if labels.ndim == 2:
         return int(np.count_nonzero(np.unique(labels)))
     return len(set().union(*(np.unique(plane).tolist() for plane in labels)) - {0})
+
+
+def _without_pixels(labels: NDArray[np.int32], count: int, absent: Sequence[int]) -> list[int]:
+    """Return which of the objects 1 to `count` that the model sees are not in the labels."""
+    left_out = {*np.unique(labels).tolist(), *absent}
+    return [number for number in range(1, count + 1) if number not in left_out]
 
 
 def _key(plane: int | None) -> SliceKey:
@@ -310,9 +320,9 @@ def _check_annotations(args: Namespace, image: StackImage) -> None:
         return
     if len(image.label_axes) != 2:
         raise ValueError("--annotations are of a single plane, but this image is a stack")
+    check_target(args.annotations, args.image, args.overwrite)
     if args.annotations.resolve() == args.output.resolve():
         raise ValueError(f"--annotations and -o are both {args.output}; give two names")
-    check_target(args.annotations, args.image, args.overwrite)
 
 
 def _written(

@@ -1,4 +1,4 @@
-"""The main job on the built-in samples: labels written, an overview picture."""
+"""The demonstration: segments the built-in samples and writes labels and an overview picture."""
 
 from __future__ import annotations
 

@@ -45,20 +45,22 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
     raise TerminatedError(number)
 
 
-def written(text: str, stream: TextIO | None) -> bool:
-    """Write and flush a text; return whether the reader of the stream is still there.
+def written(text: str, stream: TextIO | None) -> OSError | None:
+    """Write and flush a text; return the error of a stream that takes none any more.
 
-    If it is not, the stream is redirected to the null device, so that what Python flushes at its
-    end raises nothing. A stream that was closed from the start is None.
+    Such a stream, of a closed pipe or on a full disk, is redirected to the null device, so that
+    what Python flushes at its end raises nothing. A stream that was closed from the start is None.
+    Characters that the stream cannot encode are escaped.
     """
     if stream is None:
-        return True
+        return None
+    encoding = stream.encoding or "utf-8"
     try:
-        stream.write(text)
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         lost = os.open(os.devnull, os.O_WRONLY)
         os.dup2(lost, stream.fileno())
         os.close(lost)
-        return False
-    return True
+        return error
+    return None

@@ -1,4 +1,4 @@
-"""One picture of many results: each image beside itself with its objects outlined."""
+"""One picture of many results: each image beside a copy with its objects outlined."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Reporter:
             written(f"{text}\n", sys.stderr)
 
     def clear(self) -> None:
-        """Take the line of progress away."""
+        """Remove the line of progress."""
         if self._terminal:
             written("\r\x1b[K", sys.stderr)
 
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0, 2 after an error that is stated in one line, 130 after an interruption, 143 after
-        SIGTERM, or 141 if nobody reads the result any more.
+        SIGTERM, or 141 if the reader of stdout is gone.
     """
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
     reporter = Reporter()
@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with signals_raised():
             result = _run(argv, reporter)
     except SystemExit:  # --help and --version have been written
-        written("", sys.stdout)
+        if lost := written("", sys.stdout):
+            return _unwritten(reporter, lost)
         raise
     except KeyboardInterrupt:
         return _fail(reporter, "interrupted", INTERRUPTED)
@@ -100,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(reporter, "not enough memory on this device; try --device cpu", USAGE_ERROR)
     reporter.clear()
-    return 0 if written(f"{result}\n", sys.stdout) else CLOSED_PIPE
+    lost = written(f"{result}\n", sys.stdout)
+    return 0 if lost is None else _unwritten(reporter, lost)
 
 
 def _run(argv: Sequence[str] | None, reporter: Reporter) -> str:
@@ -113,6 +115,12 @@ def _fail(reporter: Reporter, message: str, code: int) -> int:
     reporter.clear()
     written(f"napari-sam: {' '.join(message.split())}\n", sys.stderr)
     return code
+
+
+def _unwritten(reporter: Reporter, lost: OSError) -> int:
+    if isinstance(lost, BrokenPipeError):
+        return CLOSED_PIPE
+    return _fail(reporter, f"stdout cannot be written to: {lost.strerror}", USAGE_ERROR)
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -139,6 +140,8 @@ def _numbers(kind: PromptKind, text: str, in_stack: bool) -> list[float]:
         raise ValueError(
             f"{kind.flag} is {whole} in this image, but {text!r} has {len(numbers)} numbers"
         )
+    if not all(map(math.isfinite, numbers[:-1] if in_stack else numbers)):
+        raise ValueError(f"{kind.flag} is {whole}, finite numbers, but is {text!r}")
     return numbers
 
 

@@ -26,7 +26,7 @@ def means(summaries: list[Summary]) -> dict[str, float]:
 
 
 def precisions(planes: list[NDArray[np.float64]]) -> dict[str, float]:
-    """Return what is said of everything mode: the means over planes."""
+    """Return the scores of everything mode: the means over planes."""
     means = np.nanmean(planes, axis=0)
     at = dict(zip(THRESHOLDS, means.tolist(), strict=True))
     return {"AP50": at[0.5], "AP75": at[0.75], "AP": float(means.mean())}

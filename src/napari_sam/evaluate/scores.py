@@ -42,7 +42,7 @@ Answer = Callable[[Sequence[Prompts]], list[Prediction]]
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """What one object got.
+    """The scores of one object.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ def score_image(
 def background_noticed(
     answer: Answer, labels: NDArray[np.integer], clicks: int = 8, seed: int = 0
 ) -> list[bool]:
-    """Click beside all objects of a plane, and tell of each click whether absence was answered.
+    """Click beside all objects of a plane; return for each click whether the model reports absence.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Everything mode: a grid of points, their masks, and what is worth keeping of them.
+"""Everything mode: a grid of points, their masks, and the selection of those to keep.
 
-`AutomaticMaskGenerator.propose` is the slow half (encoder and decoder); its candidates are kept,
+`AutomaticMaskGenerator.propose` is the slow part (encoder and decoder); its candidates are kept,
 so that `select` answers new thresholds at once. The method and its parameters are those of the
 published SAM (Kirillov et al., ICCV 2023).
 """
@@ -64,7 +64,7 @@ class AutomaticMaskGenerator:
     def propose(
         self, plane: ArrayLike, contrast_limits: tuple[float, float] | None = None
     ) -> Generator[Progress, None, Candidates]:
-        """Ask the model at every point; the slow half. `steps.drive` runs it.
+        """Ask the model at every point; the slow part. `steps.drive` runs it.
 
         Parameters
         ----------
@@ -220,7 +220,7 @@ class AutomaticMaskGenerator:
                 )
 
     def select(self, candidates: Candidates, params: AmgParams | None = None) -> list[MaskRecord]:
-        """Choose among the candidates; takes no time to speak of.
+        """Choose among the candidates; takes milliseconds.
 
         Parameters
         ----------

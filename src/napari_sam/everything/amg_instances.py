@@ -21,14 +21,14 @@ from .instance_fit import Part, fit_of
 from .instances import FOREGROUND, FlowFields, instances_of
 
 DOUBT = (0.6, 0.8)
-"""Fits between which the decoder is asked for an object; below, it hardly ever knows better."""
+"""Fits between which the decoder is asked for an object; below, its mask is rarely better."""
 TRUSTED = 250.0
 """Longer side of an object, pixels of the input, at which two scales are trusted alike: training
 shows larger ones whole only at the coarser scale."""
 COARSE = 60.0
 """Longer side, pixels of the input, of the smallest object that only the coarser scale may show."""
 SAME = 0.5
-"""Part of the smaller one of two objects that they share if they tell of the same thing."""
+"""Two objects are duplicates if they share more than this part of the smaller one."""
 SURE = 10.0
 """Largest logit that a mask of the head is given."""
 SHARPNESS = 3.0
@@ -212,9 +212,9 @@ def objects_of(fields: InstanceFields) -> list[HeadObject]:
 
 
 def resolved(finer: list[HeadObject], coarser: list[HeadObject]) -> list[HeadObject]:
-    """Return the objects of two scales without those that are told better by the other one.
+    """Return the objects of two scales, each object from the scale that shows it better.
 
-    Objects that share more than `SAME` of the smaller one tell of the same thing. Of each such
+    Objects that share more than `SAME` of the smaller one are duplicates. Of each such
     group the objects of one scale stay: those of more fit times the root of area, where the
     coarser scale counts the more the larger its objects are.
     """

@@ -1,4 +1,4 @@
-"""Parameters of everything mode, and where they make it look: grids of points, crops."""
+"""Parameters of everything mode, and the points and crops that follow from them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class AmgParams:
     points_per_batch: int = _option(64, 1, 1024, 1, "points decoded together")
     pred_iou_thresh: float = _option(0.88, 0.0, 1.0, 0.01, "keep masks of at least this score")
     stability_score_thresh: float = _option(
-        0.95, 0.0, 1.0, 0.01, "keep masks that hardly change when the cut is moved"
+        0.95, 0.0, 1.0, 0.01, "keep masks that hardly change when the mask threshold is moved"
     )
-    stability_score_offset: float = _option(1.0, 0.0, 10.0, 0.1, "how far the cut is moved")
+    stability_score_offset: float = _option(1.0, 0.0, 10.0, 0.1, "how far that threshold is moved")
     box_nms_thresh: float = _option(0.7, 0.0, 1.0, 0.01, "overlap of boxes that are duplicates")
     crop_n_layers: int = _option(0, 0, 4, 1, "layers of ever smaller crops to run on as well")
     crop_nms_thresh: float = _option(0.7, 0.0, 1.0, 0.01, "the same overlap, between crops")

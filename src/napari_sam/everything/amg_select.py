@@ -1,4 +1,4 @@
-"""What of everything mode's candidates is worth keeping: thresholds and suppression, instant."""
+"""Selection among everything mode's candidates: thresholds and suppression, in milliseconds."""
 
 from __future__ import annotations
 

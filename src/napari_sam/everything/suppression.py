@@ -1,4 +1,4 @@
-"""Which of several masks tell of the same object: boxes or masks that overlap, boxes at an edge."""
+"""Duplicates among masks: boxes or masks that overlap, boxes at the edge of a crop."""
 
 from __future__ import annotations
 

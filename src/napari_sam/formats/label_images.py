@@ -22,6 +22,8 @@ from ..files import check_target, replacing_all
 
 Labels = NDArray[np.unsignedinteger]
 
+AXES = ("YX", "ZYX", "TYX")
+"""Axes of label images; any other are read again in another order, or as channels."""
 PROGRAM = "napari-sam-stack"
 """What the provenance of results names as their program."""
 
@@ -80,7 +82,7 @@ def write_labels(
         numbers alone), or `.png` (one plane of 16 bit; provenance as a text).
     labels : (H, W) or (Z, H, W) int
     axes : str
-        One letter per axis.
+        One letter per axis: one of `AXES`.
     scale : tuple of float, optional
         Micrometres, one per axis.
     overwrite : bool
@@ -136,6 +138,8 @@ def _check_axes(labels: NDArray[np.integer], axes: str, scale: tuple[float, ...]
         raise ValueError(f"labels are (H, W) or (Z, H, W), but have the shape {labels.shape}")
     if not isinstance(axes, str) or len(axes) != labels.ndim:
         raise ValueError(f"{labels.ndim} axes need as many letters, but there are {shown(axes)}")
+    if axes not in AXES:
+        raise ValueError(f"the axes of labels are {', '.join(AXES)}, but these are {shown(axes)}")
     if scale is None:
         return
     try:

@@ -26,7 +26,7 @@ LIMIT_BYTES = 10**9
 """Labels that would take more go to a folder."""
 SUFFIX = ".zarr"
 LOCK = ".napari-sam.lock"
-"""Held by the program that writes to a folder; the system gives it up when the program ends."""
+"""Held by the program that writes to a folder; the system releases it when the program ends."""
 METADATA = ("zarr.json", ".zarray")
 """The file that describes an array, in zarr's formats 3 and 2."""
 

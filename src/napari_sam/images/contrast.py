@@ -80,8 +80,9 @@ def check_limits(limits: Sequence[float]) -> Limits:
 def measure(values: NDArray[Any], *, one_channel: bool = True) -> Measured | None:
     """Return the limits that values are stretched between where none are given.
 
-    They are percentiles, so that a hot pixel does not flatten the plane. Where the percentiles
-    enclose noise only, they are widened to a spot that stands out of it, however small.
+    They are percentiles, so that a hot pixel does not flatten the plane. Values beyond `BULK` that
+    no median of 3 x 3 pixels reaches, such as those of a hot column, do not widen them. Where the
+    percentiles enclose noise only, they are widened to a spot that stands out of it, however small.
 
     Parameters
     ----------
@@ -97,11 +98,15 @@ def measure(values: NDArray[Any], *, one_channel: bool = True) -> Measured | Non
     if found is None:
         return None
     low, bulk_low, bulk_high, high = found
-    noise = False
-    if one_channel and (bulk_low == bulk_high or _is_noise(values, bulk_low, bulk_high)):
-        spots = _spots(values, bulk_low, bulk_high)
-        noise = not spots
-        low, high = min([low, *spots]), max([high, *spots])
+    noise = one_channel and (bulk_low == bulk_high or _is_noise(values, bulk_low, bulk_high))
+    margin = _margin(bulk_low, bulk_high)
+    if noise or (one_channel and (low < bulk_low - margin or high > bulk_high + margin)):
+        spots = _spots(values, bulk_low - margin, bulk_high + margin)
+        darkest, brightest = min([bulk_low - margin, *spots]), max([bulk_high + margin, *spots])
+        low, high = max(low, darkest), min(high, brightest)
+        if noise:
+            low, high = min([low, *spots]), max([high, *spots])
+            noise = not spots
     if low == high:  # a few pixels on a flat plane
         low, high = _extremes(values)
     if low == high:
@@ -238,8 +243,18 @@ def _bands(values: NDArray[Any]) -> NDArray[Any]:
     return np.stack([values[start : start + rows, :width] for start in starts])
 
 
+def _mirrored(places: NDArray[np.intp], last: int) -> NDArray[np.intp]:
+    """Return positions on an axis; one beyond its end is that on the other side of the end."""
+    return np.asarray(np.clip(last - np.abs(last - np.abs(places)), 0, last))
+
+
+def _margin(low: float, high: float) -> float:
+    """Return how far beyond the bulk of a plane a spot lies at least."""
+    return (high - low) // SPOT_MARGIN if isinstance(low, int) else (high - low) / SPOT_MARGIN
+
+
 def _spots(values: NDArray[Any], low: float, high: float) -> list[float]:
-    """Return the extremes of the spots (H, W) that stand out of noise between two values.
+    """Return the extremes of the spots (H, W) that lie beyond two values.
 
     What counts is the median of 3 x 3 pixels, which a hot pixel does not move.
 
@@ -250,14 +265,12 @@ def _spots(values: NDArray[Any], low: float, high: float) -> list[float]:
     """
     height, width = values.shape
     reach = np.arange(-1, 2)
-    margin = (high - low) // SPOT_MARGIN if isinstance(low, int) else (high - low) / SPOT_MARGIN
-    low, high = low - margin, high + margin
     found: list[float] = []
     for rows in row_blocks(values.shape):
         part = values[rows]
         y, x = np.nonzero(np.isfinite(part) & ((part > high) | (part < low)))
-        near_y = np.clip((y + rows.start)[:, None, None] + reach[:, None], 0, height - 1)
-        near_x = np.clip(x[:, None, None] + reach, 0, width - 1)
+        near_y = _mirrored((y + rows.start)[:, None, None] + reach[:, None], height - 1)
+        near_x = _mirrored(x[:, None, None] + reach, width - 1)
         medians = _finite(np.sort(values[near_y, near_x].reshape(-1, 9), axis=1)[:, 4])
         beyond = medians[(medians > high) | (medians < low)]
         if len(beyond):

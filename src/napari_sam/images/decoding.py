@@ -1,4 +1,4 @@
-"""The boundary of the readers: whatever a library raises at a damaged file becomes one sentence."""
+"""Errors of decoding libraries become one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ UNREADABLE = (
     AttributeError,
     BufferError,
     EOFError,
+    ImportError,  # a codec of a package or of Python that is not there
     LookupError,
     MemoryError,
     OSError,

@@ -61,6 +61,7 @@ def read_with_pillow(path: Path) -> tuple[NDArray[Any], str]:
             return np.asarray(
                 _plain(image)
             ), f"{path} also holds further pictures; read is the first"
+        has_palette = image.mode == "P" or image.format == "GIF"
         frames = [_plain(frame) for frame in ImageSequence.Iterator(image)]
     if len({frame.size for frame in frames}) > 1:
         raise UnreadableImageError(
@@ -69,7 +70,12 @@ def read_with_pillow(path: Path) -> tuple[NDArray[Any], str]:
     if len({frame.mode for frame in frames}) > 1:
         frames = [frame.convert("RGB") for frame in frames]
     arrays = [np.asarray(frame) for frame in frames]
-    return (arrays[0] if len(arrays) == 1 else np.stack(arrays)), ""
+    data = arrays[0] if len(arrays) == 1 else np.stack(arrays)
+    if has_palette and frames[0].mode == "RGB" and (data == data[..., :1]).all():
+        data = data[..., 0]  # a palette of greys
+    if data.dtype == np.int32:  # how Pillow holds 16 bits of some formats
+        data = data.astype(np.uint16)
+    return data, ""
 
 
 def lzw_page(path: Path, number: int, page: tifffile.TiffPage) -> NDArray[Any] | None:
@@ -125,7 +131,8 @@ def _decoded(path: Path, image: Image.Image) -> NDArray[Any]:
         ) from error
     content = path.read_bytes()
     if content[:4] == b"\x89PNG":
-        return np.asarray(imagecodecs.png_decode(content))
+        data = np.asarray(imagecodecs.png_decode(content))
+        return data[..., 0] if data.shape[2:] == (2,) else data  # grey without its opacity
     return np.asarray(imagecodecs.jpeg2k_decode(content))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import whole_number
 from .decoding import UnreadableImageError, decoding
 from .pillow_files import read_with_pillow
 from .plane_stack import LIMIT_BYTES, PlaneStack, SameFile, check_size, raw_blocks
@@ -78,15 +79,16 @@ def read_image(path: str | Path, series: int | None = None) -> StackImage:
         does not hold real numbers, or has more than three axes besides colours or channels.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UnreadableImageError(f"{path} is a folder, not an image")
-    if not path.exists():
-        raise UnreadableImageError(f"there is no file {path}")
-    if not path.is_file():
-        raise UnreadableImageError(f"{path} is a device or a pipe, not an image")
-    same = SameFile(path)
-    with decoding(path):
-        image = _read(path, series)
+    number = None if series is None else whole_number("series", series)
+    with decoding(path):  # a name may be too long for the disk
+        if path.is_dir():
+            raise UnreadableImageError(f"{path} is a folder, not an image")
+        if not path.exists():
+            raise UnreadableImageError(f"there is no file {path}")
+        if not path.is_file():
+            raise UnreadableImageError(f"{path} is a device or a pipe, not an image")
+        same = SameFile(path)
+        image = _read(path, number)
     same.check()
     return _normalised(path, image)
 
@@ -100,6 +102,11 @@ def _read(path: Path, series: int | None) -> TiffImage:
         raise UnreadableImageError(f"{path} holds one image, so there is no series {series}")
     if sign == NPY_SIGN:
         return TiffImage(_read_npy(path), "", {}, "")
+    if sign.startswith((b"<?xml", b"<OME")):
+        raise UnreadableImageError(
+            f"{path} is a text that may describe images of other files; open an image, or save "
+            "them as a single OME-TIFF"
+        )
     data, notice = read_with_pillow(path)
     return TiffImage(data, "", {}, notice)
 
@@ -125,6 +132,11 @@ def _normalised(path: Path, image: TiffImage) -> StackImage:
         raise UnreadableImageError(f"{path} is empty: its shape is {shape}")
     if dtype.kind not in "buif":
         raise UnreadableImageError(f"{path} holds {dtype}, but an image holds real numbers")
+    if len(shape) < 2:
+        raise UnreadableImageError(
+            f"{path} has the shape {shape}, but an image has two axes or three, and colours or "
+            "channels"
+        )
     axes = image.axes
     if not axes or (not set(axes) & set("SC") and set(axes) & set("QI")):
         axes = _guessed(shape)
@@ -181,8 +193,6 @@ def _stack(blocks: Blocks, order: list[int]) -> PlaneStack:
 
 def _guessed(shape: tuple[int, ...]) -> str:
     """Return the axes of an array that nobody described."""
-    if len(shape) < 2:
-        return "X"[: len(shape)]
     last = shape[-1] if len(shape) > 2 else 0
     channels = "S" if last in COLOURS else "C" if last in (1, 2) else ""
     spatial = len(shape) - len(channels)

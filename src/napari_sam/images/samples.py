@@ -107,7 +107,7 @@ def _sample(name: str) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If it cannot be had; the errors of requests are OSErrors.
+        If it cannot be downloaded; the errors of requests are OSErrors.
     """
     try:
         return np.asarray(getattr(data, name)())

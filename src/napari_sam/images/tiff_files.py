@@ -20,6 +20,7 @@ from .decoding import UnreadableImageError, decoding
 from .pillow_files import lzw_page
 from .pixel_sizes import pixel_sizes
 from .plane_stack import LIMIT_BYTES, ReadBlock, SameFile, check_size, raw_blocks
+from .tiff_colours import check_colour_space, palette_of
 from .tiff_series import choose_series
 
 HARMLESS = (
@@ -53,7 +54,7 @@ class Blocks(NamedTuple):
 
 
 class TiffImage(NamedTuple):
-    """What a TIFF file holds.
+    """The content of a TIFF file.
 
     Attributes
     ----------
@@ -105,7 +106,11 @@ def read_tiff(path: Path, number: int | None) -> TiffImage:
                 raise UnreadableImageError(
                     f"{path} holds numbers of {bits} bits, which are not read"
                 )
+            check_colour_space(path, series.keyframe)
             data = _read(path, file, series, chosen)
+            palette = palette_of(file, series.keyframe)
+            if palette is not None:
+                data, axes = _coloured(data, palette), f"{axes}S"
         finally:
             file.close()
     return TiffImage(data, axes, sizes, notice)
@@ -149,7 +154,7 @@ def _check_parts(path: Path, file: tifffile.TiffFile) -> None:
     if binary is not None:
         parts.append((binary.get("MetadataFile"), binary.get("UUID")))
     names = {name for name, text in parts if name and (text or "").strip() != own}
-    missing = sorted(name for name in names if not path.with_name(Path(name).name).is_file())
+    missing = sorted(name for name in names if not (path.parent / name).is_file())
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UnreadableImageError(
@@ -157,8 +162,14 @@ def _check_parts(path: Path, file: tifffile.TiffFile) -> None:
             "files of the set into one folder"
         )
     if binary is not None:
+        described = str(binary.get("MetadataFile"))
+        if Path(described).suffix.lower() not in (".tif", ".tiff"):
+            raise UnreadableImageError(
+                f"{path} is one file of several; they are described in {described}, which is not "
+                "read: save them as a single OME-TIFF"
+            )
         raise UnreadableImageError(
-            f"{path} is one file of several; open {binary.get('MetadataFile')}, which describes all"
+            f"{path} is one file of several; open {described}, which describes all"
         )
 
 
@@ -213,7 +224,7 @@ def _in_memory(path: Path, series: tifffile.TiffPageSeries, parts: Sequence[Page
     try:
         return np.asarray(series.asarray())
     except (ValueError, ImportError) as error:
-        if "imagecodecs" not in str(error):
+        if isinstance(error, ValueError) and "imagecodecs" not in str(error):
             raise
         sentence = f"{path} needs the package imagecodecs; install it: pip install imagecodecs"
         pages = [(page.index, page.keyframe) for page in parts]
@@ -226,6 +237,16 @@ def _in_memory(path: Path, series: tifffile.TiffPageSeries, parts: Sequence[Page
         if len(known) < len(parts) or not parts:
             raise UnreadableImageError(f"{sentence} ({error})") from error
     return np.stack(known)
+
+
+def _coloured(data: NDArray[Any] | Blocks, palette: NDArray[np.uint8]) -> NDArray[Any] | Blocks:
+    """Return the colours (..., 3) that values stand for."""
+    if not isinstance(data, Blocks):
+        return np.asarray(palette[data])
+    read = data.read
+    return Blocks(
+        (*data.shape, 3), (*data.block, 3), palette.dtype, lambda number: palette[read(number)]
+    )
 
 
 class _Pages:

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from ..checks import plane_size, real_numbers, shown, whole_number
 from ..types import Contrast, Limits
+from ..types.planes import check_spacing
 from .channels import channels_of, combined
 from .contrast import check_limits, measure, row_blocks, stretcher
 
@@ -158,8 +159,13 @@ def _mapped(
     return picture if picture.ndim == 3 else picture[..., None]
 
 
-def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tuple[int, int]:
-    """Return the size of a plane whose longer side becomes `longest`.
+def scaled_size(
+    size: tuple[int, int],
+    longest: int,
+    largest_scale: float,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> tuple[int, int]:
+    """Return the size of a plane whose longer side becomes `longest`, with square pixels.
 
     Parameters
     ----------
@@ -167,7 +173,9 @@ def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tu
     longest : int
         Wanted length of the longer side, pixels.
     largest_scale : float
-        Never magnify by more than this.
+        Never magnify the axis of the smaller spacing by more than this.
+    spacing : (float, float)
+        Size of a pixel along the axis of the rows and that of the columns.
 
     Returns
     -------
@@ -176,14 +184,16 @@ def scaled_size(size: tuple[int, int], longest: int, largest_scale: float) -> tu
     Raises
     ------
     ValueError
-        If there is no such plane, or `longest` or `largest_scale` are not above 0.
+        If there is no such plane, or `longest`, `largest_scale` or `spacing` are not above 0.
     """
     size = plane_size(size, 1)
     longest = whole_number("longest", longest, 1)
     if not isinstance(largest_scale, int | float) or not largest_scale > 0:
         raise ValueError(f"largest_scale is a number above 0, but is {shown(largest_scale)}")
-    scale = min(longest / max(size), largest_scale)
-    h, w = (max(1, int(side * scale + 0.5)) for side in size)
+    check_spacing(spacing)
+    square = [side * one / min(spacing) for side, one in zip(size, spacing, strict=True)]
+    scale = min(longest / max(square), largest_scale)
+    h, w = (max(1, int(side * scale + 0.5)) for side in square)
     return h, w
 
 

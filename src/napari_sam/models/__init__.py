@@ -1,1 +1,1 @@
-"""Model families: everything that knows torch at prediction time."""
+"""Model families: all code that uses torch to predict."""

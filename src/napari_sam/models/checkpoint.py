@@ -53,7 +53,8 @@ def read(path: Path) -> Checkpoint:
         raise ValueError(f"there is no file of weights at {path}")
     file = StoredFile(path)
     left_out: set[str] = set()
-    if path.suffix == ".safetensors" or _is_safetensors(file):
+    named = path.suffix == ".safetensors" and not zipfile.is_zipfile(path)  # else it was renamed
+    if named or _is_safetensors(file):
         content = _safetensors(file)
     else:
         content, left_out = _torch(file)

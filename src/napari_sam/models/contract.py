@@ -1,4 +1,4 @@
-"""The contract that every model family meets, and the values it speaks in; numpy, no torch."""
+"""The contract of every model family, and the values it takes and returns; numpy, no torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class InstanceFields:
-    """What an instance head says of a plane.
+    """The output of an instance head for one plane.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class PromptableModel(Protocol):
     amg_defaults : mapping
         Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
     notice : str
-        Why it does not run where it was to run; empty while all is well.
+        Why it does not run on the chosen device; empty if it does.
     precision : {"float32", "bfloat16"}
         What the products are computed in.
     """

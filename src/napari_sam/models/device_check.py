@@ -40,7 +40,7 @@ def build_on(
     Returns
     -------
     PromptableModel
-        Its `notice` tells why it is not on the device.
+        Its `notice` says why it is not on the device.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def build_on(
 def disagreement(
     found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]
 ) -> str:
-    """Tell what is wrong with a device's answers; empty if they are within `TOLERANCE`.
+    """Return what is wrong with a device's answers; empty if they are within `TOLERANCE`.
 
     Parameters
     ----------

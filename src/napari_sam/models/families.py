@@ -25,7 +25,7 @@ class Family:
     name : str
         The module of this package whose `build(file, name, device)` returns a model.
     title : str
-        What people call these models.
+        Display name of these models.
     tensor : str
         Name of a tensor that only this family has; empty for files that are no state dict.
     parts : tuple of str

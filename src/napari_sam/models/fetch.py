@@ -1,4 +1,4 @@
-"""Fetch published checkpoints: resumed, checked, and put in place only when they are whole."""
+"""Downloads of published checkpoints: resumed, checked, moved into place when complete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PAUSE = 0.1
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _OR_BY_PATH = "or give the path of a file that you have"
-_GOES_ON = f"try again: it goes on where it stopped, {_OR_BY_PATH}"
+_GOES_ON = f"try again: the download continues where it stopped, {_OR_BY_PATH}"
 
 
 def models_folder() -> Path:
@@ -70,7 +70,7 @@ def fetch(
     *,
     timeouts: Timeouts = TIMEOUTS,
 ) -> Generator[Progress, None, Path]:
-    """Bring a checkpoint to this machine, and yield how far it is.
+    """Download a checkpoint, and yield the progress.
 
     What was received when the generator is closed or fails stays in a file beside the final one,
     and the next call goes on from there.
@@ -107,7 +107,7 @@ def fetch(
             return final
         if is_offline() if offline is None else offline:
             raise ValueError(
-                f"no sound file of {spec.name} is on this machine and downloads are switched off; "
+                f"no intact file of {spec.name} is on this machine and downloads are switched off; "
                 f"switch them on (unset {OFFLINE_VARIABLE}, if it is set), {_OR_BY_PATH}"
             )
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def _replace(spec: ModelSpec, final: Path, timeouts: Timeouts) -> Generator[Prog
     if not _is_published(part, spec):
         part.unlink()
         raise ValueError(
-            f"what was received for {spec.name} is not what was published, and was thrown away; "
+            f"what was received for {spec.name} is not what was published, and was deleted; "
             f"try again, {_OR_BY_PATH}"
         )
     part.replace(final)
@@ -255,7 +255,7 @@ def _reason(error: Exception, timeouts: Timeouts) -> str:
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return f"sent nothing for {timeouts[1]:g} s"
     if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-        return "could not prove who it is (its certificate is not trusted here)"
+        return "has a certificate that is not trusted on this machine"
     if isinstance(error, (requests.ConnectionError, urllib3.exceptions.ProtocolError)):
         return "cannot be reached or broke off"
     return f"gave no usable answer ({type(error).__name__})"

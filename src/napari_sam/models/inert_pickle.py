@@ -52,7 +52,7 @@ class RefusedError(ValueError):
 
 
 class Inert(dict[Any, Any]):
-    """Stands for an object of a class that is not known; keeps items as its own did.
+    """Placeholder for an object of an unknown class; a list, dictionary or set keeps its items.
 
     Any arguments are taken and forgotten.
     """

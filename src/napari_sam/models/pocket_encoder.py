@@ -62,7 +62,7 @@ class ResBlock(nn.Module):
 
 
 class PocketEncoder(nn.Module):
-    """Image to features of strides 4, 8 and 16, and to fields that tell objects apart.
+    """Image to features of strides 4, 8 and 16, and to fields that separate objects.
 
     Parameters
     ----------

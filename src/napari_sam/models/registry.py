@@ -1,4 +1,4 @@
-"""From a model's name, or a file's path, to a model; torch comes with a family that needs it."""
+"""From a model's name or a file's path to a model; torch is loaded only if needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def available(spec: ModelSpec) -> bool:
 def fetching(
     spec: ModelSpec, device: str = "auto", offline: bool | None = None
 ) -> Generator[Progress, None, Path]:
-    """Bring a published model to this machine, after a look at whether it could be run.
+    """Download a published model, after a check that this machine can run it.
 
     Yields
     ------
@@ -88,7 +88,7 @@ def loading(
     offline: bool | None = None,
     precision: str = "auto",
 ) -> Generator[Progress, None, PromptableModel]:
-    """Load a model in steps that tell how far it is; a published one is downloaded if need be.
+    """Load a model, yielding progress; a published one is downloaded if necessary.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def bundled_path(spec: ModelSpec) -> Path:
 
 
 def label(name: str | Path) -> str:
-    """Return what a model is called: its name; its file's, if need be with the suffix."""
+    """Return the display name of a model: its name, or that of its file."""
     if not is_path(name):
         return str(name)
     path = Path(name)

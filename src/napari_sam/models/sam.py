@@ -201,7 +201,7 @@ class SamModel:
 
 
 def neck(dim: int, out_chans: int) -> nn.Sequential:
-    """Return what brings an encoder's tokens (B, dim, h, w) to the embedding's channels."""
+    """Return the neck: maps an encoder's tokens (B, dim, h, w) to the embedding's channels."""
     return nn.Sequential(
         nn.Conv2d(dim, out_chans, 1, bias=False),
         LayerNorm2d(out_chans),

@@ -65,8 +65,8 @@ class Attention(nn.Module):
         """Attend from tokens to the image.
 
         The image is a sum: a part that all prompts share, whose keys and values are given, and a
-        part per prompt. That one is not projected: with few tokens it is cheaper to bring them
-        to the image's width, so the projection's weights go over to the other side of each product.
+        part per prompt. The latter is not projected: with few tokens it is cheaper to project the
+        tokens to the image's width, with the same weights on the other side of each product.
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
-"""Embeddings in files of a folder, so that a plane is encoded once and not once a day.
+"""Embeddings in files, so that a plane is encoded only once.
 
 A file is written beside its place and then moved there, so it is whole or not there. It carries a
 seal, a hash of its name and content: what is damaged, or was put there by others, is taken for
 missing and written anew. The files used longest ago go first when a number of bytes is exceeded.
-Trouble with the disk never stops anybody: then nothing is kept, and `DiskCache.notice` says why.
+A problem with the disk is never an error: nothing is kept, and `DiskCache.notice` says why.
 """
 
 from __future__ import annotations
@@ -74,12 +74,22 @@ class Entry:
         return self.path.suffix != ".part"
 
 
-def cache_folder() -> Path:
-    """Return the folder that embeddings are kept in."""
-    import pooch  # takes its time
+def default_folder() -> Path:
+    """Return the folder that embeddings are kept in where none is named."""
+    import pooch  # slow to import
 
-    chosen = os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("napari-sam-stack") / "embeddings"
-    return named_folder(chosen, FOLDER_VARIABLE)
+    return Path(pooch.os_cache("napari-sam-stack")) / "embeddings"
+
+
+def cache_folder() -> Path:
+    """Return the folder that embeddings are kept in.
+
+    Raises
+    ------
+    ValueError
+        If the environment names one that cannot be.
+    """
+    return named_folder(os.environ.get(FOLDER_VARIABLE) or default_folder(), FOLDER_VARIABLE)
 
 
 class DiskCache:
@@ -95,7 +105,7 @@ class DiskCache:
     Attributes
     ----------
     notice : str
-        One sentence on why nothing is kept or removed; empty while all is well.
+        One sentence on why nothing is kept or removed; empty if there is no problem.
     """
 
     def __init__(self, folder: Path | None = None, quota_bytes: int = QUOTA_BYTES) -> None:

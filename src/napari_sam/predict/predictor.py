@@ -72,6 +72,7 @@ class SamPredictor:
         plane: ArrayLike,
         contrast_limits: Contrast | None = None,
         channels: Sequence[int] | None = None,
+        spacing: tuple[float, float] = (1.0, 1.0),
     ) -> ImageEmbedding:
         """Run the image encoder on a plane.
 
@@ -82,6 +83,8 @@ class SamPredictor:
             Values shown black and white; see `transforms.to_rgb8`.
         channels : sequence of int, optional
             Which channels are used; see there.
+        spacing : (float, float)
+            Size of a pixel along rows' and columns' axis; the model sees square pixels.
 
         Returns
         -------
@@ -92,7 +95,7 @@ class SamPredictor:
         ValueError
             If the plane is empty or does not hold real numbers.
         """
-        prepared = self.prepare(plane, contrast_limits, channels)
+        prepared = self.prepare(plane, contrast_limits, channels, spacing)
         return self.embedding(self.model.encode(prepared.rgb), prepared)
 
     def prepare(
@@ -100,11 +103,12 @@ class SamPredictor:
         plane: ArrayLike,
         contrast_limits: Contrast | None = None,
         channels: Sequence[int] | None = None,
+        spacing: tuple[float, float] = (1.0, 1.0),
     ) -> PreparedPlane:
-        """Return a plane as the model gets it, the quick half of `encode`; parameters as there."""
+        """Return a plane as the model gets it, the fast part of `encode`; same parameters."""
         rgb = to_rgb8(plane, contrast_limits, channels)
         h, w = rgb.shape[:2]
-        size = scaled_size((h, w), self.model.image_size, self.model.largest_scale)
+        size = scaled_size((h, w), self.model.image_size, self.model.largest_scale, spacing)
         return PreparedPlane(resize(rgb, size), (h, w))
 
     def embedding(self, features: Any, prepared: PreparedPlane) -> ImageEmbedding:

@@ -43,7 +43,7 @@ class PromptKind:
     give : callable of (Prompts, Values)
         Returns the prompts of an object with this one added, for a model.
     scope : {"object", "place", "plane"}
-        What it applies to where it has no owner. "object": it is an object of its own. "place": it
+        What it applies to if it has no owner. "object": it is an object of its own. "place": it
         belongs to the object in whose box it lies, or to the one object without a box. "plane": it
         applies to all objects of its plane, and cannot begin one.
     layer : {"points", "shapes"}
@@ -205,7 +205,7 @@ PROMPT_KINDS: Mapping[str, PromptKind] = {
             mode="add",
             read=_place,
             marks=("object",),
-            colour="#56b4e9",  # of Okabe and Ito, as that below: told apart by everybody
+            colour="#56b4e9",  # of Okabe and Ito, like the one below: colour-blind safe
             symbol="disc",
             button="object",
             tip="The next point lies on the object",

@@ -37,8 +37,8 @@ TRIES = 3
 class Session:
     """Answers prompts on the planes of one image; embeddings are made once and kept.
 
-    May be called from several threads. Inside `stopping.stoppable` an encoding that nobody waits
-    for any more ends in `Stopped`, and nothing of it is kept.
+    May be called from several threads. Inside `stopping.stoppable` an encoding whose result
+    is no longer needed ends in `Stopped`, and nothing of it is kept.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Session:
     def clear(self) -> None:
         """Forget every embedding: the pixels of the image have changed, or it is closed.
 
-        A plane that is being encoded is encoded again before anybody gets it.
+        A plane that is being encoded is encoded again before it is returned.
         """
         with self._lock:
             if self._cache is not None:
@@ -174,7 +174,9 @@ class Session:
                 answers[k] = answer
                 window = None
                 if self.closer_look:
-                    window = closer_window(given[k], answer, embedding, self.predictor.model)
+                    window = closer_window(
+                        given[k], answer, embedding, self.predictor.model, plane.spacing
+                    )
                 if window is None:
                     continue
                 windows[k] = window
@@ -217,7 +219,7 @@ class Session:
     def _encoded(self, plane: Plane, cache: ImageCache) -> ImageEmbedding:
         """Encode a plane, or take it from the disk."""
         pixels, contrast = cache.read(plane)
-        prepared = self.predictor.prepare(pixels, contrast, plane.channels)
+        prepared = self.predictor.prepare(pixels, contrast, plane.channels, plane.spacing)
         model = self.predictor.model
         if self.disk is None or plane.key.window is not None:
             return self.predictor.embedding(model.encode(prepared.rgb), prepared)

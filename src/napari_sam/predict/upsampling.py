@@ -13,7 +13,7 @@ from ..images.transforms import bilinear_matrix
 from ..types import MaskLogits
 
 NO_OBJECT = -2.0
-"""Logit where an earlier answer tells nothing: probably no object, but nobody looked."""
+"""Logit outside the window of an earlier answer: probably no object, but not known."""
 
 
 @dataclass(frozen=True)

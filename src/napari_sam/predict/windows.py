@@ -25,21 +25,29 @@ LEAST_WINDOW = 48
 LEAST_GAIN = 1.3
 """A closer look must magnify at least this much more."""
 CARRIED = 4
-"""Points that an answer of a window must come from to be told of where a further one lies beyond:
+"""Least number of points of an answer whose logits are used when a further point leaves its window:
 what fewer of them made of a large object misleads more than it helps."""
 
 
 def closer_window(
-    prompts: Prompts, answer: Prediction, embedding: ImageEmbedding, model: PromptableModel
+    prompts: Prompts,
+    answer: Prediction,
+    embedding: ImageEmbedding,
+    model: PromptableModel,
+    spacing: tuple[float, float] = (1.0, 1.0),
 ) -> Window | None:
-    """Return where to look closer, or None if the object is large enough as it is."""
+    """Return where to look closer, or None if the object is large enough as it is.
+
+    Lengths are compared in sides of the finest pixel; see `Plane.spacing`.
+    """
     best = answer.masks[answer.best]
     if prompts.box is None and not best:
         return None
     box = np.array(best.box, np.float64) if prompts.box is None else prompts.box
     h, w = embedding.original_size
-    side = float(max(box[2] - box[0], box[3] - box[1])) + 1
-    scale = embedding.input_size[1] / w
+    aspect = np.array([spacing[1], spacing[0]]) / min(spacing)
+    side = float(((box[2:] - box[:2] + 1) * aspect).max())
+    scale = embedding.input_size[1] / w / float(aspect[0])
     least = SMALL_OBJECT if scale < 1 else TINY_OBJECT
     if side * scale >= least or (scale >= 1 and not answer.present):
         return None
@@ -48,11 +56,12 @@ def closer_window(
     low = np.minimum(box[:2], points.min(0)) if len(points) else box[:2]
     high = np.maximum(box[2:], points.max(0)) if len(points) else box[2:]
     middle = (low + high) / 2
-    reach = max(reach, float((high - low).max()))
-    x0, y0 = (max(0, int(v - reach)) for v in middle)
-    x1, y1 = min(w, int(middle[0] + reach) + 1), min(h, int(middle[1] + reach) + 1)
-    inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale)
-    gain = inner[1] / (x1 - x0) / scale
+    reach = max(reach, float(((high - low) * aspect).max()))
+    x0, y0 = (max(0, int(v)) for v in middle - reach / aspect)
+    right, bottom = middle + reach / aspect
+    x1, y1 = min(w, int(right) + 1), min(h, int(bottom) + 1)
+    inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale, spacing)
+    gain = inner[1] / (x1 - x0) / float(aspect[0]) / scale
     return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
 
 

@@ -68,7 +68,7 @@ class ImageSet:
 
     @classmethod
     def of(cls, images: Sequence[LabelledImage], device: torch.device | str = "cpu") -> ImageSet:
-        """Bring images to a device; images without an object are left out.
+        """Copy images to a device; images without an object are left out.
 
         Raises
         ------
@@ -206,7 +206,7 @@ def _odds(strata: Sequence[tuple[str, str]], objects: NDArray[np.number]) -> NDA
     """Return how often each stratum is drawn.
 
     A kind counts by the fourth root of its objects, and so does a source within its kind: rich
-    ones are seen more often, poor ones are not drowned.
+    ones are drawn more often, and small ones still occur.
     """
     kinds = list(dict.fromkeys(kind for _, kind in strata))
     own = np.array([kinds.index(kind) for _, kind in strata])

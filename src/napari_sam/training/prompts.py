@@ -1,4 +1,4 @@
-"""Prompts as a person gives them: first clicks, boxes, strokes, outlines, corrections.
+"""Simulated prompts: first clicks, boxes, strokes, outlines, corrections.
 
 All objects of a batch at once, in torch.
 """

@@ -1,4 +1,4 @@
-"""Questions and answers, and how far a long work is."""
+"""Requests, predictions, and the progress of long work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .prompts import Prompts
 
 @dataclass(frozen=True, eq=False)
 class PredictRequest:
-    """One question, captured at once and answered later.
+    """A plane and prompts, to be answered.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Outlines: masks that take their box and no more, and the logits they come from."""
+"""Masks, which store only their box, and the logits they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .planes import Window
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """One outline in a plane: nothing of the plane's size is kept for it.
+    """One mask in a plane. Only its box is stored, not an array of the plane's size.
 
     Attributes
     ----------

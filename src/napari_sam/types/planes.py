@@ -117,6 +117,9 @@ class Plane:
     channels : tuple of int or None
         Which positions on the last axis are used as channels, counted from 0; None if three or four
         are RGB(A) colours. `transforms.to_rgb8` says how they are seen.
+    spacing : (float, float)
+        Size of a pixel along the rows' axis and along the columns' axis; only their ratio counts.
+        A model sees square pixels, as they are on screen.
     """
 
     image: Any
@@ -124,8 +127,10 @@ class Plane:
     contrast: Contrast | None = None
     revision: int = 0
     channels: tuple[int, ...] | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
+        check_spacing(self.spacing)
         object.__setattr__(self, "contrast", _hashable(self.contrast))
         if self.channels is not None:
             object.__setattr__(self, "channels", tuple(self.channels))
@@ -139,7 +144,7 @@ class Plane:
     @property
     def look(self) -> Hashable:
         """Which pixels of the image these are, and how they are seen: the key of a cache."""
-        return self.key, self.contrast, self.revision, self.channels
+        return self.key, self.contrast, self.revision, self.channels, self.spacing
 
     @property
     def whole(self) -> Plane:
@@ -157,6 +162,21 @@ class Plane:
     def same_as(self, other: Plane) -> bool:
         """Tell whether another value names the same pixels at the same contrast."""
         return self.image is other.image and self.look == other.look
+
+
+def check_spacing(spacing: tuple[float, float]) -> None:
+    """Refuse sizes of a pixel that are not two positive numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        fine = len(spacing) == 2 and all(0 < float(one) < np.inf for one in spacing)
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise ValueError(f"spacing is two positive numbers, but is {shown(spacing)}")
 
 
 def _hashable(contrast: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a person said of one object."""
+"""The prompts of one object."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlaneGuide:
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """What a person said of one object.
+    """The prompts of one object.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Prompts:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all was said."""
+        """Whether there is no prompt at all."""
         return not len(self.point_coords) and self._points_only
 
     @property
