@@ -188,7 +188,7 @@ class Day:
         """Drag a box around the second object, and keep it."""
         label, *_ = self.middles()[1]
         rows, columns = np.nonzero(self.plane(self.truth) == label)
-        self.prompting.use_tool("boxes")
+        self.prompting.tools.use("boxes")
         self.window.rest(0.2)
         a = self.window.place(*self.world(rows.min() - 1, columns.min() - 1))
         b = self.window.place(*self.world(rows.max() + 1, columns.max() + 1))
@@ -202,7 +202,7 @@ class Day:
 
         self.answered(drag)
         self.window.press(Qt.Key.Key_Return)
-        self.prompting.use_tool("points")
+        self.prompting.tools.use("points")
         return self.judged(label)
 
     def judged(self, label: int) -> str:

@@ -45,7 +45,7 @@ def first_mask(window: Window, stack: da.Array) -> None:
     if window.dock is None:
         window.open_dock()
     context = window.dock.context
-    window.until(lambda: context.bench.points is not None)
+    window.until(lambda: context.bench.prompts.points is not None)
     window.until(lambda: context.session is not None)
     written = calls(window.dock.feature(Prompting).asker, "_on_answers")
     window.painted(lambda: window.click(*DISC), lambda: written)

@@ -1,6 +1,6 @@
 """Segment Anything for image stacks, as a napari plugin and a library.
 
-The public names are imported when they are first used, so that importing the package loads
+The public names are imported on first use, so that importing the package loads
 neither torch nor Qt.
 """
 

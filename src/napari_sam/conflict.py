@@ -1,4 +1,4 @@
-"""An older plugin that installs the same import name: found, and said how to remove."""
+"""Detects an older plugin that installs the same import name, and says how to remove it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images read and labels written, under one name."""
+"""Reading images and writing labels: the public names of both."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Other = TypeVar("Other")
 def drive(
     steps: Generator[Any, None, Result], say: Callable[[str], None] = lambda text: None
 ) -> Result:
-    """Run steps to their end, saying how far they are, and return what they return.
+    """Run a generator to its end, report its progress, and return its result.
 
     Parameters
     ----------
@@ -48,6 +48,6 @@ def mapped(
 
 
 def single(function: Callable[[], Result]) -> Generator[None, None, Result]:
-    """Return work that cannot be divided as steps: there are none before its result."""
+    """Return a generator for work that cannot be divided: it yields nothing before its result."""
     yield from ()
     return function()

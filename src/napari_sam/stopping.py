@@ -1,4 +1,4 @@
-"""Long work asks here, between two of its units, whether anybody still waits for it.
+"""Cooperative stopping: long work checks here whether its result is still needed.
 
 What runs the work says how to tell (`stoppable`), and nothing in between has to pass that on. Where
 nobody says, nothing stops. It holds for one thread, so another one's work is not concerned.
@@ -14,7 +14,7 @@ _stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False
 
 
 class Stopped(BaseException):
-    """Nobody waits for the result any more; no error, so no handler of errors takes it for one."""
+    """The result is no longer needed; no `Exception`, so error handlers do not catch it."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def check() -> None:
-    """Go on, unless nobody waits any more.
+    """Raise `Stopped` if the result is no longer needed.
 
     Raises
     ------

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from tiny import SlowModel
 
-from napari_sam.everything.amg_params import SELECT_FIELDS, AmgParams
+from napari_sam.everything.amg_params import AmgParams
+from napari_sam.widget.features.everything.panel import WORDS
 from napari_sam.widget.scheduler import Lane
 
 
@@ -24,7 +28,7 @@ def test_plane(hands, scene):
         assert np.unique(own[own > 0]).size == 1
         assert (own > 0).mean() > 0.95
     assert "3 objects in 1 plane" in hands.status
-    assert hands.viewer.layers.selection.active is hands.bench.points
+    assert hands.viewer.layers.selection.active is hands.bench.prompts.points
 
 
 def test_a_plane_is_encoded_once_for_clicks_and_everything(open_dock, scene):
@@ -68,33 +72,209 @@ def test_thresholds_select_anew_at_once(hands):
 def test_an_edited_result_is_never_overwritten(hands):
     run(hands)
     layer = hands.everything.view.layer
-    layer.selected_label = 50
+    found = layer.data > 0
+    layer.brush_size = 3
     layer.paint((50, 60), 50)
-    edited = layer.data.copy()
+    painted = layer.data == 50
+    assert painted.sum() > 1
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.rest(0.2)
-    assert "edited" in hands.status
+    hands.until(lambda: "1 objects" in hands.status)
+    assert np.array_equal(layer.data > 0, painted)
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
+    hands.until(lambda: "4 objects" in hands.status)
     run(hands)
-    assert np.array_equal(layer.data, edited)
-    assert hands.everything.view.layer is not layer
+    assert hands.everything.view.layer is layer
+    assert np.array_equal(layer.data == 50, painted)
+    assert np.array_equal((layer.data > 0) & ~painted, found)
+
+
+def point_at(hands, row, column):
+    QTest.mouseMove(hands.canvas, hands.place(row, column))
+    hands.until(lambda: hands.viewer.mouse_over_canvas)
+    hands.rest(0.05)
+
+
+def test_an_object_that_was_deleted_stays_away(hands, scene):
+    run(hands)
+    layer = hands.everything.view.layer
+    found = layer.data > 0
+    point_at(hands, 72, 55)
+    hands.press(Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert "deleted" in hands.status
+    rest = found & (scene[1] != 3)
+    assert np.array_equal(layer.data > 0, rest)
+    widget = hands.everything.panel.widgets["pred_iou_thresh"]
+    for value, mask in ((1.0, np.zeros_like(rest)), (0.5, rest)):
+        widget.value = value
+        hands.until(lambda: not hands.busy(Lane.BULK))
+        assert np.array_equal(layer.data > 0, mask)
+    hands.prompting.changes.undo()  # both moves of the threshold
+    hands.prompting.changes.undo()  # the deletion
+    assert np.array_equal(layer.data > 0, found)
+    widget.value = 1.0
+    hands.until(lambda: "0 objects" in hands.status)
+    assert not layer.data.any()
+
+
+def test_an_object_of_several_planes_is_deleted_from_all(open_dock, scene):
+    hands = open_dock(("add_image", np.stack([scene[0]] * 4), {"name": "stack"}))
+    run(hands, all_planes=True)
+    view, key = hands.everything.view, hands.context.shown().key
+    labels = view.layer.data
+    before = labels.copy()
+    label = int(labels[key.fixed[0][1], 72, 55])
+    view.delete(label, key)
+    assert not (labels == label).any()
+    assert np.array_equal(labels[labels > 0], before[(before > 0) & (before != label)])
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.6
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert np.array_equal(labels > 0, (before > 0) & (before != label))
+    assert len(np.unique(labels)) == 3  # still linked
+    hands.prompting.changes.undo()
+    hands.prompting.changes.undo()
+    assert np.array_equal(labels, before)
+
+
+def test_commits_go_into_the_result_of_everything(hands, scene):
+    run(hands)
+    layer = hands.everything.view.layer
+    found = layer.data > 0
+    label = int(layer.data[72, 55])
+    hands.everything.view.delete(label, hands.context.shown().key)
+    assert layer.name in [
+        hands.source.panel.results.itemText(k) for k in range(hands.source.panel.results.count())
+    ]
+    hands.source.use_results(layer)
+    hands.click_and_wait(72, 55)
+    hands.prompting.commit()
+    committed = layer.data == 4
+    assert (committed == (scene[1] == 3)).mean() > 0.99
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
+    hands.until(lambda: "1 objects" in hands.status)
+    assert np.array_equal(layer.data == 4, committed)
+    assert np.array_equal(layer.data > 0, committed)
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
+    hands.until(lambda: "3 objects" in hands.status)
+    assert np.array_equal(layer.data == 4, committed)
+    assert np.array_equal((layer.data > 0) & ~committed, found & (scene[1] != 3) & ~committed)
+    assert hands.bench.results.store.next_label > layer.data.max()
+
+
+def test_undoing_a_run_takes_its_candidates_back(open_dock, scene):
+    hands = open_dock(("add_image", np.stack([scene[0]] * 2), {"name": "stack"}))
+    hands.go(0)
+    run(hands)
+    layer = hands.everything.view.layer
+    hands.go(1)
+    run(hands)
+    assert [len(np.unique(plane)) for plane in layer.data] == [4, 4]
+    hands.prompting.changes.undo()
+    assert not layer.data[1].any()
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.6
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert not layer.data[1].any()  # no threshold brings it back
+    assert layer.data[0].any()
+    hands.prompting.changes.undo()
+    hands.prompting.changes.redo()
+    hands.prompting.changes.undo()
+    hands.prompting.changes.undo()
+    assert not layer.data.any()
+
+
+def test_a_threshold_moved_during_a_run_counts_for_all_planes(open_dock, scene, model):
+    model.made = SlowModel()
+    model.made.delay = 0.2
+    hands = open_dock(("add_image", np.stack([scene[0]] * 4), {"name": "stack"}))
+    panel = hands.everything.panel
+    panel.set_params(AmgParams(points_per_side=8, stability_score_thresh=0.5, pred_iou_thresh=0.5))
+    hands.everything.run(all_planes=True)
+    layer = hands.everything.view.layer
+    hands.until(lambda: layer.data[0].max() > 0)
+    panel.widgets["pred_iou_thresh"].value = 0.95  # the stub's score is 0.9
+    hands.until(lambda: not layer.data.any())  # while the run goes on
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert not layer.data.any()
+    assert "0 objects in 4 planes" in hands.status
+    panel.widgets["pred_iou_thresh"].value = 0.5
+    hands.until(lambda: "3 objects in 4 planes" in hands.status)
+    assert (layer.data == layer.data[0]).all()
+
+
+def test_small_objects_are_removed_at_once(hands, scene):
+    run(hands)
+    layer = hands.everything.view.layer
+    found = layer.data.copy()
+    areas = [(scene[1] == k).sum() for k in (1, 2, 3)]
+    hands.everything.panel.widgets["min_mask_region_area"].value = sorted(areas)[0] + 10
+    hands.until(lambda: "2 objects" in hands.status)
+    hands.everything.panel.widgets["min_mask_region_area"].value = 0
+    hands.until(lambda: "3 objects" in hands.status)
+    assert np.array_equal(layer.data, found)
+
+
+def test_all_planes_of_a_stack_with_two_more_axes(open_dock, scene):
+    image = np.broadcast_to(scene[0], (2, 3, *scene[0].shape)).copy()
+    hands = open_dock(("add_image", image, {"name": "movie", "axis_labels": ("t", "z", "y", "x")}))
+    panel = hands.everything.panel
+    texts = [panel.planes.itemText(k) for k in range(panel.planes.count())]
+    assert texts == ["all t and z (6 planes)", "all z (3 planes)", "all t (2 planes)"]
+    assert panel.planes.currentText() == texts[0]
+    hands.viewer.dims.set_current_step(0, 1)
+    panel.planes.setCurrentIndex(1)
+    panel.planes.activated.emit(1)
+    run(hands, all_planes=True)
+    layer = hands.everything.view.layer
+    assert not layer.data[0].any()
+    assert (layer.data[1] == layer.data[1, 0]).all()
+    assert "3 objects in 3 planes, linked along z" in hands.status
+    panel.planes.activated.emit(0)
+    run(hands, all_planes=True)
+    assert "6 objects in 6 planes, linked along z" in hands.status
+    assert (layer.data == layer.data[:, :1]).all()
+    assert not set(np.unique(layer.data[0])) & set(np.unique(layer.data[1])) - {0}
+
+
+def test_a_stack_of_one_more_axis_needs_no_choice(open_dock, scene):
+    hands = open_dock(("add_image", np.stack([scene[0]] * 3), {"name": "stack"}))
+    hands.dock.sections["Everything"].expand()
+    hands.rest()
+    assert not hands.everything.panel.planes.isVisible()
+    assert "3 planes" in hands.everything.panel.stack_button.toolTip()
+
+
+def test_another_plane_and_another_image_may_be_shown_during_a_run(open_dock, scene, model):
+    model.made = SlowModel()
+    model.made.delay = 0.1
+    hands = open_dock(
+        ("add_image", np.stack([scene[0]] * 4), {"name": "stack"}),
+        ("add_image", scene[0], {"name": "other"}),
+    )
+    hands.source.use_image(hands.viewer.layers["stack"])
+    panel = hands.everything.panel
+    panel.set_params(AmgParams(points_per_side=8, stability_score_thresh=0.5, pred_iou_thresh=0.5))
+    hands.everything.run(all_planes=True)
+    layer = hands.everything.view.layer
+    for plane in (3, 1, 0):
+        hands.go(plane)
+        hands.rest(0.1)
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert len(np.unique(layer.data)) == 4
+    assert (layer.data == layer.data[0]).all()
+    done = layer.data.copy()
+    hands.everything.run(all_planes=True)
+    hands.rest(0.1)
+    hands.source.use_image(hands.viewer.layers["other"])
+    assert not hands.busy(Lane.BULK)
+    hands.rest(0.3)
+    assert np.array_equal(layer.data > 0, done > 0)
+    run(hands)
+    assert hands.everything.view.layer.data.shape == scene[0].shape
 
 
 def test_the_form_comes_from_the_parameters(hands):
     panel = hands.everything.panel
     wanted = {name for name, f in AmgParams.__dataclass_fields__.items() if f.metadata}
     assert set(panel.widgets) == wanted
-    assert list(panel.widgets)[: len(SELECT_FIELDS)] == sorted(
-        SELECT_FIELDS, key=list(AmgParams.__dataclass_fields__).index
-    )
+    assert set(WORDS) == wanted
     panel.widgets["points_per_side"].value = 17
     assert panel.params().points_per_side == 17
-
-
-def test_the_dock_fits_a_narrow_column(hands):
-    hands.dock.sections["Everything"].expand(animate=False)
-    hands.rest()
-    scroll_bar = 16
-    assert hands.dock.column.minimumSizeHint().width() <= 300 - scroll_bar
-    assert hands.dock.column.sizeHint().height() <= 900
-    for widget in hands.everything.panel.widgets.values():
-        assert widget.native.width() >= 80

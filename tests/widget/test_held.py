@@ -54,7 +54,7 @@ def encoded(hands):
 def pictures(hands):
     """Return a list that grows with each picture: whether the preview was in it."""
     shown = []
-    preview = hands.bench.preview
+    preview = hands.bench.prompts.preview
     scene = hands.viewer.window._qt_viewer.canvas._scene_canvas
     scene.events.draw.connect(lambda event: shown.append(bool(preview.data.any())), position="last")
     return shown
@@ -99,7 +99,7 @@ def test_a_plane_that_is_not_encoded_is_not_waited_for(encoded, monkeypatch):
 
 
 def test_the_preview_is_written_in_place(encoded):
-    preview = encoded.bench.preview
+    preview = encoded.bench.prompts.preview
     data, moved = preview.data, []
     preview.events.data.connect(moved.append)
     preview.events.translate.connect(moved.append)
@@ -132,8 +132,8 @@ def test_prompts_are_cleared_with_asynchronous_slicing(open_dock, scene, monkeyp
     hands.rest(0.2)
     hands.press(Qt.Key.Key_Escape)
     hands.rest(0.2)
-    assert len(hands.bench.points.data) == 0
-    assert not hands.bench.preview.data.any()
+    assert len(hands.bench.prompts.points.data) == 0
+    assert not hands.bench.prompts.preview.data.any()
 
 
 def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(

@@ -48,7 +48,7 @@ def encoded(hands):
 
 
 def shown(hands):
-    return hands.bench.preview.data > 0
+    return hands.bench.prompts.preview.data > 0
 
 
 def hover(hands, place):
@@ -63,7 +63,7 @@ def test_the_mask_under_the_pointer(hands, scene):
         move(hands, place)
         hands.until(lambda k=k: (shown(hands) == (scene[1] == k)).mean() > 0.99)
     assert not hands.labels.any()
-    assert len(hands.bench.points.data) == 0
+    assert len(hands.bench.prompts.points.data) == 0
     hands.press(Qt.Key.Key_Return)
     assert not hands.labels.any()  # it cannot be committed
     assert "nothing to commit" in hands.status
@@ -153,7 +153,7 @@ def test_a_click_takes_over(hands, scene):
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
     hover(hands, CENTRES[2])  # a new object begins
-    assert (hands.bench.preview.data[28, 90]) == 2
+    assert (hands.bench.prompts.preview.data[28, 90]) == 2
 
 
 def test_background_points_have_no_preview(hands):
@@ -175,9 +175,9 @@ def test_a_plane_that_is_not_encoded_shows_nothing(open_dock, scene):
     asked = hands.context.session.predictor.model.decoded
     move(hands, CENTRES[1])
     assert hands.context.session.predictor.model.decoded == asked
-    hands.until(lambda: "plane 9 of 10 - ready" in hands.prefetch.panel.text())
+    hands.until(lambda: "plane 8 (0 to 9) - ready" in hands.prefetch.panel.text())
     hover(hands, (25, 127 - 28))
-    assert np.allclose(hands.bench.preview.extent.world[0][0], 8)
+    assert np.allclose(hands.bench.prompts.preview.extent.world[0][0], 8)
 
 
 def test_closing_the_dock_lets_go_of_the_pointer(hands):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
 import pytest
 import zarr
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.formats import labels_store
+from napari_sam.widget.features.saving.dialog import FolderDialog
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
@@ -37,18 +40,26 @@ def hands(open_dock, stack, small_limit):
 
 
 def dialogs(hands):
-    return [d for d in hands.dock.findChildren(QFileDialog) if d.isVisible()]
+    return [d for d in hands.dock.findChildren(FolderDialog) if d.isVisible()]
+
+
+def type_name(hands, text):
+    """Type a name into the dialog that is open and press OK; returns the dialog."""
+    (dialog,) = dialogs(hands)
+    dialog.name.selectAll()
+    QTest.keyClicks(dialog.name, text)
+    dialog.buttons.button(QDialogButtonBox.StandardButton.Ok).click()
+    hands.rest(0.02)
+    return dialog
 
 
 def answer(hands, folder):
     """Answer the dialog that is open; None cancels it."""
-    (dialog,) = dialogs(hands)
     if folder is None:
+        (dialog,) = dialogs(hands)
         dialog.reject()
     else:
-        folder.mkdir(exist_ok=True)
-        dialog.fileSelected.emit(str(folder))
-        dialog.done(QFileDialog.DialogCode.Accepted)
+        type_name(hands, str(folder))
     hands.until(lambda: not dialogs(hands))
 
 
@@ -72,7 +83,7 @@ def test_nothing_is_made_before_the_first_commit(hands):
     assert names(hands) == ["stack", "SAM preview", "SAM boxes", "SAM points"]
     assert hands.source.panel.results.currentText() == "a new folder"
     hands.click_and_wait(*CENTRES[2])
-    assert hands.bench.preview.data.shape == (1, 96, 128)
+    assert hands.bench.prompts.preview.data.shape == (1, 96, 128)
     assert hands.prompting.panel.answer.text().startswith("answer 1/3")
     hands.press(Qt.Key.Key_N)
     assert hands.prompting.panel.answer.text().startswith("answer 2/3")
@@ -109,7 +120,7 @@ def test_the_layer_shows_what_was_written(hands, tmp_path):
     z = hands.viewer.dims.current_step[0]
     assert layer.get_value((3 * z, *CENTRES[2]), world=True) == 1
     hands.press(Qt.Key.Key_Z, CONTROL)
-    assert "took back object 1" in hands.status
+    assert "undone: object 1" in hands.status
     assert layer.get_value((3 * z, *CENTRES[2]), world=True) == 0
     assert not np.any(stored(tmp_path)[:])
 
@@ -136,7 +147,7 @@ def test_commit_and_undo_touch_the_box_only(hands, tmp_path, monkeypatch):
     monkeypatch.setattr(zarr.Array, "__getitem__", note_read)
     monkeypatch.setattr(zarr.Array, "__setitem__", note_write)
     hands.prompting.commit()
-    hands.prompting.undo()
+    hands.prompting.changes.undo()
     monkeypatch.undo()
     assert len(seen) == 5  # the writer looks at what is there once more
     assert max(seen) <= 32 * 34  # the object has 30 x 32 pixels, the plane 96 x 128
@@ -160,14 +171,14 @@ def test_strokes_go_to_the_folder_and_come_back(hands, tmp_path):
 
 def test_cancelling_loses_nothing(hands, tmp_path):
     hands.click_and_wait(*CENTRES[2])
-    shown = hands.bench.preview.data.copy()
+    shown = hands.bench.prompts.preview.data.copy()
     hands.press(Qt.Key.Key_Return)
     assert "name a new or an empty folder" in hands.status
     answer(hands, None)
     assert "prompts and preview stay" in hands.status
     assert "asks again" in hands.status
-    assert len(hands.bench.points.data) == 1
-    assert np.array_equal(hands.bench.preview.data, shown)
+    assert len(hands.bench.prompts.points.data) == 1
+    assert np.array_equal(hands.bench.prompts.preview.data, shown)
     assert shown.any()
     assert hands.bench.results is None
     commit_to(hands, tmp_path)
@@ -186,7 +197,7 @@ def test_a_full_disk_loses_nothing(hands, tmp_path, monkeypatch):
     monkeypatch.setattr(zarr.Array, "__setitem__", full)
     hands.press(Qt.Key.Key_Return)
     assert "No space left" in hands.status
-    assert len(hands.bench.points.data) == 1
+    assert len(hands.bench.prompts.points.data) == 1
     monkeypatch.undo()
     hands.press(Qt.Key.Key_Return)
     hands.until(lambda: "object 2 committed" in hands.status)
@@ -197,13 +208,41 @@ def test_a_folder_with_something_else_is_refused(hands, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
-    answer(hands, tmp_path)
-    assert "thesis.txt" in hands.status
+    assert "thesis.txt" in type_name(hands, str(tmp_path)).problem.text()
     assert hands.bench.results is None
-    assert len(hands.bench.points.data) == 1
+    assert len(hands.bench.prompts.points.data) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-    commit_to(hands, tmp_path / "inside")
+    answer(hands, tmp_path / "inside")  # the dialog is still open
+    hands.until(lambda: "committed" in hands.status)
     assert stored(tmp_path / "inside")[:].max() == 1
+
+
+def test_a_new_name_is_typed_and_the_folder_is_made(hands, tmp_path):
+    hands.click_and_wait(*CENTRES[2])
+    commit_to(hands, tmp_path / "new" / "deeper")
+    assert stored(tmp_path / "new" / "deeper")[:].max() == 1
+
+
+def test_a_mere_name_lies_beside_the_image(hands, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hands.click_and_wait(*CENTRES[2])
+    hands.press(Qt.Key.Key_Return)
+    (dialog,) = dialogs(hands)
+    assert dialog.name.text() == str(tmp_path / "stack labels")
+    for bad, why in (("~nobody-here/x", "no home folder"), ("x" * 300, "cannot be used")):
+        assert why in type_name(hands, bad).problem.text()
+    answer(hands, Path("mine"))
+    hands.until(lambda: "committed" in hands.status)
+    assert stored(tmp_path / "mine")[:].max() == 1
+
+
+def test_asking_twice_shows_one_dialog_and_another_image_ends_it(hands):
+    hands.click_and_wait(*CENTRES[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.prompting.commit()
+    assert len(dialogs(hands)) == 1
+    hands.source.use_image(None)
+    hands.until(lambda: not dialogs(hands))
 
 
 def test_a_folder_of_an_earlier_time_is_continued(hands, stack, scene, tmp_path):
@@ -227,7 +266,7 @@ def test_closing_leaves_a_complete_folder(hands, tmp_path):
     hands.rest()
     assert layer in hands.viewer.layers
     assert np.array_equal(stored(tmp_path)[:], before)
-    assert [p.name for p in tmp_path.iterdir()] == ["objects.zarr"]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["objects.zarr"]
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -241,9 +280,9 @@ def test_another_image_needs_another_folder(open_dock, stack, small_limit, tmp_p
         if name == "first":
             commit_to(hands, tmp_path / "one")
     hands.press(Qt.Key.Key_Return)
-    answer(hands, tmp_path / "one")
-    assert "folder of first" in hands.status
-    commit_to(hands, tmp_path / "two")
+    assert "folder of first" in type_name(hands, str(tmp_path / "one")).problem.text()
+    answer(hands, tmp_path / "two")
+    hands.until(lambda: "committed" in hands.status)
     hands.source.use_image(hands.viewer.layers["first"])
     assert hands.bench.results.layer.name == "first objects"
     hands.click_and_wait(*CENTRES[1])
@@ -272,13 +311,16 @@ def test_everything_asks_too_and_never_overwrites(hands, tmp_path):
     z = hands.viewer.dims.current_step[0]
     assert [int(plane.max()) for plane in stored(tmp_path, "everything")] == [0, 0, 3, 0, 0]
     layer = hands.everything.view.layer
+    layer.brush_size = 1
     layer.paint((z, 50, 60), 50)
-    edited = stored(tmp_path, "everything")[:]
     hands.everything.run(all_planes=True)  # no question: the folder is known
-    hands.until(lambda: "5 planes" in hands.status)
-    assert np.array_equal(stored(tmp_path, "everything")[:], edited)
-    linked = stored(tmp_path, "everything 2")[:]
-    assert linked.max() == 3
+    hands.until(lambda: "objects in 5 planes" in hands.status)
+    assert hands.everything.view.layer is layer
+    linked = stored(tmp_path, "everything")[:]
+    assert linked[z, 50, 60] == 50
+    assert np.count_nonzero(linked == 50) == 1
+    linked[z, 50, 60] = 0
+    assert sorted(np.unique(linked)) == [0, 51, 52, 53]
     assert (linked == linked[0]).all()
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
@@ -331,6 +373,6 @@ def test_a_lazy_stack_of_100_gigabytes_costs_a_plane(open_dock, tmp_path):
     assert hands.labels.shape == (planes, side, side)
     assert (hands.labels[z] > 0).sum() == pytest.approx(400 * 400, rel=0.02)
     assert len(set(read)) < 10
-    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert len(files) == 2  # the header and one plane
     assert sum(p.stat().st_size for p in files) < 1e5

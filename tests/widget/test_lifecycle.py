@@ -51,9 +51,9 @@ def test_deleting_a_layer_during_a_run(open_dock, scene, slow, which):
     hands.click(25, 28)
     c = hands
     layer = {
-        "points": c.bench.points,
-        "boxes": c.bench.boxes,
-        "preview": c.bench.preview,
+        "points": c.bench.prompts.points,
+        "boxes": c.bench.prompts.boxes,
+        "preview": c.bench.prompts.preview,
         "results": c.bench.results.layer,
         "image": c.bench.frame.layer,
     }[which]
@@ -64,7 +64,7 @@ def test_deleting_a_layer_during_a_run(open_dock, scene, slow, which):
         assert "open an image" in hands.status
         return
     c.prompting.clear()
-    c.bench.activate("points")
+    c.bench.prompts.activate("points")
     hands.click_and_wait(72, 55)
     c.prompting.commit()
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
@@ -80,7 +80,7 @@ def test_switching_images_drops_the_late_answer(open_dock, scene, slow):
     hands.source.use_image(hands.viewer.layers["second"])
     hands.rest(1.0)
     assert not hands.answers
-    assert not hands.bench.preview.data.any()
+    assert not hands.bench.prompts.preview.data.any()
     hands.click_and_wait(95 - 72, 55)
     hands.prompting.commit()
     assert hands.viewer.layers["second objects"].data.max() == 1
@@ -118,10 +118,10 @@ def test_moving_to_another_plane_forgets_the_question(open_dock, scene, slow):
     hands.click(25, 28)
     hands.viewer.dims.set_current_step(0, 3)
     hands.rest(1.2)
-    assert not hands.bench.preview.data.any()
+    assert not hands.bench.prompts.preview.data.any()
     hands.viewer.dims.set_current_step(0, 0)  # the prompt is still there, and asked again
     hands.until(lambda: hands.answers)
-    assert hands.bench.preview.data.any()
+    assert hands.bench.prompts.preview.data.any()
 
 
 def test_dock_before_the_image(open_dock, scene):
@@ -142,7 +142,7 @@ def test_two_viewers_do_not_know_each_other(open_dock, scene):
     one.prompting.commit()
     assert one.labels.max() == 1
     assert not two.labels.any()
-    assert not len(two.bench.points.data)
+    assert not len(two.bench.prompts.points.data)
 
 
 def test_the_event_loop_is_never_held_while_the_model_works(open_dock, scene, slow):
@@ -197,7 +197,7 @@ def test_clicks_during_a_slow_encode_return_at_once(open_dock, scene, slow):
     times = []
     for place in ((25, 28), (72, 55), (28, 90)):
         start = time.perf_counter()
-        hands.bench.points.add((2, *place))
+        hands.bench.prompts.points.add((2, *place))
         times.append(time.perf_counter() - start)
     assert max(times) < 0.4
     hands.until(lambda: hands.answers)

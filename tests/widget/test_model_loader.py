@@ -122,6 +122,7 @@ def test_nothing_is_downloaded_before_it_is_asked_for(remote, model, hands):
     hands.click_and_wait(25, 28)  # the model in use goes on
     press(offer.cancel)
     assert not offer.isVisible()
+    assert hands.status == "pocket stays in use"
 
 
 def test_download_then_click(remote, model, hands):
@@ -206,7 +207,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_
     before = np.array(hands.labels)
     former, model.made = hands.context.session, None
     hands.source.loader.open_file(str(path))
-    hands.until(lambda: "going on with pocket" in hands.status)
+    hands.until(lambda: "pocket stays in use" in hands.status)
     assert "broken.pt" in hands.status
     assert hands.context.session is former
     assert hands.source.model.currentText() == "pocket"
@@ -221,7 +222,7 @@ def test_a_device_that_is_not_there_leaves_the_model_where_it_was(model, hands):
     chooser = hands.source.panel.device
     chooser.setCurrentIndex(2)
     chooser.activated.emit(2)
-    hands.until(lambda: "going on with pocket" in hands.status)
+    hands.until(lambda: "pocket stays in use" in hands.status)
     assert "no cuda" in hands.status
     assert chooser.currentText() == "auto"
     hands.click_and_wait(25, 28)
@@ -236,7 +237,7 @@ def test_the_reason_of_a_failure_is_not_hidden_by_an_answer(model, hands, tmp_pa
     hands.until(lambda: hands.answers)
     hands.rest(0.1)
     assert "broken.pt" in hands.status
-    assert "going on with pocket" in hands.status
+    assert "pocket stays in use" in hands.status
 
 
 def test_a_device_that_is_not_used_is_told(content, model, hands, tmp_path, monkeypatch):
@@ -265,10 +266,10 @@ def test_pixels_that_change_while_a_load_fails_are_seen(model, hands, scene, tmp
     hands.source.loader.open_file(str(tmp_path / "missing.pt"))
     layer.data[:] = np.fliplr(scene[0]).copy()  # in place
     layer.events.data()
-    hands.until(lambda: "going on with pocket" in hands.status)
+    hands.until(lambda: "pocket stays in use" in hands.status)
     hands.press(Qt.Key.Key_Escape)
     hands.click_and_wait(25, 100)
-    shown = hands.bench.preview.data > 0
+    shown = hands.bench.prompts.preview.data > 0
     assert (shown == (np.fliplr(scene[1]) == 1)).mean() > 0.99
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from qtpy.QtCore import Qt
 from tiny import SceneModel
 
 from napari_sam.everything.amg_params import AmgParams
-from napari_sam.predict.session import nbytes
+from napari_sam.predict.image_cache import nbytes
 from napari_sam.types import SliceKey
 from napari_sam.widget.features.prefetch.logic import neighbours, travelled
 from napari_sam.widget.scheduler import Lane
@@ -90,10 +91,10 @@ def test_travel_is_the_slider_that_moved():
 @pytest.mark.parametrize(
     ("start", "plane", "order", "text"),
     [
-        (4, 5, [5, 6, 7, 8, 4], "plane 6 of 12 - ready (next 7, 8, 9)"),
-        (6, 5, [5, 4, 3, 2, 6], "plane 6 of 12 - ready (next 5, 4, 3)"),
-        (9, 10, [10, 11, 9], "plane 11 of 12 - ready (next 12)"),
-        (1, 0, [0, 1], "plane 1 of 12 - ready"),
+        (4, 5, [5, 6, 7, 8, 4], "plane 5 (0 to 11) - ready (next 6, 7, 8)"),
+        (6, 5, [5, 4, 3, 2, 6], "plane 5 (0 to 11) - ready (next 4, 3, 2)"),
+        (9, 10, [10, 11, 9], "plane 10 (0 to 11) - ready (next 11)"),
+        (1, 0, [0, 1], "plane 0 (0 to 11) - ready"),
     ],
 )
 def test_the_plane_shown_comes_first_then_those_ahead(open_lazy, lazy, start, plane, order, text):
@@ -109,7 +110,7 @@ def test_moving_on_encodes_only_what_is_missing(open_lazy, lazy):
     hands.settled()
     lazy.read.clear()
     hands.go(6)
-    hands.until(lambda: line(hands) == "plane 7 of 12 - ready (next 8, 9, 10)")
+    hands.until(lambda: line(hands) == "plane 6 (0 to 11) - ready (next 7, 8, 9)")
     assert lazy.read == [9]
 
 
@@ -118,7 +119,7 @@ def test_the_slider_goes_before_neighbours(open_lazy, lazy):
     hands = open_lazy(1, 2)
     hands.until(lambda: 3 in lazy.read)
     hands.go(9)
-    hands.until(lambda: "plane 10 of 12 - ready" in line(hands))
+    hands.until(lambda: "plane 9 (0 to 11) - ready" in line(hands))
     assert lazy.read[:3] == [2, 3, 9]
     hands.go(8)
     hands.settled()
@@ -147,13 +148,13 @@ def test_neighbours_wait_for_everything_mode(open_lazy, lazy):
     others = [plane for plane in lazy.read if plane != 8]  # the one shown comes before its turn
     assert others == [plane for plane in range(PLANES) if plane != 8]
     assert lazy.read.count(8) == 1
-    hands.until(lambda: line(hands) == "plane 9 of 12 - ready (next 10, 11, 12)")
+    hands.until(lambda: line(hands) == "plane 8 (0 to 11) - ready (next 9, 10, 11)")
 
 
 def test_a_neighbour_that_cannot_be_read_is_silent_and_speaks_when_it_is_shown(open_lazy, lazy):
     hands = open_lazy(4, 5)
     lazy.broken = {8}
-    hands.until(lambda: line(hands) == "plane 6 of 12 - ready (next 7, 8)")
+    hands.until(lambda: line(hands) == "plane 5 (0 to 11) - ready (next 6, 7)")
     hands.settled()
     assert "damaged" not in hands.status
     hands.press(Qt.Key.Key_Escape)
@@ -161,10 +162,10 @@ def test_a_neighbour_that_cannot_be_read_is_silent_and_speaks_when_it_is_shown(o
     assert lazy.read.count(8) == 1  # not tried again
     hands.go(8)
     hands.until(lambda: "plane 8 is damaged" in hands.status)
-    hands.until(lambda: line(hands) == "plane 9 of 12 - not encoded")
+    hands.until(lambda: line(hands) == "plane 8 (0 to 11) - not encoded")
     lazy.broken = set()
     hands.click_and_wait(25, 28)
-    hands.until(lambda: "plane 9 of 12 - ready" in line(hands))
+    hands.until(lambda: "plane 8 (0 to 11) - ready" in line(hands))
 
 
 @pytest.mark.parametrize(("capacity", "ready"), [(3, [5, 6, 7]), (1, [5])])
@@ -180,7 +181,9 @@ def test_neighbours_never_push_the_plane_shown_out(open_lazy, lazy, capacity, re
     hands.press(Qt.Key.Key_Escape)
     hands.settled()
     assert lazy.read == []
-    assert sorted(key.fixed[0][1] for key, _ in session._cache) == ready
+    shown = hands.context.shown()
+    planes = [replace(shown, key=replace(shown.key, fixed=((0, z),))) for z in range(PLANES)]
+    assert [z for z, plane in enumerate(planes) if session.ready(plane)] == ready
 
 
 def test_prompts_left_on_a_plane_are_asked_again_there(open_lazy):
@@ -191,7 +194,7 @@ def test_prompts_left_on_a_plane_are_asked_again_there(open_lazy):
     hands.settled()
     hands.go(2)
     hands.until(lambda: hands.answers)
-    assert hands.bench.preview.data.any()
+    assert hands.bench.prompts.preview.data.any()
 
 
 def test_another_model_begins_anew(open_lazy, lazy, model):
@@ -201,7 +204,7 @@ def test_another_model_begins_anew(open_lazy, lazy, model):
     model.made = SceneModel()
     model.made.fingerprint = "another"
     hands.source.loader.open_file("another.pt")
-    hands.until(lambda: line(hands) == "plane 3 of 12 - ready (next 4, 5, 6)")
+    hands.until(lambda: line(hands) == "plane 2 (0 to 11) - ready (next 3, 4, 5)")
     assert lazy.read[:4] == [2, 3, 4, 5]
     assert model.made.encoded >= 4
 

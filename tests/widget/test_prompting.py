@@ -17,9 +17,9 @@ CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
 def our_layer(hands, name):
     c = hands
     return {
-        "points": c.bench.points,
-        "boxes": c.bench.boxes,
-        "preview": c.bench.preview,
+        "points": c.bench.prompts.points,
+        "boxes": c.bench.prompts.boxes,
+        "preview": c.bench.prompts.preview,
         "results": c.bench.results.layer,
         "image": c.bench.frame.layer,
     }[name]
@@ -29,7 +29,7 @@ def our_layer(hands, name):
 def test_click_preview_enter(hands, scene, active):
     truth = scene[1]
     hands.click_and_wait(*CENTRES[2])
-    shown = hands.bench.preview.data.copy()
+    shown = hands.bench.prompts.preview.data.copy()
     assert ((shown > 0) == (truth == 2)).mean() > 0.99
     assert not hands.labels.any()
     hands.viewer.layers.selection.active = our_layer(hands, active)
@@ -38,8 +38,8 @@ def test_click_preview_enter(hands, scene, active):
     assert set(np.unique(written)) == {0, 1}
     assert (written > 0).sum() == (shown > 0).sum()
     assert ((written > 0) == (truth == 2)).mean() > 0.99
-    assert not hands.bench.preview.data.any()
-    assert len(hands.bench.points.data) == 0
+    assert not hands.bench.prompts.preview.data.any()
+    assert len(hands.bench.prompts.points.data) == 0
 
 
 def test_a_click_where_the_model_sees_nothing_says_so(hands):
@@ -47,24 +47,44 @@ def test_a_click_where_the_model_sees_nothing_says_so(hands):
     assert hands.status.startswith("the model sees no object there")
     hands.press(Qt.Key.Key_Escape)
     hands.click_and_wait(*CENTRES[1])
-    assert hands.status.startswith("Enter keeps it")
+    assert hands.status.startswith("Enter commits it")
+
+
+def test_the_status_after_a_commit_is_that_of_the_tool_in_use(hands):
+    hands.click_and_wait(*CENTRES[1])
+    hands.press(Qt.Key.Key_Return)
+    assert hands.status.startswith("object 1 committed (Ctrl+Z undoes it); click an object")
+    hands.press(Qt.Key.Key_W)
+    assert hands.status.startswith("drag a box")
+    hands.bench.prompts.boxes.add(np.array([[60, 30], [83, 79]]), shape_type="rectangle")
+    hands.until(lambda: hands.answers)
+    hands.press(Qt.Key.Key_Return)
+    assert hands.status.startswith("object 2 committed (Ctrl+Z undoes it); drag a box")
+
+
+def test_the_words_of_an_answer_widen_nothing(hands):
+    panel = hands.prompting.panel
+    before = panel.minimumSizeHint().width()
+    panel.set_answer(1, 3, 0.5, "12,345,678 px (1,234.5 um2)", 12)
+    assert panel.answer.text() == "answer 1/3, score 0.50, 12,345,678 px (1,234.5 um2), 12 objects"
+    assert panel.minimumSizeHint().width() == before
 
 
 def test_masks_are_tidied_if_wanted(hands):
     panel, predictor = hands.settings.panel, hands.context.session.predictor
-    hands.dock.sections["Settings"].expand(animate=False)
+    hands.dock.sections["Settings"].expand()
     assert not panel.tidy.isChecked()
     hands.bench.frame.layer.data[20:24, 20:24] = 20  # a small hole in the first object
     hands.bench.frame.layer.refresh()
     hands.bench.pixels_changed.emit()
     hands.click_and_wait(*CENTRES[1])
-    raw = np.count_nonzero(hands.bench.preview.data)
+    raw = np.count_nonzero(hands.bench.prompts.preview.data)
     before = hands.answers
     box = QPoint(8, panel.tidy.height() // 2)
     QTest.mouseClick(panel.tidy, Qt.MouseButton.LeftButton, pos=box)
     assert predictor.tidy_masks
-    hands.until(lambda: hands.answers is not before)
-    assert np.count_nonzero(hands.bench.preview.data) > raw
+    hands.until(lambda: hands.answers and hands.answers is not before)
+    assert np.count_nonzero(hands.bench.prompts.preview.data) > raw
 
 
 def test_objects_get_the_next_labels_and_come_back(hands):
@@ -76,60 +96,62 @@ def test_objects_get_the_next_labels_and_come_back(hands):
     hands.press(Qt.Key.Key_Z, CONTROL)
     assert hands.labels.max() == 2
     assert np.array_equal(hands.labels, np.where(before == 3, 0, before))
-    hands.press(Qt.Key.Key_Z, CONTROL)
-    hands.press(Qt.Key.Key_Z, CONTROL)
+    for _ in range(4):  # point 3, object 2, point 2, object 1
+        hands.press(Qt.Key.Key_Z, CONTROL)
     assert not hands.labels.any()
+    hands.press(Qt.Key.Key_Z, CONTROL)
+    assert len(hands.bench.prompts.points.data) == 0
     hands.press(Qt.Key.Key_Z, CONTROL)
     assert "nothing to undo" in hands.status
 
 
 def test_box_makes_an_object(hands, scene):
     hands.press(Qt.Key.Key_W)
-    assert hands.viewer.layers.selection.active is hands.bench.boxes
+    assert hands.viewer.layers.selection.active is hands.bench.prompts.boxes
     hands.drag((58, 28), (86, 82))
     hands.until(lambda: hands.answers)
-    assert len(hands.bench.boxes.data) == 1
+    assert len(hands.bench.prompts.boxes.data) == 1
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 3)).mean() > 0.99
-    assert len(hands.bench.boxes.data) == 0
+    assert len(hands.bench.prompts.boxes.data) == 0
 
 
 def test_the_layer_of_boxes_is_shown_while_it_is_used(hands):
     bench = hands.bench
-    assert not bench.boxes.visible  # it is empty, and clicks go to the points
-    bench.activate("boxes")
-    assert bench.boxes.visible
+    assert not bench.prompts.boxes.visible  # it is empty, and clicks go to the points
+    bench.prompts.activate("boxes")
+    assert bench.prompts.boxes.visible
     hands.drag((8, 68), (46, 112))
     hands.until(lambda: hands.answers)
-    bench.activate("points")
-    assert len(bench.boxes.data) == 1
-    assert bench.boxes.visible
+    bench.prompts.activate("points")
+    assert len(bench.prompts.boxes.data) == 1
+    assert bench.prompts.boxes.visible
     hands.press(Qt.Key.Key_Return)
-    assert len(bench.boxes.data) == 0
-    assert not bench.boxes.visible
-    bench.boxes.add_rectangles(np.array([[8.0, 68], [46, 112]]))
-    assert bench.boxes.visible
-    bench.boxes.visible = False  # by the user, who does not want to see it
-    bench.activate("boxes")
-    bench.activate("points")
-    assert not bench.boxes.visible
+    assert len(bench.prompts.boxes.data) == 0
+    assert not bench.prompts.boxes.visible
+    bench.prompts.boxes.add_rectangles(np.array([[8.0, 68], [46, 112]]))
+    assert bench.prompts.boxes.visible
+    bench.prompts.boxes.visible = False  # by the user, who does not want to see it
+    bench.prompts.activate("boxes")
+    bench.prompts.activate("points")
+    assert not bench.prompts.boxes.visible
 
 
 def test_the_boxes_of_another_image_are_hidden_too(hands):
-    first = hands.bench.boxes
+    first = hands.bench.prompts.boxes
     hands.viewer.add_image(np.zeros((40, 50)), name="other")
     hands.source.use_image(hands.viewer.layers["other"])
-    second = hands.bench.boxes
+    second = hands.bench.prompts.boxes
     assert second is not first
     assert not second.visible
-    hands.bench.activate("boxes")
+    hands.bench.prompts.activate("boxes")
     assert second.visible
 
 
 def test_two_boxes_are_two_objects(hands):
     corners = [[[8, 10], [8, 46], [42, 46], [42, 10]], [[10, 68], [10, 112], [46, 112], [46, 68]]]
     for box in corners:
-        hands.bench.boxes.add(np.array(box), shape_type="rectangle")
+        hands.bench.prompts.boxes.add(np.array(box), shape_type="rectangle")
     hands.until(lambda: hands.answers and len(hands.answers.objects) == 2)
     hands.press(Qt.Key.Key_Return)
     assert hands.labels[25, 28] == 1
@@ -143,13 +165,13 @@ def test_keys_cycle_clear_and_toggle(hands):
     hands.press(Qt.Key.Key_N)
     assert hands.prompting.panel.answer.text().startswith("answer 2/3")
     hands.press(Qt.Key.Key_Escape)
-    assert len(hands.bench.points.data) == 0
-    assert not hands.bench.preview.data.any()
+    assert len(hands.bench.prompts.points.data) == 0
+    assert not hands.bench.prompts.preview.data.any()
     assert hands.prompting.panel.answer.text() == "no object yet"
     hands.press(Qt.Key.Key_T)
     hands.click(80, 120)
     hands.rest()
-    assert list(hands.bench.points.features["label"]) == ["background"]
+    assert list(hands.bench.prompts.points.features["label"]) == ["background"]
     assert "background points need an object" in hands.status
 
 
@@ -192,7 +214,7 @@ def test_a_label_beyond_the_type_is_refused(open_dock, scene):
     hands.press(Qt.Key.Key_Return)
     assert "uint8" in hands.status
     assert (full > 0).sum() == 1
-    assert len(hands.bench.points.data) == 1  # nothing is lost: the prompt stays
+    assert len(hands.bench.prompts.points.data) == 1  # nothing is lost: the prompt stays
 
 
 def test_strokes_of_the_user_count_and_undo_in_order(hands):
@@ -205,7 +227,7 @@ def test_strokes_of_the_user_count_and_undo_in_order(hands):
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
     assert layer.data[28, 90] == 10
-    for _ in range(2):
+    for _ in range(3):  # object 10, its point, the stroke
         hands.press(Qt.Key.Key_Z, CONTROL)
     assert set(np.unique(layer.data)) == {0, 1}
 
@@ -220,7 +242,7 @@ def test_planes_of_a_stack(open_dock, scene):
     hands.rest()
     row, column = CENTRES[2]
     hands.click_and_wait(row * 0.5 + 4, column * 0.5 + 2)
-    preview = hands.bench.preview
+    preview = hands.bench.prompts.preview
     assert preview.data.shape == (1, 96, 128)
     assert np.allclose(preview.extent.world[0], (16, 4, 2))
     hands.press(Qt.Key.Key_Return)
@@ -261,7 +283,7 @@ def test_transposed_axes(open_dock, scene):
     hands.viewer.reset_view()
     hands.rest()
     row, column = CENTRES[2]
-    hands.bench.points.add((row, hands.viewer.dims.current_step[1], column))
+    hands.bench.prompts.points.add((row, hands.viewer.dims.current_step[1], column))
     hands.until(lambda: hands.answers)
     hands.press(Qt.Key.Key_Return)
     plane = hands.labels[:, hands.viewer.dims.current_step[1], :]
@@ -311,7 +333,7 @@ def test_rotated_layer(open_dock, scene):
 def test_three_dimensional_view_is_declined(open_dock, scene):
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
     hands.viewer.dims.ndisplay = 3
-    hands.bench.points.add((1, 25, 28))
+    hands.bench.prompts.points.add((1, 25, 28))
     hands.rest()
     assert "2-D view" in hands.status
     assert not hands.answers

@@ -1,4 +1,4 @@
-"""Objects and edits: what a person keeps, how it changes, and the one writer of labels."""
+"""Objects and edits: segmented objects, how they change, and the one writer of labels."""
 
 from .canvas import Canvas
 from .edit import Edit

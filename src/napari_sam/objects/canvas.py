@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Progress
-from .boxes import Index, enclosing, overlap, shape_of, slices_of
+from .boxes import Box, Index, enclosing, overlap, shape_of, slices_of
 from .patch import Patch
 
 
@@ -22,6 +22,9 @@ class Canvas:
         numpy, zarr.Array, or anything else that is read and written by boxes at once.
     name : str
         What it is called where it cannot hold a label.
+    check_there : callable, optional
+        Called before anything is written; raises ValueError where the array's place on the disk is
+        gone.
 
     Attributes
     ----------
@@ -29,9 +32,15 @@ class Canvas:
         May be given anew.
     """
 
-    def __init__(self, data: Any, name: str = "the layer") -> None:
+    def __init__(
+        self,
+        data: Any,
+        name: str = "the layer",
+        check_there: Callable[[], None] | None = None,
+    ) -> None:
         self.data = data
         self.name = name
+        self._check_there = check_there
         self._writing = False
 
     @property
@@ -77,12 +86,23 @@ class Canvas:
 
         A pixel is set where a patch changes it and it still is what the patch calls old. So pixels
         that somebody else has changed since stay theirs.
+
+        Raises
+        ------
+        ValueError
+            If the array cannot hold a label, is read-only, or its place on the disk is gone;
+            nothing is written then.
+        OSError
+            If the disk is full or protected.
         """
         if not patches:
             return
+        if self._check_there is not None:
+            self._check_there()
         for patch in patches:
             self.check_labels(*patch.after.bounds)
         box = enclosing(patch.box for patch in patches)
+        self._check_inside(box)
         index = slices_of(box)
         region = self.read(index)
         written = False
@@ -94,7 +114,7 @@ class Canvas:
             written = written or bool(still_old.any())
             np.copyto(pixels, new, where=still_old, casting="unsafe")
         if written:
-            self.data[index] = region
+            self._store(index, region)
 
     def write_all(
         self, patches: Sequence[Patch], text: str = ""
@@ -133,10 +153,31 @@ class Canvas:
             for group in reversed(groups[: 0 if whole else begun]):
                 self.write(*(patch.inverse() for patch in reversed(group)))
 
+    def _store(self, index: Index, region: NDArray[Any]) -> None:
+        """Assign pixels; arrays that are read-only fail in different ways."""
+        try:
+            self.data[index] = region
+        except (OSError, TypeError, ValueError) as error:
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(
+                f"{self.name} cannot be written to: {error}; choose another Labels layer, or save "
+                "this one elsewhere and open it again"
+            ) from error
+
+    def _check_inside(self, box: Box) -> None:
+        """Refuse a box that does not lie in the array."""
+        if len(box) != len(self.shape) or any(
+            start < 0 or stop > size for (start, stop), size in zip(box, self.shape, strict=True)
+        ):
+            raise ValueError(
+                f"{self.name} has the shape {self.shape}, and the labels would be written outside "
+                "it; choose a Labels layer of the image's shape"
+            )
+
     def _groups(self, patches: Sequence[Patch]) -> list[list[Patch]]:
         """Put neighbours together that lie in the same chunks: a chunk is always written whole."""
         chunk = getattr(self.data, "shards", None) or getattr(self.data, "chunks", None)
-        if chunk is None:
+        if chunk is None or not all(isinstance(n, int) for n in chunk):  # dask lists all sizes
             return [[patch] for patch in patches]
         groups: list[list[Patch]] = []
         last = None

@@ -1,10 +1,11 @@
-"""How anything changes: pixels and objects, before and after, as one value."""
+"""Edits: changes of pixels and objects, before and after, as one value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .boxes import Box
 from .patch import Patch
 from .placed import PlacedPatches
 from .segmented import SegmentedObject
@@ -32,7 +33,7 @@ class Edit:
     objects: Mapping[int, Change] = field(default_factory=dict)
 
     def inverse(self) -> Edit:
-        """Return the edit that takes this one back."""
+        """Return the edit that undoes this one."""
         patches = tuple(patch.inverse() for patch in reversed(self.patches))
         objects = {label: (after, before) for label, (before, after) in self.objects.items()}
         return Edit(self.text, patches, objects)
@@ -79,3 +80,8 @@ class Edit:
     def nbytes(self) -> int:
         """Bytes that the pixels take."""
         return sum(patch.nbytes for patch in self.patches)
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where its pixels lie."""
+        return tuple(patch.box for patch in self.patches)

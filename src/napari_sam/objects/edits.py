@@ -1,4 +1,4 @@
-"""Edits made of what there is: none of these functions writes."""
+"""Functions that make edits; none of them writes."""
 
 from __future__ import annotations
 

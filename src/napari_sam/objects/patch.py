@@ -65,7 +65,7 @@ class Patch:
         return self.after.array()
 
     def inverse(self) -> Patch:
-        """Return the patch that takes this one back."""
+        """Return the patch that undoes this one."""
         return Patch(self.index, self.after, self.before)
 
     def then(self, later: Patch) -> Patch:

@@ -1,4 +1,4 @@
-"""What a person keeps: an object, with its outline in each plane."""
+"""Segmented objects, with their outline in each plane."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Outline:
     mask : Mask
         As answered, in displayed orientation; other objects may own some of its pixels.
     prompts : Prompts or None
-        What was said of the object in this plane; None if nothing was.
+        The prompts of the object in this plane; None if there are none.
     candidate : int
         Which of the model's masks it is.
     score : float
         Predicted IoU.
     origin : {"prompted", "propagated", "everything", "painted", "imported"}
     model : str
-        Name of the model; empty if none was asked.
+        Name of the model; empty if none was used.
     """
 
     mask: Mask
@@ -64,5 +64,5 @@ class SegmentedObject:
 
     @property
     def keyframes(self) -> tuple[SliceKey, ...]:
-        """The planes in which something was said of the object."""
+        """The planes in which the object has prompts."""
         return tuple(key for key, one in self.outlines.items() if one.prompts is not None)

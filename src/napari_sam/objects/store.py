@@ -1,4 +1,4 @@
-"""The objects of one canvas, and all that was done to them."""
+"""The objects of one canvas and the history of their edits."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from .segmented import SegmentedObject
 Pieces = Generator[Progress, None, Edit]
 """Yields between pieces of some milliseconds, so that a window stays alive; returns the edit.
 Closed before its end, it leaves everything as it was."""
+PATCH_BYTES = 1000
+"""What a patch takes beside its pixels, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +28,17 @@ class _Step:
     edit : Edit
     first_label : int
         The next label before it.
+    nbytes : int
+        Bytes that the edit takes, about.
     """
 
     edit: Edit
     first_label: int
+    nbytes: int
 
 
 class ObjectStore:
-    """Objects by label; every change is an edit, and each can be taken back.
+    """Objects by label; every change is an edit that can be undone.
 
     Parameters
     ----------
@@ -62,18 +67,32 @@ class ObjectStore:
 
     @property
     def newest(self) -> Edit | None:
-        """The edit that would be taken back; None if there is none."""
+        """The edit that `undo` would undo; None if there is none."""
         return self._done[-1].edit if self._done else None
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is something to take back."""
+        """Whether there is something to undo."""
         return bool(self._done)
 
     @property
     def can_redo(self) -> bool:
-        """Whether something was taken back that can be made again."""
+        """Whether there is something to redo."""
         return bool(self._undone)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all steps take, those that were taken back included."""
+        return sum(step.nbytes for steps in (self._done, self._undone) for step in steps)
+
+    def forget_oldest(self) -> None:
+        """Drop the first step: it stays made and cannot be taken back any more."""
+        if self._done:
+            del self._done[0]
+
+    def forget_undone(self) -> None:
+        """Drop all that was taken back."""
+        self._undone.clear()
 
     def apply(self, edit: Edit) -> None:
         """Make an edit: a new step, even if nothing differs.
@@ -110,7 +129,7 @@ class ObjectStore:
         self._push(step.edit.then(edit))
 
     def record(self, edit: Edit) -> None:
-        """Note an edit whose pixels somebody else has already written, such as a stroke."""
+        """Record an edit whose pixels are already written, such as a stroke."""
         self._check(edit)
         self._add(edit)
 
@@ -180,7 +199,7 @@ class ObjectStore:
         self._push(edit)
 
     def _push(self, edit: Edit) -> None:
-        self._done.append(_Step(edit, self.next_label))
+        self._done.append(_Step(edit, self.next_label, _nbytes(edit)))
         self._undone.clear()
         self.next_label = max(self.next_label, edit.largest + 1)
 
@@ -190,3 +209,11 @@ class ObjectStore:
                 del self._objects[label]
             else:
                 self._objects[label] = after
+
+
+def _nbytes(edit: Edit) -> int:
+    """Return what an edit takes, about: pixels, outlines, and a fixed sum for each patch."""
+    objects = (one for change in edit.objects.values() for one in change if one is not None)
+    outlines = (outline for one in objects for outline in one.outlines.values())
+    masks = sum(outline.mask.packed.nbytes for outline in outlines)
+    return edit.nbytes + masks + PATCH_BYTES * (1 + len(edit.patches))

@@ -1,4 +1,4 @@
-"""The pixels of a stroke before and after it, from what napari tells of it.
+"""The pixels of a stroke before and after it, from napari's `paint` event.
 
 A stroke is a list of atoms in the order in which they are painted; a pixel may be in several. An
 atom is either `(indices, old_values, new_value)`, with an array of positions for each axis, or,

@@ -1,1 +1,1 @@
-"""The napari plugin: the only place that knows napari and Qt."""
+"""The napari plugin: the only package that imports napari and Qt."""

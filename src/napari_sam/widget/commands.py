@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
+
 import napari.viewer
 
-from .dock import SegmentAnything
+from .dock import DOCK_NAME, SegmentAnything, open_dock
 from .features.everything.logic import Everything
 from .features.prompting.logic import Prompting
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
     """Return the viewer's dock; opens it if there is none."""
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, SegmentAnything):
-            return widget
-    dock = SegmentAnything(viewer)
-    viewer.window.add_dock_widget(dock, name="Segment Anything")
+    dock = open_dock(viewer)
+    if dock is None:
+        dock = SegmentAnything(viewer)
+        unwrap(viewer).window.add_dock_widget(dock, name=DOCK_NAME)
     return dock
 
 
@@ -40,28 +41,28 @@ def begin_object(viewer: napari.viewer.Viewer) -> None:
 
 
 def undo(viewer: napari.viewer.Viewer) -> None:
-    """Take back what came last."""
-    find_dock(viewer).feature(Prompting).undo()
+    """Undo the last step."""
+    find_dock(viewer).feature(Prompting).changes.undo()
 
 
 def redo(viewer: napari.viewer.Viewer) -> None:
-    """Do again what was taken back last."""
-    find_dock(viewer).feature(Prompting).redo()
+    """Redo the step undone last."""
+    find_dock(viewer).feature(Prompting).changes.redo()
 
 
 def delete(viewer: napari.viewer.Viewer) -> None:
     """Remove the kept object under the pointer."""
-    find_dock(viewer).feature(Prompting).delete()
+    find_dock(viewer).feature(Prompting).changes.delete()
 
 
 def toggle_kind(viewer: napari.viewer.Viewer) -> None:
     """Swap object and background points."""
-    find_dock(viewer).feature(Prompting).toggle_kind()
+    find_dock(viewer).feature(Prompting).tools.toggle_kind()
 
 
 def toggle_tool(viewer: napari.viewer.Viewer) -> None:
     """Swap points and boxes."""
-    find_dock(viewer).feature(Prompting).toggle_tool()
+    find_dock(viewer).feature(Prompting).tools.toggle()
 
 
 def everything_plane(viewer: napari.viewer.Viewer) -> None:

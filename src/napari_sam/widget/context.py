@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from ..predict.cache import DiskCache
+from ..predict.cache import DiskCache, default_folder
 from ..predict.session import Session
 from ..types import Plane
 from .history import History
@@ -61,21 +62,29 @@ class Context(QObject):  # type: ignore[misc]
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = viewer = unwrap(viewer)  # napari passes a proxy to docks of plugins
         self.scheduler = Scheduler()
         self.status = Status()
         self.history = History()
         self.bench = Workbench(viewer, self.history, self.status)
         self.folder = ResultsFolder(self.bench, self.scheduler, self.status)
-        self.disk = DiskCache()
+        try:
+            self.disk = DiskCache()
+        except ValueError as error:  # of the user's environment; no reason not to open
+            self.disk = DiskCache(default_folder())
+            self.status.error(str(error))
         self.session: Session | None = None
         self.absence = ""
         self.scheduler.failed.connect(self.status.error)
         self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
+        self.bench.view_changed.connect(self.plane_changed)
         dims = viewer.dims.events
-        self._dims = (dims.current_step, dims.order, dims.ndisplay)
-        for emitter in self._dims:
-            emitter.connect(self._on_dims_changed)
+        self._turned = (dims.order, dims.ndisplay, dims.units)
+        self._sliced = (dims.current_step, dims.margin_left, dims.margin_right)
+        for emitter in self._turned:
+            emitter.connect(self._on_dims_turned)
+        for emitter in self._sliced:
+            emitter.connect(self._on_dims_sliced)
 
     def use_session(self, session: Session | None, absence: str = "") -> None:
         """Answer with another model from now on.
@@ -97,14 +106,20 @@ class Context(QObject):  # type: ignore[misc]
             return None
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.scheduler.close()
-        for emitter in self._dims:
-            emitter.disconnect(self._on_dims_changed)
+        for emitter in self._turned:
+            emitter.disconnect(self._on_dims_turned)
+        for emitter in self._sliced:
+            emitter.disconnect(self._on_dims_sliced)
         self.bench.close()
         self.session = None
 
-    def _on_dims_changed(self, event: Any = None) -> None:
+    def _on_dims_turned(self, event: Any = None) -> None:
+        self.bench.follow_view()
+        self._on_dims_sliced()
+
+    def _on_dims_sliced(self, event: Any = None) -> None:
         self.status.acted()
         self.plane_changed.emit()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any, TypeVar
 
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from ..conflict import conflict
 from .context import Context
+from .controls import ChoiceGuard, Section, StatusArea
 from .features.everything.logic import Everything
 from .features.feature import Feature
 from .features.prefetch.logic import Prefetch
@@ -25,6 +26,10 @@ ABOVE: tuple[type[Feature], ...] = (Source, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
 BELOW: tuple[type[Feature], ...] = (Prompting, Everything, Settings)
 
+DOCK_NAME = "Segment Anything (napari-sam-stack)"
+"""As napari calls the dock that its plugin menu opens: it opens no second one beside that."""
+ALREADY_OPEN = "Segment Anything is open in this window already; close this one"
+
 F = TypeVar("F", bound=Feature)
 
 
@@ -34,17 +39,24 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
+        Two docks in one viewer would mix up their layers: the second one only shows a message.
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
+        self._open, self._was_docked = False, False
+        if open_dock(napari_viewer) is not None:
+            self._lay_out_sentence(ALREADY_OPEN)
+            return
         self.context = Context(napari_viewer)
         self.features = [kind(self.context) for kind in (*ABOVE, *BELOW)]
-        self.sections: dict[str, QCollapsible] = {}
-        self.status = QLabel()
-        self._open, self._was_docked = True, False
+        self.sections: dict[str, Section] = {}
+        self.status = StatusArea()
+        self._guard = ChoiceGuard()
+        self._open = True
         self._keys = Keys({k: act for one in self.features for k, act in one.keys.items()})
         self._lay_out()
+        self._guard.watch(self)
         self.context.status.changed.connect(self.status.setText)
         self.context.bench.changed.connect(self._bind_keys)
         for feature in self.features:
@@ -59,6 +71,11 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         """Return one part of the dock."""
         return next(one for one in self.features if isinstance(one, kind))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it works with a viewer: not yet closed, and no second one."""
+        return self._open
+
     def close_dock(self) -> None:
         """Cancel, disconnect, drop; safe to call twice."""
         if not self._open:
@@ -71,7 +88,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.context.close()
 
     def event(self, event: QEvent) -> bool:
-        """Notice when napari takes the widget out of its dock: there is no other sign of it."""
+        """Close when napari removes the widget from its dock; napari emits no signal for that."""
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._was_docked = True
@@ -81,17 +98,15 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         return handled
 
     def closeEvent(self, event: Any) -> None:
-        """Let go of the viewer when the window closes."""
+        """Disconnect from the viewer when the window closes."""
         self.close_dock()
         super().closeEvent(event)
 
     def _lay_out(self) -> None:
-        self.status.setWordWrap(True)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
         self.column = column = QWidget()
         inner = QVBoxLayout(column)
         inner.setContentsMargins(6, 6, 6, 6)
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for feature in self.features:
             if isinstance(feature, BELOW[0]):
                 inner.addWidget(self.status)
@@ -107,19 +122,32 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         outer.addWidget(scroll)
         self.setMinimumWidth(300)
 
+    def _lay_out_sentence(self, text: str) -> None:
+        self.notice = QLabel(text)
+        self.notice.setWordWrap(True)
+        self.notice.setAlignment(Qt.AlignmentFlag.AlignTop)
+        QVBoxLayout(self).addWidget(self.notice)
+
     def _add(self, feature: Feature, layout: QVBoxLayout) -> None:
         if feature.panel is None:
             return
         if not feature.title:
             layout.addWidget(feature.panel)
             return
-        section = self.sections[feature.title] = QCollapsible(feature.title)
-        section.addWidget(feature.panel)
+        section = self.sections[feature.title] = Section(feature.title, feature.panel)
         section.toggled.connect(lambda opened: feature.opened() if opened else None)
         layout.addWidget(section)
 
     def _bind_keys(self) -> None:
         """Bind the keys on the viewer and on our layers."""
         bench = self.context.bench
-        ours = [bench.points, bench.boxes, bench.preview, *(view.layer for view in bench.views)]
-        self._keys.keep_only([self.context.viewer, *(one for one in ours if one is not None)])
+        ours = [*bench.prompts, *(view.layer for view in bench.views)]
+        self._keys.keep_only([self.context.viewer, *ours])
+
+
+def open_dock(viewer: Viewer) -> SegmentAnything | None:
+    """Return the dock that works with a viewer, however it was opened; None if there is none."""
+    for widget in unwrap(viewer).window.dock_widgets.values():
+        if isinstance(widget, SegmentAnything) and widget.is_open:
+            return widget
+    return None

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image
 
 from ..formats.labels_store import needs_folder
+from .placement import drawing_transform
 
 LARGEST_LEVEL = 4096
 """Of a pyramid, the finest level whose plane is at most this long is worked on."""
@@ -28,14 +30,18 @@ class Frame:
     transform : dict
         `scale`, `translate`, `rotate`, `shear`, `affine` and `units` for another layer with the
         same pixels.
+    drawing : dict
+        The same for layers that are drawn on the plane shown: prompts and preview; see
+        `placement.drawing_transform`.
     initial_contrast : (low, high) float or None
-        What napari chose for an array that is not in memory; None for others.
+        What napari chose; None if the user had chosen others when the image was taken up.
     """
 
     layer: Image
     level: int | None
     shape: tuple[int, ...]
     transform: dict[str, Any]
+    drawing: dict[str, Any]
     initial_contrast: tuple[float, float] | None = None
 
     @property
@@ -49,8 +55,17 @@ class Frame:
         return needs_folder(self.shape)
 
 
-def frame_of(layer: Image) -> Frame:
-    """Return the frame to work in on an image layer."""
+def frame_of(layer: Image, dims: Dims, before: Frame | None = None) -> Frame:
+    """Return the frame to work in on an image layer.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    dims : napari.components.Dims
+        Of the viewer.
+    before : Frame, optional
+        Of the same layer, before it was changed.
+    """
     transform: dict[str, Any] = {
         "scale": np.array(layer.scale),
         "translate": np.array(layer.translate),
@@ -59,20 +74,32 @@ def frame_of(layer: Image) -> Frame:
         "affine": layer.affine.affine_matrix,
         "units": layer.units,
     }
-    lazy = not isinstance(layer.data, np.ndarray)
-    initial = _limits(layer) if lazy else None
-    if not layer.multiscale:
-        return Frame(layer, None, tuple(layer.data.shape[: layer.ndim]), transform, initial)
+    level = None
+    shape = tuple(int(n) for n in layer.data.shape[: layer.ndim])
+    if layer.multiscale:
+        level, shape = _working_level(layer)
+        full = tuple(int(n) for n in layer.data[0].shape[: layer.ndim])
+        factor = np.array(full) / np.array(shape)
+        transform["scale"] = transform["scale"] * factor
+        # pixel k of a coarse level covers `factor` fine ones: their centres do not coincide
+        origin = layer.data_to_world((factor - 1) / 2)
+        transform["translate"] = np.asarray(layer.affine.inverse(np.asarray(origin)))
+    if before is not None:
+        initial = before.initial_contrast
+    else:
+        low, high = layer.contrast_limits_range
+        guessed = not isinstance(layer.data, np.ndarray)
+        untouched = guessed or _limits(layer) == (float(low), float(high))
+        initial = _limits(layer) if untouched else None
+    return Frame(layer, level, shape, transform, drawing_transform(transform, dims), initial)
+
+
+def _working_level(layer: Image) -> tuple[int, tuple[int, ...]]:
+    """Return the level of a pyramid to work at, and its shape."""
     shapes = [tuple(int(n) for n in level.shape[: layer.ndim]) for level in layer.data]
     fitting = [k for k, shape in enumerate(shapes) if max(shape[-2:]) <= LARGEST_LEVEL]
     level = fitting[0] if fitting else len(shapes) - 1
-    factor = np.array(shapes[0]) / np.array(shapes[level])
-    transform["scale"] = transform["scale"] * factor
-    # pixel k of a coarse level covers `factor` fine ones: their centres do not coincide
-    origin = layer.data_to_world((factor - 1) / 2)
-    affine = layer.affine
-    transform["translate"] = np.asarray(affine.inverse(np.asarray(origin)))
-    return Frame(layer, level, shapes[level], transform, initial)
+    return level, shapes[level]
 
 
 def chosen_contrast(frame: Frame) -> tuple[float, float] | None:
@@ -81,12 +108,8 @@ def chosen_contrast(frame: Frame) -> tuple[float, float] | None:
     None where they still are those that napari began with (all of the data's range, or for arrays
     that are not in memory a guess), and for colour: `Plane.contrast` says what happens then.
     """
-    layer = frame.layer
-    if layer.rgb:
-        return None
-    limits = _limits(layer)
-    low, high = layer.contrast_limits_range
-    return None if limits in ((float(low), float(high)), frame.initial_contrast) else limits
+    limits = _limits(frame.layer)
+    return None if frame.layer.rgb or limits == frame.initial_contrast else limits
 
 
 def _limits(layer: Image) -> tuple[float, float]:

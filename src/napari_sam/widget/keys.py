@@ -14,7 +14,7 @@ POLYGON_KEYS = ("Enter", "Escape")
 
 
 class Keys:
-    """Binds keys and lets go of them again.
+    """Binds keys and removes the bindings again.
 
     napari asks the active layer first, then the viewer; Shapes and Labels take Enter and Escape
     themselves, hence the layers' own bindings.
@@ -38,7 +38,7 @@ class Keys:
             target.events.mode.connect(self._on_labels_mode)
 
     def keep_only(self, targets: list[Any]) -> None:
-        """Bind these and let go of all others."""
+        """Bind the keys on these and remove all other bindings."""
         for target in list(self._bound):
             if not any(target is one for one in targets):
                 self._release(target)

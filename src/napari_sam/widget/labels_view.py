@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
+import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
+from ..formats.labels_store import check_there
 from ..objects import edits
 from ..objects.canvas import Canvas
 from ..objects.edit import Edit
 from ..objects.store import ObjectStore, Pieces
+from ..types import SliceKey
 from .history import Done, History
 from .status import Status
 
+Happened = Literal["made", "undone", "redone"]
+"""What became of an edit."""
 SLICE = 0.03
 """Seconds that a long edit is written for before the window gets its turn."""
 
@@ -29,14 +35,17 @@ class LabelsView:
     history : History
         Notes every edit.
     status : Status
-        Told where something cannot be taken back.
+        Shows a sentence if something cannot be undone.
     largest : int
         The largest label in the layer.
 
     Attributes
     ----------
-    on_other_edit : callable
-        Called after a stroke of the user's, and after something was taken back or made again.
+    on_edit : callable
+        Called with each edit that was made, taken back or made again, and which of these; not for
+        parts that are amended.
+    on_deleted : callable
+        Called with the label and the plane of an object that the user deleted.
     on_replaced : callable
         Called when the layer was given other data.
     """
@@ -44,20 +53,48 @@ class LabelsView:
     def __init__(self, layer: Labels, history: History, status: Status, largest: int = 0) -> None:
         self.layer = layer
         self.history, self.status = history, status
-        self.store = ObjectStore(Canvas(layer.data, layer.name), largest)
-        self.on_other_edit: Callable[[], None] = lambda: None
+        check = partial(check_there, layer.data, layer.name)
+        self.store = ObjectStore(Canvas(layer.data, layer.name, check), largest)
+        self.on_edit: Callable[[Edit, Happened], None] = lambda edit, happened: None
+        self.on_deleted: Callable[[int, SliceKey], None] = lambda label, key: None
         self.on_replaced: Callable[[], None] = lambda: None
         self._pieces: Pieces | None = None
+        self._redrawn = False
         layer.events.paint.connect(self._on_layer_paint)
+        layer.events.set_data.connect(self._on_layer_drawn)
         layer.events.data.connect(self._on_layer_data)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the steps take; see `History`."""
+        return self.store.nbytes
+
+    def forget_oldest(self) -> None:
+        """Drop the first step; see `History`."""
+        self.store.forget_oldest()
+
+    def forget_undone(self) -> None:
+        """Drop what was taken back; see `History`."""
+        self.store.forget_undone()
 
     def close(self) -> None:
         """Stop listening to the layer, and forget what could be taken back."""
         self.layer.events.paint.disconnect(self._on_layer_paint)
         self.layer.events.data.disconnect(self._on_layer_data)
+        self.layer.events.set_data.disconnect(self._on_layer_drawn)
         self.history.drop(self)
         if self._pieces is not None:
             self._pieces.close()
+
+    def look_again(self) -> None:
+        """Look for larger labels that were written into the array in place, from outside.
+
+        Only an array in memory is read, and only if the layer was drawn anew since the last time.
+        """
+        data = self.layer.data
+        if self._redrawn and isinstance(data, np.ndarray) and data.size:
+            self.store.next_label = max(self.store.next_label, int(data.max()) + 1)
+        self._redrawn = False
 
     def apply(self, edit: Edit, refresh: bool = True) -> None:
         """Make an edit.
@@ -71,21 +108,27 @@ class LabelsView:
         self.store.apply(edit)
         self.history.note(self)
         self._shown(refresh)
+        self.on_edit(edit, "made")
 
     def amend(self, edit: Edit, refresh: bool = True) -> None:
-        """Make an edit part of the newest one, so that both are taken back together."""
+        """Make an edit part of the newest one, so that both are undone together."""
         self.store.amend(edit)
         self._shown(refresh)
 
+    def delete(self, label: int, key: SliceKey) -> None:
+        """Delete an object that lies in a plane; see `edits.delete`."""
+        self.apply(edits.delete(self.store, label, key))
+        self.on_deleted(label, key)
+
     def undo(self, done: Done) -> None:
-        """Take back the newest edit of this layer; see `History`."""
-        self._walk(self.store.undo_in_pieces(), done)
+        """Undo the newest edit of this layer; see `History`."""
+        self._walk(self.store.undo_in_pieces(), "undone", done)
 
     def redo(self, done: Done) -> None:
-        """Make the edit again that was taken back last; see `History`."""
-        self._walk(self.store.redo_in_pieces(), done)
+        """Redo the edit that was undone last; see `History`."""
+        self._walk(self.store.redo_in_pieces(), "redone", done)
 
-    def _walk(self, pieces: Pieces, done: Done) -> None:
+    def _walk(self, pieces: Pieces, happened: Happened, done: Done) -> None:
         """Write for a moment; go on after the window had its turn, until all is written."""
         self._pieces = pieces
         end = time.perf_counter() + SLICE
@@ -98,15 +141,15 @@ class LabelsView:
             if stop.value is None:
                 return  # closed meanwhile
             self._shown()
-            self.on_other_edit()
-            done(stop.value.text)
+            self.on_edit(stop.value, happened)
+            done(stop.value.text, stop.value.boxes)
         except (ValueError, OSError) as error:
             self._end_walk()
             self.history.stop_walking()
             self.status.error(str(error))
         else:
             self.layer.editable = False  # nobody paints where it is still being written
-            QTimer.singleShot(0, lambda: self._walk(pieces, done))
+            QTimer.singleShot(0, lambda: self._walk(pieces, happened, done))
 
     def _end_walk(self) -> None:
         self._pieces = None
@@ -114,12 +157,22 @@ class LabelsView:
 
     def _shown(self, refresh: bool = True) -> None:
         if refresh:
+            redrawn = self._redrawn
             self.layer.refresh(highlight=False, extent=False)
+            self._redrawn = redrawn
 
     def _on_layer_paint(self, event: Any) -> None:
-        self.store.record(edits.stroke(self.store.canvas, event.value))
+        edit = edits.stroke(self.store.canvas, event.value)
+        self.store.record(edit)
         self.history.note(self)
-        self.on_other_edit()
+        try:
+            check_there(self.layer.data, self.layer.name)
+        except ValueError as error:
+            self.status.error(str(error))
+        self.on_edit(edit, "made")
+
+    def _on_layer_drawn(self, event: Any = None) -> None:
+        self._redrawn = True
 
     def _on_layer_data(self, event: Any = None) -> None:
         if self.layer.data is not self.store.canvas.data:

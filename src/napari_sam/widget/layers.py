@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,20 +9,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Labels, Points, Shapes
-from napari.utils.transforms import Affine
+from napari.layers import Labels, Layer, Points, Shapes
+from napari.utils import CyclicLabelColormap
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, PlacedPrompt, read_prompt
 from ..types import Mask, SliceKey
 from .frame import Frame
+from .placement import check_thin, displayed_axes, hidden_position, inner_transform, pixel_area
 
 POINT_KINDS = {kind.marks[0]: kind for kind in PROMPT_KINDS.values() if kind.layer == "points"}
-"""The kinds of point, by the value of the feature "label" that tells them apart."""
+"""The kinds of point, by the value of the feature "label"."""
 OBJECT, BACKGROUND = POINT_KINDS
 OWNER, NOBODY = "object", 0
-"""The feature that tells to which object a prompt belongs, and its value as long as none does."""
+"""The feature with the number of a prompt's object, and its value if it has none."""
+PREVIEW_COLOURS = np.array(
+    [[0, 0, 0, 0], [0.94, 0.89, 0.26, 1], [1, 0.97, 0.66, 1], [0.8, 0.74, 0.1, 1]], np.float32
+)
+"""Of objects that are not kept yet, in turn: yellows, so that none is taken for a kept object."""
+MARKER_SIZE = (9, 14)
+"""Least and largest diameter of a point's marker on the screen, pixels."""
+EDGE_WIDTH = 2.0
+"""Width of a box's edge on the screen, pixels."""
+EDGE_TOLERANCE = 0.2
+"""By how much that may be off: napari builds the shapes anew for another width."""
 
 
 def current_key(viewer: Viewer, frame: Frame) -> SliceKey:
@@ -32,29 +42,18 @@ def current_key(viewer: Viewer, frame: Frame) -> SliceKey:
     Raises
     ------
     ValueError
-        If it shows three dimensions, or no plane of the image.
+        If it shows three dimensions, thick slices, or no plane of the image.
     """
-    if viewer.dims.ndisplay != 2:
-        raise ValueError("switch to the 2-D view to prompt")
-    ndim = len(frame.shape)
-    hidden = viewer.dims.ndim - ndim
-    displayed = tuple(axis - hidden for axis in viewer.dims.displayed)
-    if min(displayed) < 0 or len(displayed) != 2:
-        raise ValueError("the displayed axes are not those of the image; roll them back")
-    point = np.asarray(viewer.dims.point)[hidden:]
-    position = np.asarray(frame.layer.world_to_data(point))
-    if frame.level is not None:
-        fine = np.array(frame.layer.data[0].shape[:ndim])
-        position = (position + 0.5) * np.array(frame.shape) / fine - 0.5
+    ndim, dims = len(frame.shape), viewer.dims
+    displayed = displayed_axes(dims, ndim)
+    check_thin(dims, ndim, str(frame.layer.projection_mode))
     fixed = []
-    for axis in range(ndim):
-        if axis in displayed:
-            continue
-        index = int(np.round(position[axis]))
+    for axis, position in hidden_position(frame.transform, dims, ndim).items():
+        index = round(position)  # to even halves, as napari does
         if not 0 <= index < frame.shape[axis]:
             raise ValueError("this plane lies outside the image; move the slider")
         fixed.append((axis, index))
-    return SliceKey((displayed[0], displayed[1]), tuple(fixed), None, frame.level)
+    return SliceKey(displayed, tuple(fixed), None, frame.level)
 
 
 def make_points(frame: Frame) -> Points:
@@ -73,7 +72,8 @@ def make_points(frame: Frame) -> Points:
         face_color_cycle=[kind.colour for kind in POINT_KINDS.values()],
         border_color="white",
         size=max(2.0, side / 60),
-        **frame.transform,
+        canvas_size_limits=MARKER_SIZE,
+        **frame.drawing,
     )
 
 
@@ -86,9 +86,34 @@ def make_boxes(frame: Frame) -> Shapes:
         feature_defaults={OWNER: NOBODY},
         edge_color=PROMPT_KINDS["box"].colour,
         face_color="transparent",
-        edge_width=max(1.0, max(frame.shape[-2:]) / 250),
-        **frame.transform,
+        **frame.drawing,
     )
+
+
+def set_transform(layer: Layer, transform: Mapping[str, Any]) -> None:
+    """Give a layer another place in the world; what is the same stays untouched."""
+    for name, value in transform.items():
+        now = layer.affine.affine_matrix if name == "affine" else getattr(layer, name)
+        same = now == value if name == "units" else np.array_equal(now, value)
+        if not same:
+            setattr(layer, name, value)
+
+
+def set_edge_width(boxes: Shapes, zoom: float) -> None:
+    """Give the edges of all boxes their width on the screen.
+
+    Parameters
+    ----------
+    boxes : napari.layers.Shapes
+    zoom : float
+        Screen pixels for one unit of the world.
+    """
+    axes = list(range(boxes.ndim))[-2:]
+    matrix = np.abs(boxes.affine.linear_matrix[np.ix_(axes, axes)]).max()
+    width = EDGE_WIDTH / (zoom * matrix * float(np.max(boxes.scale[axes])))
+    if abs(width / boxes.current_edge_width - 1) > EDGE_TOLERANCE:
+        boxes.edge_width = width  # of all that are there
+        boxes.current_edge_width = width
 
 
 def make_labels(frame: Frame, name: str, data: Any = None) -> Labels:
@@ -101,7 +126,14 @@ def make_labels(frame: Frame, name: str, data: Any = None) -> Labels:
 def make_preview(frame: Frame) -> Labels:
     """Return the layer that shows the answer; it holds one plane."""
     shape = (1,) * (len(frame.shape) - 2) + frame.shape[-2:]
-    layer = Labels(np.zeros(shape, np.int32), name="SAM preview", opacity=0.6, **frame.transform)
+    colours = CyclicLabelColormap(colors=PREVIEW_COLOURS, background_value=0)
+    layer = Labels(
+        np.zeros(shape, np.int32),
+        name="SAM preview",
+        opacity=0.6,
+        colormap=colours,
+        **frame.drawing,
+    )
     layer.editable = False
     return layer
 
@@ -109,10 +141,34 @@ def make_preview(frame: Frame) -> Labels:
 def set_label_kind(points: Points, kind: str) -> None:
     """Make the next points object or background points."""
     points.selected_data = set()  # or the selected points would change with the default
-    points.feature_defaults["label"] = kind
     points.current_symbol = POINT_KINDS[kind].symbol
+    if points.feature_defaults["label"].iloc[0] == kind:
+        return
+    points.feature_defaults["label"] = kind
     points.events.feature_defaults()
     points.refresh_colors()
+
+
+def mend_features(layer: Points | Shapes) -> None:
+    """Make the table of features readable again where the user replaced or edited it.
+
+    The user's own columns stay. A point of an unknown kind becomes an object point. napari may
+    leave the row of a shape that was given up while it was drawn; that row goes.
+    """
+    count = len(layer.data)
+    table = layer.features.iloc[:count].copy()
+    owners = table.get(OWNER, pd.Series(NOBODY, table.index))
+    table[OWNER] = pd.to_numeric(owners, errors="coerce").fillna(NOBODY).astype(int)
+    if isinstance(layer, Points):
+        kinds = table.get("label", pd.Series(OBJECT, table.index)).astype(object)
+        known = kinds.where(kinds.isin(list(POINT_KINDS)), OBJECT)
+        table["label"] = pd.Categorical(known, categories=list(POINT_KINDS))
+    if table.equals(layer.features):
+        return
+    layer.features = table
+    if isinstance(layer, Points):
+        layer.face_color = "label"
+        layer.face_color_cycle = [kind.colour for kind in POINT_KINDS.values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +196,11 @@ class DrawnPrompt:
 def disown(layer: Points | Shapes, rows: Sequence[int]) -> None:
     """Let added prompts belong to no object: napari gives them the features of selected ones."""
     layer.features.loc[layer.features.index[list(rows)], OWNER] = NOBODY
+
+
+def own(layer: Points | Shapes, owner: int) -> None:
+    """Give the prompt that was added last to an object."""
+    layer.features.loc[layer.features.index[-1], OWNER] = owner
 
 
 def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPrompt]:
@@ -173,9 +234,17 @@ def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPro
     return found
 
 
-def label_at(labels: Labels, viewer: Viewer) -> int:
-    """Return the label under the pointer; 0 if there is none."""
-    value = labels.get_value(viewer.cursor.position, world=True)
+def label_at(labels: Labels, points: Points, viewer: Viewer) -> int:
+    """Return the label under the pointer; 0 if there is none.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+    points : napari.layers.Points
+        Of the same shape; its place in the world is that of the plane shown.
+    viewer : napari.viewer.Viewer
+    """
+    value = labels.get_value(points.world_to_data(viewer.cursor.position), world=False)
     return int(value or 0)
 
 
@@ -184,7 +253,7 @@ def area_text(pixels: int, frame: Frame, key: SliceKey) -> str:
     units = [frame.transform["units"][axis] for axis in key.displayed]
     if str(units[0]) == "pixel" or units[0] != units[1]:
         return f"{pixels} px"
-    area = pixels * math.prod(float(frame.transform["scale"][axis]) for axis in key.displayed)
+    area = pixels * pixel_area(frame.transform, key.displayed)
     return f"{area:.4g} {units[0]:~}²"
 
 
@@ -213,7 +282,7 @@ def show_preview(preview: Labels, frame: Frame, key: SliceKey, masks: Mapping[in
     for axis, index in key.fixed:
         corner[axis] = index
     preview.refresh(thumbnail=False, highlight=False, extent=False)
-    place = _moved(frame, corner)
+    place = np.asarray(inner_transform(frame.drawing)(corner))
     if not np.array_equal(place, preview.translate):
         preview.translate = place
 
@@ -237,12 +306,10 @@ def remove_prompts(points: Points, boxes: Shapes, key: SliceKey) -> None:
     if len(points.data):
         kept = ~_in_plane(np.asarray(points.data), key)
         if not kept.all():
-            points.selected_data = set(np.flatnonzero(~kept).tolist())
-            points.remove_selected()
+            points.remove(np.flatnonzero(~kept).tolist())
     doomed = {k for k, corners in enumerate(boxes.data) if _in_plane(corners, key).all()}
     if doomed:
-        boxes.selected_data = doomed
-        boxes.remove_selected()
+        boxes.remove(sorted(doomed))
 
 
 def _in_plane(coords: NDArray[np.floating[Any]], key: SliceKey) -> NDArray[np.bool_]:
@@ -250,9 +317,3 @@ def _in_plane(coords: NDArray[np.floating[Any]], key: SliceKey) -> NDArray[np.bo
     for axis, index in key.fixed:
         here &= np.round(coords[:, axis]).astype(int) == index
     return here
-
-
-def _moved(frame: Frame, corner: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the translation that puts pixel 0 of a layer on pixel `corner` of a frame."""
-    linear = {name: frame.transform[name] for name in ("scale", "translate", "rotate", "shear")}
-    return np.asarray(Affine(**linear)(corner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from .status import Status
 from .workbench import Workbench
 
 OBJECTS, EVERYTHING = "objects", "everything"
+LONGEST_NAME = 60
+"""Letters of an image's name in the name of its folder."""
 COUNTING = "labels"
 """The source of progress in the status line while labels are counted."""
 
@@ -71,24 +74,51 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         self._then = then
         self.status.hint(
             "labels of this stack are too large for memory: name a new or an empty folder for "
-            "them, or the one of an earlier time"
+            "them, or the folder of an earlier session"
         )
         self.asked.emit()
         return False
+
+    @property
+    def suggestion(self) -> str:
+        """A name for a new folder: beside the image's file, or in the home folder."""
+        frame = self.bench.frame
+        if frame is None:
+            return str(Path.home())
+        source = frame.layer.source.path
+        place = Path.home() if source is None else Path(source).absolute().parent
+        name = re.sub(r"[^\w .-]", "_", frame.layer.name)[:LONGEST_NAME]
+        return str(place / f"{name} labels")
+
+    def check(self, path: str) -> None:
+        """Look whether a folder can take the results of the image.
+
+        Raises
+        ------
+        ValueError
+            If it holds something else, or cannot be written to.
+        """
+        frame = self.bench.frame
+        if frame is None:
+            raise ValueError("open an image to begin")
+        folder = self._absolute(path)
+        try:
+            check_folder(folder, frame.shape)
+        except OSError as error:
+            raise ValueError(f"{folder} cannot be used: {error.strerror}") from error
+        self._check_unused(folder, frame)
 
     def use(self, path: str) -> None:
         """Take the folder that the user named, and do what waited for it."""
         frame = self.bench.frame
         if frame is None:
             return
-        folder = Path(path).resolve()
         try:
-            check_folder(folder, frame.shape)
-            self._check_unused(folder, frame)
+            self.check(path)
         except ValueError as error:
             self.status.error(str(error))
             return
-        self._folders[frame.layer] = folder
+        self._folders[frame.layer] = self._absolute(path)
         then, self._then = self._then, None
         if then is not None:
             then()
@@ -170,6 +200,13 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             self.forget()
             raise
         return layers.make_labels(frame, f"{frame.layer.name} {name}", array)
+
+    def _absolute(self, path: str) -> Path:
+        """Return a folder that the user named; a mere name lies where the suggestion does."""
+        try:
+            return (Path(self.suggestion).parent / Path(path).expanduser()).resolve()
+        except RuntimeError as error:
+            raise ValueError(f"there is no home folder as in {path}; name another one") from error
 
     def _check_unused(self, folder: Path, frame: Frame) -> None:
         """Refuse the folder of another image: both would write the same labels."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import partial
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Thread, main_thread
 from typing import Any, Generic, TypeVar
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -20,7 +20,7 @@ WORKERS = 2
 """Workers that are busy in one lane: one that runs, and one that was cancelled and runs out."""
 NO_MEMORY = "there is not enough memory; close something or use a smaller model"
 EXPECTED = (MemoryError, RuntimeError, ValueError, OSError, ArithmeticError, LookupError, TypeError)
-"""Errors that are told in one sentence; any other one is also raised, as a fault of the program."""
+"""Errors that are shown as one sentence; any other is also raised, as a fault of the program."""
 
 
 class Lane(IntEnum):
@@ -75,11 +75,16 @@ class Work(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Work under way in a thread of its own, and what tells it that nobody waits any more."""
+    """Work that runs in a thread, and the flag that stops it."""
 
     work: Work[Any]
     lane: Lane
     stop: Event
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether it was cancelled, or the program ends: Python waits for its threads then."""
+        return self.stop.is_set() or not main_thread().is_alive()
 
 
 class Scheduler(QObject):  # type: ignore[misc]
@@ -98,7 +103,7 @@ class Scheduler(QObject):  # type: ignore[misc]
     Signals
     -------
     busy_changed : (Lane, bool)
-        A lane begins or ends being busy; not told between two pieces of work.
+        A lane becomes busy or idle; not emitted between two pieces of work.
     failed : str
         One sentence.
     """
@@ -229,7 +234,7 @@ class Scheduler(QObject):  # type: ignore[misc]
     # -- in a worker --------------------------------------------------------------------------
 
     def _work(self, run: Run) -> None:
-        """Do the work and have its end told, whatever that is."""
+        """Do the work and report its end, whatever that is."""
         tell: Callable[[], None] = _nothing
         try:
             tell = partial(run.work.on_result, self._driven(run))
@@ -241,7 +246,7 @@ class Scheduler(QObject):  # type: ignore[misc]
             tell = partial(self._say_failed, run.work, _sentence(error))
             raise  # napari shows where
         finally:
-            with suppress(RuntimeError):  # Qt has deleted this object: nobody is left to be told
+            with suppress(RuntimeError):  # Qt has deleted this object: nothing can receive it
                 self._ended.emit(run, tell)
             with self._changed:
                 self._alive.remove(run)
@@ -251,7 +256,7 @@ class Scheduler(QObject):  # type: ignore[misc]
         """Run the steps to their end and return their result."""
         steps: Iterator[Any] = iter(())
         try:
-            with stoppable(run.stop.is_set):
+            with stoppable(lambda: run.must_stop):
                 self._await_turn(run)
                 steps = run.work.steps()
                 while True:
@@ -266,9 +271,9 @@ class Scheduler(QObject):  # type: ignore[misc]
                 steps.close()  # where it was stopped half-way
 
     def _await_turn(self, run: Run) -> None:
-        """Pause while others go first; end in `Stopped` where nobody waits any more."""
+        """Pause while urgent work runs; raise `Stopped` if the result is no longer needed."""
         with self._changed:
-            self._changed.wait_for(lambda: run.stop.is_set() or not self._must_pause(run))
+            self._changed.wait_for(lambda: run.must_stop or not self._must_pause(run))
         check()
 
     def _must_pause(self, run: Run) -> bool:
@@ -282,7 +287,7 @@ class Scheduler(QObject):  # type: ignore[misc]
 
 
 def _nothing() -> None:
-    """Stand for what there is to tell of work that was stopped."""
+    """Do nothing: the callback of work that was stopped."""
 
 
 def _sentence(error: Exception) -> str:

@@ -13,7 +13,7 @@ from .status import Status
 
 
 class Views:
-    """Makes views, and lets go of them.
+    """Makes views and closes them.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class Views:
         return view
 
     def drop(self, view: LabelsView) -> None:
-        """Let go of a view whose layer is gone, or holds other data."""
+        """Close a view whose layer was removed or holds other data."""
         self._views.remove(view)
         view.close()
 
     def close(self) -> None:
-        """Let go of all."""
+        """Close all views."""
         while self._views:
             self.drop(self._views[-1])

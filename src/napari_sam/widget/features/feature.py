@@ -14,7 +14,7 @@ Keymap = Mapping[str, Callable[[], None]]
 
 
 class Feature(QObject):  # type: ignore[misc]
-    """One part of the dock; it knows the context and no other part.
+    """One part of the dock; it uses the context and no other part.
 
     Parameters
     ----------
@@ -45,4 +45,4 @@ class Feature(QObject):  # type: ignore[misc]
         """Note that the user opened its section."""
 
     def close(self) -> None:
-        """Let go of viewer and layers; the context's work has been cancelled."""
+        """Disconnect from viewer and layers; background work has been cancelled already."""

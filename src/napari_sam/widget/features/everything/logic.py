@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
-from numpy.typing import NDArray
 
 from ....everything.amg_params import AmgParams
-from ....everything.amg_select import Candidates
-from ....objects import edits
-from ....objects.edit import Edit
 from ....stack.join import PlaneLabels, StoredPlanes, linked
-from ....stack.planes import PlaneResult, everything_in, plane_text
+from ....stack.planes import PlaneResult, plane_text, stacks_along
 from ....steps import mapped
 from ....types import Plane, Progress, SliceKey
 from ...context import Context
@@ -25,30 +20,21 @@ from ...labels_view import LabelsView
 from ...results_folder import EVERYTHING
 from ...scheduler import Lane, Work
 from ..feature import Feature
+from .edited import UneditedPlanes
+from .extent import Extent, extents
+from .filled_layer import Filled, FilledLayer
 from .panel import EverythingPanel
+from .selection import LiveSelection
+from .time_left import TimeLeft
 
-KEPT_PLANES = 200
-"""So many planes keep their candidates, of some 100 kB each; thresholds move only these."""
-
-
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """The labels of one plane, and the edit that writes them.
-
-    Attributes
-    ----------
-    result : PlaneResult
-    edit : Edit
-    """
-
-    result: PlaneResult
-    edit: Edit
+Steps = Generator[Progress | Filled, None, Any]
 
 
 class Everything(Feature):
     """Finds every object of a plane or of all planes.
 
-    The labels are in the layer and nowhere else. While it is filled, the user cannot paint in it.
+    While its layer is filled, the user cannot paint in it. What the user changes there, by strokes,
+    commits or deletions, stays when a threshold moves and when a plane is done again.
     """
 
     title = "Everything"
@@ -58,29 +44,25 @@ class Everything(Feature):
         super().__init__(context)
         self.bench, self.status = context.bench, context.status
         self.panel = EverythingPanel(AmgParams())
-        self._frame: Frame | None = None
-        self._layer: Labels | None = None
+        self._filled: FilledLayer | None = None
+        self._thresholds = self.panel.params()  # also read by the worker
         self._model = ""
-        self._candidates: dict[SliceKey, Candidates] = {}
-        self._values: dict[SliceKey, NDArray[np.int32]] = {}
-        self._touched = self._selecting = False
-        self._edit: Edit | None = None  # what the last run made of its layer
-        self.panel.run_asked.connect(self.run)
-        self.panel.cancel_asked.connect(self.cancel)
-        self.panel.thresholds_changed.connect(self.reselect)
-        context.scheduler.busy_changed.connect(self._on_busy_changed)
-        context.session_changed.connect(self._on_session_changed)
-        self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
-        self.bench.image_changed.connect(self._on_image_changed)
-        context.pixels_changed.connect(self._on_pixels_changed)
+        self._offered: list[Extent] | None = None
+        self._extent: Extent | None = None
+        self._link_along: Extent | None = None
+        self._selecting = False
+        self._time_left = TimeLeft()
+        self._connect()
 
     @property
     def view(self) -> LabelsView | None:
         """The layer that is filled."""
         return self.bench.everything
 
+    # -- what the user does -------------------------------------------------------------------
+
     def run(self, all_planes: bool = False) -> None:
-        """Start a run on the plane that is shown, or on all of its axis of planes."""
+        """Start a run on the plane that is shown, or on all that were chosen."""
         self.status.acted()
         session, frame = self.context.session, self.bench.frame
         if session is None or frame is None:
@@ -93,27 +75,29 @@ class Everything(Feature):
             return
         try:
             plane = self.bench.plane()
-            view = self._prepared(frame, plane.key)
+            filled = self._prepared(frame, plane.key)
         except ValueError as error:
             self.status.error(str(error))
             return
-        params = self.panel.params()
-        planes = _all_planes(plane, frame) if all_planes else [plane]
-        last = self._largest(one.key for one in planes)
+        planes = [plane]
+        if all_planes and self._extent is not None:
+            keys = self._extent.planes(plane.key, frame.shape)
+            planes = [replace(plane, key=key) for key in keys]
+        self._link_along = self._extent
+        self._thresholds = self.panel.params()
+        live = self._live(filled, [one.key for one in planes])
         text = f"everything in {plane_text(plane)}" if len(planes) == 1 else "everything"
 
-        def steps() -> Generator[Any, None, None]:
-            for step in everything_in(session, planes, params, last):
-                yield _filled(view, step, text) if isinstance(step, PlaneResult) else step
-
-        def done(_: None) -> None:
-            if all_planes and len(frame.shape) > 2:
-                self._link()
+        def done(moved: bool) -> None:
+            if moved or len(planes) > 1:
+                self._link(filled)
             else:
-                self._say_found()
+                self._say_found(filled)
 
         self.status.progress(EVERYTHING, "everything: encoding ...")
-        self._selecting, self._edit = False, None
+        self._selecting, self._time_left = False, TimeLeft()
+        filled.begin()
+        steps = partial(self._written, filled, partial(live.found, session, planes), text)
         self._submit(steps, done, "everything")
 
     def cancel(self) -> None:
@@ -124,47 +108,38 @@ class Everything(Feature):
             self.status.hint("everything: cancelled; what was found stays")
 
     def reselect(self) -> None:
-        """Apply other thresholds to what the last run found."""
+        """Apply other thresholds to what was found, during a run, too."""
         self.status.acted()
-        view, session, params = self.view, self.context.session, self.panel.params()
-        if not self._candidates or view is None or session is None:
+        self._thresholds = params = self.panel.params()
+        filled = self._filled
+        if filled is None or self.view is None or self.context.session is None:
             return
-        if self.context.history.walking:
+        if self.context.history.walking or not filled.candidates:
             return
-        if self.context.scheduler.is_busy(Lane.BULK) and not self._selecting:
-            return  # a run reads the thresholds it was started with
-        if self._touched:
-            self.status.hint("you have edited the result; run again for other thresholds")
-            return
-        floor = max(candidates.floor for candidates in self._candidates.values())
+        floor = max(candidates.floor for candidates in filled.candidates.values())
         if params.pred_iou_thresh < floor:
-            self.status.hint(f"for scores under {floor:.2f} run again")
-        kept = dict(self._candidates)
-        last = self._largest(kept)
-        image = None if self._frame is None else self._frame.data
-
-        def steps() -> Generator[Filled, None, None]:
-            largest = last
-            for key, candidates in kept.items():
-                found = PlaneResult.selected(Plane(image, key), candidates, params, largest)
-                largest = max(largest, found.largest)
-                yield _filled(view, found, EVERYTHING)
-
-        def done(_: None) -> None:
-            if len(self._values) > 1:
-                self._link()
-            else:
-                self._say_found()
-
+            self.status.hint(f"objects of a quality under {floor:.2f} need a new run")
+        if self.context.scheduler.is_busy(Lane.BULK) and not self._selecting:
+            return  # the run looks at the thresholds itself
+        live = self._live(filled, list(filled.candidates))
         self._selecting = True
-        self._submit(steps, done, "selecting")
+        steps = partial(self._written, filled, live.anew, EVERYTHING)
+        self._submit(steps, lambda _: self._link(filled), "selecting")
 
     def close(self) -> None:
-        """Let go of viewer and layers."""
+        """Disconnect from viewer and layers."""
         self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._forget()
 
-    def _submit(self, steps: Any, done: Any, text: str) -> None:
+    # -- long work ----------------------------------------------------------------------------
+
+    def _live(self, filled: FilledLayer, anew: list[SliceKey]) -> LiveSelection:
+        """Return a selection whose first new labels are for some planes."""
+        first = filled.largest(anew if len(anew) == 1 else ())
+        image, candidates = filled.frame.data, filled.candidates
+        return LiveSelection(image, candidates, lambda: self._thresholds, first)
+
+    def _submit(self, steps: Callable[[], Steps], done: Callable[[Any], None], text: str) -> None:
         def failed(sentence: str) -> None:
             self.status.progress(EVERYTHING)
             self.status.error(sentence)
@@ -172,97 +147,143 @@ class Everything(Feature):
         work = Work(steps, self._on_step, done, failed, text)
         self.context.scheduler.submit(work, Lane.BULK)
 
-    def _prepared(self, frame: Frame, key: SliceKey) -> LabelsView:
-        """Return the layer to fill: the last one, or a new one if its labels were edited."""
-        view = self.view
-        if view is None or self._touched or self._frame is not frame:
+    def _written(
+        self, filled: FilledLayer, results: Callable[[], Any], text: str
+    ) -> Generator[Progress | Filled, None, Any]:
+        """Yield steps with the edits that write them; in the worker."""
+
+        def made(step: Progress | PlaneResult) -> Progress | Filled:
+            if isinstance(step, Progress):
+                return step
+            return filled.filled(step, text, self._thresholds.min_mask_region_area)
+
+        return (yield from mapped(results(), made))
+
+    def _link(self, filled: FilledLayer) -> None:
+        """Give objects that go on in the next plane one label."""
+        along = self._link_along
+        axis = None if along is None else along.linking_axis
+        keys = [key for key in filled.values if axis in dict(key.fixed)]
+        if self.view is None or axis is None or len(keys) < 2:
+            self._say_found(filled)
+            return
+        groups = [
+            UneditedPlanes(StoredPlanes(filled.view.layer.data, stack, axis), filled.edits)
+            for stack in stacks_along(keys, axis)
+        ]
+        first = filled.largest(beside=keys)
+
+        def steps() -> Steps:
+            largest = first
+            for planes in groups:
+                made = partial(_linked, filled, planes)
+                largest = yield from mapped(linked(planes, largest=largest), made)
+
+        self.status.progress(EVERYTHING, "everything: linking the planes ...")
+        self._submit(steps, lambda _: self._say_found(filled, along), "linking")
+
+    def _prepared(self, frame: Frame, key: SliceKey) -> FilledLayer:
+        """Return the layer to fill: the last one, or a new one for another image."""
+        filled = self._filled
+        if filled is None or self.view is not filled.view or not filled.fits(frame):
             self._forget()
             layer = self.context.folder.new_labels(frame, EVERYTHING, key)
             view = self.bench.everything = self.bench.view_of(layer)
-            view.on_other_edit = self._on_other_edit
-            self._layer = layer
-            self._frame = frame
+            filled = self._filled = FilledLayer(view, frame)
+            view.on_deleted = self._on_deleted
             self.bench.add_below_prompts(layer)
-        return view
+        return filled
 
     def _forget(self) -> None:
-        if self.view is not None:
-            self.view.on_other_edit = lambda: None
-        self.bench.everything = self._layer = self._frame = None
-        self._candidates, self._values = {}, {}
-        self._touched = False
-
-    def _largest(self, keys: Iterable[SliceKey]) -> int:
-        """Return the largest label there is; that of a plane done anew alone does not count."""
-        anew = set(keys)
-        values = [v for key, v in self._values.items() if len(anew) > 1 or key not in anew]
-        return max((int(one[-1]) for one in values if len(one)), default=0)
+        if self._filled is not None:
+            self._filled.close()
+        self.bench.everything = self._filled = None
 
     def _on_step(self, value: Progress | Filled) -> None:
         if isinstance(value, Progress):
             self.panel.set_progress(value.done, value.total)
-            self.status.progress(EVERYTHING, f"everything: {value.text}")
+            left = self._time_left.text(value.done, value.total)
+            self.status.progress(EVERYTHING, f"everything: {value.text}{left}")
             return
-        result, view = value.result, self.view
-        key = result.plane.key
-        if result.candidates is not None:
-            self._candidates.pop(key, None)
-            self._candidates[key] = result.candidates
-            while len(self._candidates) > KEPT_PLANES:
-                del self._candidates[next(iter(self._candidates))]
-        self._values[key] = result.values
-        if view is None:
+        if self._filled is None or self.view is None:
             return
-        if self._edit is not None and view.store.newest is self._edit:
-            view.amend(value.edit, self._is_shown(key))  # all of a run is taken back together
-        else:
-            view.apply(value.edit, self._is_shown(key))
-        self._edit = view.store.newest
+        try:
+            self._filled.write(value, self._is_shown(value.result.plane.key))
+        except (ValueError, OSError) as error:
+            self.cancel()
+            self.status.error(str(error))
 
     def _is_shown(self, key: SliceKey) -> bool:
         shown = self.context.shown()
         return shown is None or shown.key == key  # in the 3-D view every plane is
 
-    def _link(self) -> None:
-        """Give objects that go on in the next plane one label, along the first fixed axis."""
-        view, frame = self.view, self._frame
-        if view is None or frame is None:
-            return
-        groups = [StoredPlanes(view.layer.data, keys) for keys in _runs(self._values)]
-
-        def steps() -> Generator[Progress | Filled, None, None]:
-            largest = 0
-            for planes in groups:
-                made = partial(self._linked, view, frame, planes)
-                largest = yield from mapped(linked(planes, largest=largest), made)
-
-        def done(_: None) -> None:
-            self._say_found()
-
-        self.status.progress(EVERYTHING, "everything: linking the planes ...")
-        self._submit(steps, done, "linking")
-
-    @staticmethod
-    def _linked(
-        view: LabelsView, frame: Frame, planes: StoredPlanes, step: Progress | PlaneLabels
-    ) -> Progress | Filled:
-        """Return a step of linking with the edit that writes it; made in the worker."""
-        if isinstance(step, Progress):
-            return step
-        z, labels = step
-        plane = Plane(frame.data, planes.keys_by_place[z])
-        return _filled(view, PlaneResult.of(plane, labels), EVERYTHING)
-
-    def _say_found(self) -> None:
-        planes = list(self._values.values())
+    def _say_found(self, filled: FilledLayer, linked_along: Extent | None = None) -> None:
+        planes = list(filled.values.values())
         objects = len(np.unique(np.concatenate(planes))) if planes else 0
         where = "1 plane" if len(planes) == 1 else f"{len(planes)} planes"
-        kept = len(self._candidates)
+        if linked_along is not None and len(planes) > 1:
+            where += f", linked along {linked_along.linking_name}"
+        kept = len(filled.candidates)
         which = "" if kept == len(planes) else f" in the last {kept}"
         self.status.progress(EVERYTHING)
+        found = "1 object" if objects == 1 else f"{objects} objects"
         self.status.hint(
-            f"everything: {objects} objects in {where}; move a threshold to select anew{which}"
+            f"everything: {found} in {where}; thresholds change them{which}, Ctrl+D deletes one"
         )
+
+    def _show_extents(self) -> None:
+        """Offer what "all planes" can mean for the image, as it is displayed."""
+        plane, frame = self.context.shown(), self.bench.frame
+        if plane is None or frame is None:
+            return
+        offered = extents(frame, plane.key, self.bench.viewer.dims)
+        if offered == self._offered:
+            return
+        self._offered = offered
+        axes = None if self._extent is None else self._extent.axes
+        self._extent = next((one for one in offered if one.axes == axes), None)
+        if self._extent is None and offered:
+            self._extent = offered[0]
+        several = offered if len(offered) > 1 else []
+        self.panel.set_extents([one.text for one in several], several, self._extent)
+        self._say_extent()
+
+    def _say_extent(self) -> None:
+        extent = self._extent
+        if extent is None:
+            self.panel.set_all_tip("Find every object of the plane shown; there is no other plane")
+        else:
+            self.panel.set_all_tip(
+                f"Find every object of {extent.text}; those that go on from plane to plane along "
+                f"{extent.linking_name} get one label"
+            )
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        context, panel = self.context, self.panel
+        panel.run_asked.connect(self.run)
+        panel.cancel_asked.connect(self.cancel)
+        panel.thresholds_changed.connect(self.reselect)
+        panel.planes.picked.connect(self._on_extent_picked)
+        context.scheduler.busy_changed.connect(self._on_busy_changed)
+        context.session_changed.connect(self._on_session_changed)
+        context.plane_changed.connect(self._show_extents)
+        context.pixels_changed.connect(self._on_pixels_changed)
+        self.bench.changed.connect(self._on_bench_changed)
+        self.bench.image_changed.connect(self._on_image_changed)
+        self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
+
+    def _on_extent_picked(self, extent: Extent) -> None:
+        self._extent = extent
+        self._say_extent()
+
+    def _on_deleted(self, label: int, key: SliceKey) -> None:
+        """Delete an object that was found in several planes from all of them."""
+        filled = self._filled
+        if filled is None or self.context.scheduler.is_busy(Lane.BULK):
+            return
+        filled.erase(label, [one for one in filled.planes_of(label) if one != key])
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
         if lane != Lane.BULK:
@@ -275,14 +296,11 @@ class Everything(Feature):
         """Show what suits the model in use, unless the user has been choosing for it."""
         if self.context.scheduler.is_busy(Lane.BULK):
             self.cancel()
-            self.status.error("everything: cancelled for the other model; what was found stays")
+            self.status.error("everything: cancelled, the model changed; what was found stays")
         session = self.context.session
         if session is not None and session.predictor.model.name != self._model:
             self._model = session.predictor.model.name
             self.panel.set_params(AmgParams(**session.predictor.model.amg_defaults))
-
-    def _on_other_edit(self) -> None:
-        self._touched = True
 
     def _on_pixels_changed(self) -> None:
         """Stop: what a run would find is not in the image any more."""
@@ -290,35 +308,37 @@ class Everything(Feature):
         self._forget()
 
     def _on_image_changed(self) -> None:
-        if self._frame is not None and self.bench.frame is not self._frame:
+        frame, filled = self.bench.frame, self._filled
+        if filled is not None and (frame is None or not filled.fits(frame)):
             self.cancel()
             self._forget()
+        self._show_extents()
+
+    def _on_bench_changed(self) -> None:
+        """Stop if the layer that is filled was given other data."""
+        filled = self._filled
+        if filled is None or filled.view is self.view:
+            return
+        self.cancel()
+        self._forget()
+        if filled.view.layer in self.bench.viewer.layers:
+            self.status.error(
+                f"{filled.view.layer.name} holds other data now and is no longer filled; run again "
+                "for a new layer"
+            )
 
     def _on_layers_removed(self, event: Any) -> None:
-        if self._layer is not None and event.value is self._layer:
+        if self._filled is not None and event.value is self._filled.view.layer:
             self.cancel()
             self._forget()
 
 
-def _filled(view: LabelsView, result: PlaneResult, text: str) -> Filled:
-    """Return a plane's labels with the edit that writes them; made in the worker."""
-    return Filled(result, edits.replace_plane(view.store, result.plane.key, result.labels, text))
-
-
-def _all_planes(plane: Plane, frame: Frame) -> list[Plane]:
-    """Return the planes along the first axis that is not displayed, others as they are."""
-    if not plane.key.fixed:
-        return [plane]
-    (axis, _), *rest = plane.key.fixed
-    return [
-        replace(plane, key=replace(plane.key, fixed=((axis, index), *rest)))
-        for index in range(frame.shape[axis])
-    ]
-
-
-def _runs(planes: Iterable[SliceKey]) -> list[list[SliceKey]]:
-    """Group planes that differ in the first fixed axis only."""
-    groups: dict[Any, list[SliceKey]] = {}
-    for key in planes:
-        groups.setdefault((key.displayed, key.fixed[1:], key.fixed[0][0]), []).append(key)
-    return list(groups.values())
+def _linked(
+    filled: FilledLayer, planes: UneditedPlanes, step: Progress | PlaneLabels
+) -> Progress | Filled:
+    """Return a step of linking with the edit that writes it; made in the worker."""
+    if isinstance(step, Progress):
+        return step
+    place, labels = step
+    plane = Plane(filled.frame.data, planes.stored.keys_by_place[place])
+    return filled.filled(PlaneResult.of(plane, labels), EVERYTHING)

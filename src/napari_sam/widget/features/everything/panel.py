@@ -1,36 +1,95 @@
-"""The form of everything mode."""
+"""The form of everything mode: buttons, thresholds that act at once, settings of the next run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from magicgui.widgets import create_widget
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFormLayout,
+    QGroupBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from ....everything.amg_params import SELECT_FIELDS, AmgParams
+from ...controls import Chooser, Section
 
-SHORT = {
-    "min_mask_region_area": "min region area",
-    "stability_score_offset": "stability offset",
-    "crop_overlap_ratio": "crop overlap",
-    "crop_n_layers": "crop layers",
-    "crop_n_points_downscale_factor": "crop points ÷",
+
+class Words(NamedTuple):
+    """How a parameter is called in the dock, and what it does to the result."""
+
+    label: str
+    effect: str
+
+
+WORDS = {
+    "pred_iou_thresh": Words("Least quality", "Higher: fewer objects, those of the best score"),
+    "stability_score_thresh": Words(
+        "Least sharpness", "Higher: fewer objects, those with a distinct edge"
+    ),
+    "box_nms_thresh": Words(
+        "Overlap allowed", "Lower: of two objects that overlap, only the better one stays"
+    ),
+    "crop_nms_thresh": Words(
+        "Overlap between tiles", "The same for objects of two tiles; needs tiles"
+    ),
+    "min_mask_region_area": Words(
+        "Smallest object (px)", "Objects, loose pieces and holes of fewer pixels go"
+    ),
+    "seeds": Words(
+        "Look for objects", "By the model itself, if it can, or at the points of a grid"
+    ),
+    "points_per_side": Words(
+        "Points per side", "Of the grid. More: smaller objects are found, it takes longer"
+    ),
+    "skip_points": Words(
+        "Points in objects", "Skip: faster; parts of an object that was found are not found"
+    ),
+    "points_per_batch": Words(
+        "Points at a time", "Fewer: less memory is needed; the result is the same"
+    ),
+    "stability_score_offset": Words(
+        "Sharpness test", "Higher: edges have to be more distinct for the same sharpness"
+    ),
+    "crop_n_layers": Words(
+        "Tile levels", "1: look at 4 enlarged tiles, too, 2: at 16 more; finds small objects"
+    ),
+    "crop_overlap_ratio": Words(
+        "Tile overlap", "More: objects on the border of two tiles are found whole"
+    ),
+    "crop_n_points_downscale_factor": Words(
+        "Fewer points in tiles", "2: half as many points per side in each level; faster"
+    ),
 }
-"""Labels that fit a narrow column; the tooltip has SAM's name."""
+"""In the order of the form; the tooltips have SAM's names, too."""
+CHOICES = {
+    "seeds": {"grid": "on a grid", "auto": "by the model"},
+    "skip_points": {"nothing": "ask", "found": "skip"},
+}
+FIRST = ("seeds", "points_per_side")
+"""Parameters of a run that are always seen; the others are in a section of their own."""
 
 
 class EverythingPanel(QWidget):  # type: ignore[misc]
     """The form of `AmgParams` and its buttons.
+
+    Parameters
+    ----------
+    defaults : AmgParams
+
+    Attributes
+    ----------
+    widgets : dict of str to magicgui widget
+        By the name of their parameter.
 
     Signals
     -------
@@ -47,42 +106,43 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
 
     def __init__(self, defaults: AmgParams) -> None:
         super().__init__()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         self.widgets = params_widgets(defaults)
+        self._readouts: dict[str, QLabel] = {}
         for name in SELECT_FIELDS:
             self.widgets[name].changed.connect(lambda _: self.thresholds_changed.emit())
-        row = QHBoxLayout()
-        self.plane_button = QPushButton("This plane")
-        self.stack_button = QPushButton("All planes")
-        self.cancel_button = QPushButton("Cancel")
-        tips = (
-            "Find every object of the plane shown",
-            "Find every object of every plane, and link them",
-            "Stop; what was found stays",
-        )
-        buttons = (self.plane_button, self.stack_button, self.cancel_button)
-        for button, tip in zip(buttons, tips, strict=True):
-            button.setToolTip(tip)
-            row.addWidget(button)
-        self.plane_button.clicked.connect(lambda: self.run_asked.emit(False))
-        self.stack_button.clicked.connect(lambda: self.run_asked.emit(True))
-        self.cancel_button.clicked.connect(self.cancel_asked)
-        layout.addLayout(row)
+        self.planes = Chooser('Which planes "All planes" means')
+        self.planes_row = _row(QLabel("Planes"), self.planes)
         self.progress = QProgressBar()
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # nothing moves when a run begins
+        self.progress.setSizePolicy(policy)
+        more = [name for name in WORDS if name not in (*SELECT_FIELDS, *FIRST)]
+        self.more = Section("More settings", self._form(more))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.planes_row)
+        layout.addWidget(self._buttons())
         layout.addWidget(self.progress)
-        form = QFormLayout()
-        for name, widget in self.widgets.items():
-            label = QLabel(SHORT.get(name, name.removesuffix("_thresh").replace("_", " ")))
-            label.setToolTip(widget.tooltip)
-            form.addRow(label, widget.native)
-        layout.addLayout(form)
+        layout.addWidget(_group("Change the result at once", self._form(SELECT_FIELDS)))
+        layout.addWidget(_group("For the next run", self._form(FIRST), self.more))
+        self._show_values()
+        self.set_extents([], [], None)
         self.set_busy(False)
+
+    def set_extents(self, names: Sequence[str], things: Sequence[Any], current: Any) -> None:
+        """Offer several meanings of "all planes"; none hides the choice."""
+        self.planes.set_things(names, things, current)
+        self.planes_row.setVisible(bool(names))
+
+    def set_all_tip(self, text: str) -> None:
+        """Say what the button for all planes does."""
+        self.stack_button.setToolTip(text)
 
     def set_busy(self, busy: bool) -> None:
         """Enable the buttons that make sense."""
         self.plane_button.setEnabled(not busy)
         self.stack_button.setEnabled(not busy)
+        self.planes.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
         if not busy:
             self.progress.hide()
@@ -98,25 +158,91 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         for name, widget in self.widgets.items():
             with widget.changed.blocked():
                 widget.value = getattr(params, name)
+        self._show_values()
 
     def params(self) -> AmgParams:
         """Return what the form says."""
         return AmgParams(**{name: widget.value for name, widget in self.widgets.items()})
 
+    def _buttons(self) -> QWidget:
+        self.plane_button = QPushButton("This plane")
+        self.plane_button.setToolTip("Find every object of the plane shown")
+        self.plane_button.clicked.connect(lambda: self.run_asked.emit(False))
+        self.stack_button = QPushButton("All planes")
+        self.stack_button.clicked.connect(lambda: self.run_asked.emit(True))
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop; what was found stays")
+        self.cancel_button.clicked.connect(self.cancel_asked)
+        return _row(self.plane_button, self.stack_button, self.cancel_button)
+
+    def _readout(self, name: str) -> QLabel:
+        """Return a label that shows the value of a slider."""
+        label = self._readouts[name] = QLabel()
+        label.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.widgets[name].changed.connect(self._show_values)
+        return label
+
+    def _show_values(self) -> None:
+        for name, label in self._readouts.items():
+            label.setText(f"{self.widgets[name].value:.2f}")
+
+    def _form(self, names: Iterable[str]) -> QWidget:
+        """Return a form of some parameters; a slider has the full width below its label."""
+        box = QWidget()
+        form = QFormLayout(box)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        for name in names:
+            widget, label = self.widgets[name], QLabel(WORDS[name].label)
+            label.setToolTip(widget.tooltip)
+            if widget.widget_type == "FloatSlider":
+                form.addRow(_row(label, self._readout(name)))
+                form.addRow(widget.native)
+            else:
+                widget.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+                form.addRow(label, widget.native)
+        return box
+
 
 def params_widgets(defaults: AmgParams) -> dict[str, Any]:
-    """Make a widget for each field of `AmgParams`; those that re-select at once come first."""
-    options = [option for option in fields(AmgParams) if option.metadata]
-    options.sort(key=lambda option: option.name not in SELECT_FIELDS)
+    """Make a widget for each field of `AmgParams` that has limits or choices."""
     widgets = {}
-    for option in options:
-        limits = {k: v for k, v in option.metadata.items() if k != "help"}
-        value = getattr(defaults, option.name)
+    for option in fields(AmgParams):
+        if not option.metadata:
+            continue
+        name, value = option.name, getattr(defaults, option.name)
+        options = {key: limit for key, limit in option.metadata.items() if key != "help"}
+        if isinstance(value, float):
+            options["readout"] = False  # the form has it beside the label
+        if name in CHOICES:
+            options["choices"] = [(CHOICES[name][one], one) for one in options["choices"]]
+        label, effect = WORDS[name]
         kinds = {int: "SpinBox", float: "FloatSlider", str: "ComboBox"}
-        widgets[option.name] = create_widget(
+        widgets[name] = create_widget(
             value=value,
-            name=option.name,
+            name=name,
+            label=label,
             widget_type=kinds[type(value)],
-            options={**limits, "tooltip": f"{option.name}: {option.metadata['help']}"},
+            options={**options, "tooltip": f"{effect}.\n{name}: {option.metadata['help']}"},
         )
     return widgets
+
+
+def _row(*parts: QWidget) -> QWidget:
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        layout.addWidget(part)
+    return box
+
+
+def _group(title: str, *parts: QWidget) -> QGroupBox:
+    group = QGroupBox(title)
+    layout = QVBoxLayout(group)
+    layout.setContentsMargins(6, 6, 6, 6)
+    layout.setSpacing(4)
+    for part in parts:
+        layout.addWidget(part)
+    return group

@@ -1,1 +1,1 @@
-"""Planes encoded before anybody asks."""
+"""Encoding of planes in advance."""

@@ -1,4 +1,4 @@
-"""Planes encoded before anybody asks: the one shown, then its neighbours along the way."""
+"""Encoding of planes in advance: the one shown, then its neighbours in the direction of travel."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel
+from superqt import QElidingLabel
 
-from ....predict.session import Session, nbytes
+from ....predict.image_cache import nbytes
+from ....predict.session import Session
 from ....stack.planes import plane_text
 from ....types import Plane, SliceKey
 from ...context import Context
@@ -16,7 +17,7 @@ from ...scheduler import Lane, Work
 from ..feature import Feature
 
 SETTLE_MS = 150
-"""A plane is encoded once it has been shown, and the user has been quiet, for so long."""
+"""A plane is encoded once it has been shown, and there was no input, for this time."""
 AHEAD, BEHIND = 3, 1
 """Neighbours that are encoded in the direction of travel, and against it."""
 ASKED = (Lane.CLICK, Lane.HOVER, Lane.BULK)
@@ -32,12 +33,11 @@ class Prefetch(Feature):
     Its panel says which plane is shown, and which ones are ready.
     """
 
-    panel: QLabel
+    panel: QElidingLabel
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.panel = QLabel()
-        self.panel.setWordWrap(True)
+        self.panel = QElidingLabel()  # always one line: nothing below it moves
         self.panel.setToolTip("The plane shown, and which planes will answer a click at once")
         self._session: Session | None = None
         self._shown: Plane | None = None
@@ -66,7 +66,7 @@ class Prefetch(Feature):
         self._session = None
 
     def _settle(self) -> None:
-        """Begin no other neighbour; start afresh when the user has been quiet for a while."""
+        """Begin no other neighbour; start again after a while without input."""
         self._timer.start(SETTLE_MS)
 
     def _make_way(self) -> None:
@@ -150,7 +150,7 @@ class Prefetch(Feature):
             return
         keys = neighbours(shown.key, self._travel, frame.shape, AHEAD, 0)
         places = [
-            str(dict(key.fixed)[_axis(key, self._travel)] + 1)
+            str(dict(key.fixed)[_axis(key, self._travel)])
             for key in keys
             if session.ready(replace(shown, key=key))
         ]

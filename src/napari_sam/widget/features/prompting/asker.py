@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from qtpy.QtCore import QTimer
+
 from ....predict.grouping import group_prompts
 from ....predict.prompt_kinds import PlacedPrompt
 from ....predict.windows import check_inside
@@ -17,12 +19,14 @@ from ...context import Context
 from ...scheduler import Lane, Work
 from .owners import Owners
 from .panel import PromptPanel
-from .work import Question, gone_on
+from .work import Question, RecentAnswers, gone_on
 
-ENCODING = "predicting"
-"""The source of progress in the status line while a plane is encoded for a question."""
+COMPUTING = "predicting"
+"""The source of progress in the status line while an answer is on its way."""
 PATIENCE_MS = 50
 """A prompt is drawn together with its answer if that takes no longer."""
+SLOW_MS = 100
+"""An answer that takes longer is announced."""
 
 Answers = dict[int, Prediction]
 
@@ -45,6 +49,8 @@ class Asker:
         The one whose answers are painted.
     then : callable or None
         What waits for the answer that is on its way.
+    recent : RecentAnswers
+        Answers of this and other planes that still hold.
     """
 
     def __init__(self, context: Context, owners: Owners, panel: PromptPanel) -> None:
@@ -53,7 +59,11 @@ class Asker:
         self.question: Question | None = None
         self.shown: Question | None = None
         self.then: Callable[[], None] | None = None
+        self.recent = RecentAnswers()
         self._failed: Question | None = None
+        self._slow = QTimer()
+        self._slow.setSingleShot(True)
+        self._slow.timeout.connect(self._on_slow_timeout)
 
     @property
     def pending(self) -> bool:
@@ -62,47 +72,43 @@ class Asker:
             return False
         return bool(self.question.open)
 
-    def ask(self, anew: bool = False) -> None:
-        """Read the prompts of the plane and ask the model about those that are new, or about all.
-
-        Parameters
-        ----------
-        anew : bool
-            What is shown is out of date.
-        """
-        self.bench.ensure_layers()  # the user may have deleted one
-        plane, bench = self.context.shown(), self.bench
-        if plane is None or bench.points is None or bench.boxes is None:
+    def ask(self) -> None:
+        """Read the prompts of the plane and ask the model about those that are new."""
+        question = self._read()
+        if question is None or (self.pending and question.asks_as(self.question)):
             return
-        try:
-            drawn = layers.drawn_prompts(bench.points, bench.boxes, plane.key)
-            placed = self._inside(self.owners.own(drawn, plane.key), plane)
-            prompts = group_prompts(placed)
-        except ValueError as error:
-            self.forget()
-            self.status.error(str(error))
-            return
-        if not prompts:
-            self.forget()
-            return
-        fresh = not anew and self.shown is not None and self.shown.plane.same_as(plane)
-        shown = self.shown.objects if self.shown is not None and fresh else {}
-        objects = {number: gone_on(said, shown.get(number)) for number, said in prompts}
-        self.question = Question(plane, objects)
-        if not self.question.open:
-            self._show(self.question)
+        self.question = question
+        if question.open:
+            self._submit(question)
         else:
-            self._submit(self.question)
+            self._show(question)
+
+    def ask_anew(self) -> None:
+        """Ask about all prompts of the plane: what was answered does not hold any more."""
+        self.recent.clear()
+        self.shown = None
+        self.ask()
 
     def ask_again(self) -> None:
         """Ask about prompts that were left on this plane, unless that has been done."""
         if self.question is None:
             self.ask()
 
+    def recall(self) -> None:
+        """Show what was answered on this plane before; what is new waits for `ask_again`."""
+        question = self._read()
+        if question is not None and not question.open:
+            self.question = question
+            self._show(question)
+
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers for the object prompted last."""
         self.status.acted()
-        if self.shown is None or self.pending:
+        if self.pending:
+            self.status.hint("another answer can be shown as soon as the first is there")
+            return
+        if self.shown is None:
+            self.status.hint("there is no answer yet to show another one: click an object first")
             return
         objects = dict(self.shown.objects)
         number = self._current(self.shown)
@@ -116,11 +122,45 @@ class Asker:
         """Drop the answers shown and any that is still to come."""
         self.question = self.then = None
         self.context.scheduler.cancel(Lane.CLICK)
-        self.status.progress(ENCODING)
-        if self.shown is not None and self.bench.preview is not None:
-            layers.clear_preview(self.bench.preview)
-        self.shown = None
-        self.panel.set_no_answer()
+        self._clear()
+
+    def wait_for(self, then: Callable[[], None]) -> None:
+        """Do something as soon as the answer is there that is on its way."""
+        self.then = then
+        self.status.progress(
+            COMPUTING, "computing ...; the object is committed as soon as the answer is there"
+        )
+
+    def close(self) -> None:
+        """Paint no answer any more."""
+        self._slow.stop()
+        self.question = self.shown = self.then = None
+        self.recent.clear()
+
+    def _read(self) -> Question | None:
+        """Return the prompts of the plane with the answers known; None, and none shown, if none."""
+        self.bench.ensure_layers()  # the user may have deleted one
+        plane = self.context.shown()
+        if plane is None:
+            return None
+        try:
+            drawn = self.bench.prompts.drawn(plane.key)
+            placed = self._inside(self.owners.own(drawn, plane.key), plane)
+            prompts = group_prompts(placed)
+        except ValueError as error:
+            self.forget()
+            self.status.error(str(error))
+            return None
+        if not prompts:
+            self.forget()
+            return None
+        fresh = self.shown is not None and self.shown.plane.same_as(plane)
+        shown = self.shown.objects if self.shown is not None and fresh else {}
+        objects = {
+            number: self.recent.find(plane, said) or gone_on(said, shown.get(number))
+            for number, said in prompts
+        }
+        return Question(plane, objects)
 
     def _submit(self, question: Question) -> None:
         session, scheduler = self.context.session, self.context.scheduler
@@ -128,29 +168,51 @@ class Asker:
             return  # asked again when the model is there
         prompts, ready = question.open, session.ready(question.plane)
         if not ready:
-            self.status.progress(ENCODING, f"encoding {plane_text(question.plane)} ...")
+            self.status.progress(COMPUTING, f"encoding {plane_text(question.plane)} ...")
+        self._slow.start(SLOW_MS)
 
         def answered() -> Answers:
             answers = session.predict_many(question.plane, list(prompts.values()))
             return dict(zip(prompts, answers, strict=True))
 
         def done(answers: Answers) -> None:
-            self.status.progress(ENCODING)
-            self._on_answers(question, answers)
+            if question is self.question:  # else another one has been asked since
+                self._end_computing()
+                self._on_answers(question, answers)
 
         def failed(text: str) -> None:
-            self.then, self._failed = None, question
-            self.status.progress(ENCODING)
-            self.status.error(text)
+            if question is self.question:
+                self.then, self._failed = None, question
+                self._clear()  # what was shown answers earlier prompts
+                self.status.error(text)
 
         work = Work(partial(single, answered), on_result=done, on_error=failed, text="predicting")
         scheduler.submit(work, Lane.CLICK)
         if ready:
             scheduler.wait(PATIENCE_MS, Lane.CLICK)
 
+    def _on_slow_timeout(self) -> None:
+        """Say that an answer is on its way, unless more is said already."""
+        if not self.pending or self.question is None or self.context.session is None:
+            return
+        self.panel.set_computing()
+        if self.then is None and self.context.session.ready(self.question.plane):
+            self.status.progress(COMPUTING, "computing ...")
+
+    def _clear(self) -> None:
+        """Take the preview away."""
+        self._end_computing()
+        preview = self.bench.prompts.preview
+        if self.shown is not None and preview is not None:
+            layers.clear_preview(preview)
+        self.shown = None
+        self.panel.set_no_answer()
+
+    def _end_computing(self) -> None:
+        self._slow.stop()
+        self.status.progress(COMPUTING)
+
     def _on_answers(self, question: Question, answers: Mapping[int, Prediction]) -> None:
-        if question is not self.question:
-            return  # late: another question has been asked since
         objects = {
             number: replace(one, answer=answers[number]) if number in answers else one
             for number, one in question.objects.items()
@@ -158,26 +220,29 @@ class Asker:
         self.question = replace(question, objects=objects)
         self._show(self.question)
         then, self.then = self.then, None
-        if then is not None:
+        if then is not None and not self.bench.prompts.is_drawing:  # the next prompt is begun
             then()
 
     def _show(self, question: Question) -> None:
         """Paint the answers, and say what they are."""
-        bench = self.bench
-        if bench.preview is None or bench.frame is None:
+        bench, preview = self.bench, self.bench.prompts.preview
+        if preview is None or bench.frame is None:
             return
+        self._end_computing()
         self.shown = question
+        self.recent.keep(question)
         first = bench.results.store.next_label if bench.results else 1
         masks: dict[int, Mask] = {}
         for label, (_, one) in enumerate(sorted(question.objects.items()), first):
             if one.mask is not None:
                 masks[label] = one.mask
-        layers.show_preview(bench.preview, bench.frame, question.plane.key, masks)
+        layers.show_preview(preview, bench.frame, question.plane.key, masks)
         one = question.objects[self._current(question)]
         if one.answer is not None and one.mask is not None:
             doubt = "" if one.answer.present else "the model sees no object there; "
-            keeps = "Enter keeps it" if one.mask else "the answer is empty"
-            self.status.hint(f"{doubt}{keeps}, N shows another answer, Esc clears")
+            commits = "Enter commits it" if one.mask else "the answer is empty"
+            other = "N shows another answer, " if len(one.answer.masks) > 1 else ""
+            self.status.hint(f"{doubt}{commits}, more points correct it, {other}Esc clears")
             score = float(one.answer.iou_predictions[one.shown])
             size = layers.area_text(one.mask.area, bench.frame, question.plane.key)
             self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, len(masks))

@@ -72,7 +72,7 @@ class Hover(QObject):  # type: ignore[misc]
         self._newest = None
         self._timer.stop()
         QApplication.instance().removeEventFilter(self)
-        preview = self.context.bench.preview
+        preview = self.context.bench.prompts.preview
         if self._painted and preview is not None:
             layers.clear_preview(preview)
         self._painted = False
@@ -84,7 +84,7 @@ class Hover(QObject):  # type: ignore[misc]
         self.context.viewer.bind_key(MODIFIER, None, overwrite=True)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Notice what napari does not tell of: the key let go, the canvas left."""
+        """Notice what napari has no event for: the key released, the pointer outside the canvas."""
         released = event.type() == QEvent.Type.KeyRelease and event.key() == Qt.Key.Key_Shift
         if released or event.type() in ENDS:
             self.end()
@@ -109,12 +109,12 @@ class Hover(QObject):  # type: ignore[misc]
 
     def _place(self, position: Sequence[float]) -> Place | None:
         """Return a place in the world, if a click there could be answered at once."""
-        context, bench = self.context, self.context.bench
-        plane, session, points = context.shown(), context.session, bench.points
+        context, prompts = self.context, self.context.bench.prompts
+        plane, session, points = context.shown(), context.session, prompts.points
         if plane is None or session is None or points is None:
             return None
         asked = self.asker.question is not None
-        if asked or bench.kind != layers.OBJECT or not session.ready(plane):
+        if asked or prompts.kind != layers.OBJECT or not session.ready(plane):
             return None
         x, y = layers.place_in_plane(points, position, plane.key)
         height, width = plane.size
@@ -146,14 +146,14 @@ class Hover(QObject):  # type: ignore[misc]
         scheduler.submit(work, Lane.HOVER)
 
     def _on_answer(self, place: Place, answer: Prediction) -> None:
-        bench = self.context.bench
+        bench, preview = self.context.bench, self.context.bench.prompts.preview
         if self._newest is None or not place.plane.same_as(self._newest.plane):
-            return  # the key was let go, or another plane is shown
-        if bench.preview is None or bench.frame is None:
+            return  # the key was released, or another plane is shown
+        if preview is None or bench.frame is None:
             return
         label = bench.results.store.next_label if bench.results else 1
         mask = answer.masks[answer.best]
-        layers.show_preview(bench.preview, bench.frame, place.plane.key, {label: mask})
+        layers.show_preview(preview, bench.frame, place.plane.key, {label: mask})
         self._painted = True
 
     def _go_on(self) -> None:

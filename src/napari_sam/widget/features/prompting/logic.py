@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from qtpy.QtCore import QTimer
 
 from ....objects import edits
 from ....objects.segmented import Outline
 from ... import layers
 from ...context import Context
-from ...history import Done
 from ...scheduler import Lane
 from ..feature import Feature
 from .asker import Asker
+from .changes import Changes
+from .hints import Hints
 from .hover import Hover
+from .new_prompts import NewPrompts
 from .owners import Owners
 from .panel import PromptPanel
+from .prompt_log import PromptLog
+from .tools import Tools
 from .work import ObjectInWork
-
-READY = "click an object, or drag a box around it; hold Shift to see what a click gives"
 
 
 class Prompting(Feature):
-    """Prompts of the user, answers shown, objects kept; `Asker` has the path of a click."""
+    """Prompts of the user, answers shown, objects kept.
+
+    `Asker` has the path of a click, `Tools` what a click draws, `Changes` undo and deletion.
+    """
 
     panel: PromptPanel
 
@@ -32,53 +37,36 @@ class Prompting(Feature):
         self.panel = PromptPanel()
         self.asker = Asker(context, self.owners, self.panel)
         self.hover = Hover(context, self.asker)
-        self._tool = "points"
+        self.log = PromptLog(self.bench, context.history)
+        self.new = NewPrompts(context, self.asker, self.log)
+        self.hints = Hints(context)
+        self.tools = Tools(context, self.panel, self.hints)
+        self.changes = Changes(context, self.asker, self.hover, self.new, self.hints)
         self.keys = {
             "Enter": self.commit,
             "Escape": self.clear,
             "N": self.asker.next_candidate,
             "O": self.begin_object,
-            "T": self.toggle_kind,
-            "W": self.toggle_tool,
-            "Control-Z": self.undo,
-            "Control-Shift-Z": self.redo,
-            "Control-D": self.delete,
+            "T": self.tools.toggle_kind,
+            "W": self.tools.toggle,
+            "Control-Z": self.changes.undo,
+            "Control-Shift-Z": self.changes.redo,
+            "Control-D": self.changes.delete,
         }
         self._connect()
 
     def start(self) -> None:
         """Say what to do."""
-        self._say_ready()
+        self.hints.ready()
 
     def close(self) -> None:
-        """Let go of the viewer: no answer will be painted any more."""
+        """Disconnect from the viewer: no further answer is painted."""
         self.hover.close()
         active = self.context.viewer.layers.selection.events.active
         active.disconnect(self._on_active_changed)
-        self.asker.question = self.asker.shown = None
+        self.asker.close()
 
     # -- what the user does -------------------------------------------------------------------
-
-    def use_tool(self, tool: str) -> None:
-        """Let clicks make points, or boxes."""
-        self.bench.ensure_layers()
-        self.bench.activate(tool)
-
-    def toggle_tool(self) -> None:
-        """Swap points and boxes."""
-        self.status.acted()
-        self.use_tool("boxes" if self._tool == "points" else "points")
-
-    def set_kind(self, kind: str) -> None:
-        """Make the next points object or background points."""
-        self.bench.set_kind(kind)
-        self.panel.set_kind(kind)
-
-    def toggle_kind(self) -> None:
-        """Let the next point be of the next kind: object, background."""
-        self.status.acted()
-        kinds = list(layers.POINT_KINDS)
-        self.set_kind(kinds[(kinds.index(self.bench.kind) + 1) % len(kinds)])
 
     def begin_object(self) -> None:
         """Let the next point begin another object beside those in work."""
@@ -86,71 +74,59 @@ class Prompting(Feature):
         plane = self.context.shown()
         if plane is not None:
             self.owners.begin(plane.key)
-        self.set_kind(layers.OBJECT)
-        self.status.hint("the next point outside all boxes begins another object; Enter keeps all")
+        self.tools.set_kind(layers.OBJECT)
+        self.hints.say("the next point outside all boxes begins another object; Enter commits all")
 
     def commit(self) -> None:
         """Write the shown objects as the next labels, and clear the prompts of this plane."""
         self.status.acted()
+        if self.bench.prompts.end_drawing():
+            return  # what was drawn is asked about first
+        if self.context.session is None:
+            self.hints.ready()
+            return
         if self.asker.pending:
-            self.asker.then = self.commit
-            self.status.hint("it is kept as soon as the answer is there")
+            self.asker.wait_for(self.commit)
             return
         if self.bench.counting or self.context.history.walking:
             self.status.hint("labels are being counted or written; press Enter again in a moment")
             return
+        self.bench.ensure_layers()  # the user may have deleted the results
         shown, folder = self.asker.shown, self.context.folder
-        if shown is not None and folder.is_missing and not self._counting:
+        opening = self.context.scheduler.is_busy(Lane.LABELS)
+        if shown is not None and folder.is_missing and not opening:
             folder.open_objects(shown.plane.key, self.commit)
             return
         if shown is None or self.bench.results is None:
-            self.status.hint(f"nothing to commit yet: {READY}")
+            self.hints.say(f"nothing to commit yet: {self.hints.next}")
             return
-        view, model = self.bench.results, self._model_name()
+        view, model = self.bench.results, self.context.session.predictor.model.name
         outlines = [
             {shown.plane.key: _outline(one, model)} for _, one in sorted(shown.objects.items())
         ]
         try:
+            view.look_again()
             edit = edits.keep(view.store, outlines)
             view.apply(edit)
         except (ValueError, OSError) as error:
             self.status.error(str(error))
             return
         self._clear_plane()
+        self.log.note(joined=True)
         covered = len(outlines) - len(edit.objects)
         rest = f", {covered} covered by others" if covered else ""
-        self.status.hint(f"{edit.text} committed{rest} (Ctrl+Z takes it back); {READY}")
+        rest += "" if view.layer.visible else f" into {view.layer.name}, which is hidden"
+        self.status.hint(f"{edit.text} committed{rest} (Ctrl+Z undoes it); {self.hints.next}")
 
     def clear(self) -> None:
         """Remove the prompts of this plane and the preview."""
         self.status.acted()
+        self.bench.prompts.end_drawing()
         self._clear_plane()
-        self._say_ready()
-
-    def undo(self) -> None:
-        """Take back what came last, a commit, a stroke or a run, in any layer of ours."""
-        self._walk(self.context.history.undo, "took back")
-
-    def redo(self) -> None:
-        """Do again what was taken back last."""
-        self._walk(self.context.history.redo, "did again:")
-
-    def delete(self) -> None:
-        """Remove the kept object under the pointer."""
-        self.status.acted()
-        view, plane, viewer = self.bench.results, self.context.shown(), self.context.viewer
-        label = 0
-        if view is not None and plane is not None and viewer.mouse_over_canvas:
-            label = layers.label_at(view.layer, viewer)
-        if view is None or plane is None or not label:
-            self.status.hint("point at a kept object to delete it")
-            return
-        try:
-            view.apply(edits.delete(view.store, label, plane.key))
-        except (ValueError, OSError) as error:
-            self.status.error(str(error))
-            return
-        self.status.hint(f"object {label} deleted (Ctrl+Z takes it back)")
+        if self.log.note():
+            self.hints.ready()
+        else:
+            self.hints.say(f"there are no prompts to clear here; {self.hints.next}")
 
     def _clear_plane(self) -> None:
         self.bench.ensure_layers()
@@ -158,37 +134,11 @@ class Prompting(Feature):
         plane = self.context.shown() if shown is None else shown.plane
         self.asker.forget()
         self.hover.end()
+        self.new.forget()
+        self.tools.set_kind(layers.OBJECT)
         if plane is not None:
             self.owners.forget(plane.key)
-        self.set_kind(layers.OBJECT)  # first: colours need the points that are still shown
-        if plane is not None:
-            self.bench.clear_prompts(plane.key)
-
-    def _walk(self, step: Callable[[Done], None], words: str) -> None:
-        self.status.acted()
-        if self.context.scheduler.is_busy(Lane.BULK):
-            self.status.hint("everything mode is at work; cancel it first")
-            return
-        try:
-            step(lambda text: self.status.hint(f"{words} {text}"))
-        except ValueError as error:
-            self.status.error(str(error))
-
-    def _say_ready(self) -> None:
-        try:
-            self.bench.plane()
-        except ValueError as error:
-            self.status.hint(str(error))
-            return
-        self.status.hint(READY if self.context.session is not None else self.context.absence)
-
-    def _model_name(self) -> str:
-        session = self.context.session
-        return "" if session is None else session.predictor.model.name
-
-    @property
-    def _counting(self) -> bool:
-        return self.context.scheduler.is_busy(Lane.LABELS)
+            self.bench.prompts.clear(plane.key)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -197,31 +147,66 @@ class Prompting(Feature):
         context.plane_changed.connect(self._on_plane_changed)
         context.plane_encoded.connect(self.asker.ask_again)
         context.session_changed.connect(self._on_session_changed)
-        context.settings_changed.connect(self._on_settings_changed)
-        self.bench.prompts_changed.connect(self._on_prompts_changed)
-        self.bench.preview_lost.connect(self.asker.forget)
-        self.bench.image_changed.connect(self._on_plane_changed)
+        context.settings_changed.connect(self.asker.ask_anew)
+        self.bench.prompts.changed.connect(self._on_prompts_changed)
+        self.bench.changed.connect(self._on_bench_changed)
+        self.bench.image_changed.connect(self._on_image_changed)
+        self.bench.prompts.pasted.connect(self._on_prompts_pasted)
+        self.bench.prompts.clicks_changed.connect(self._on_clicks_changed)
         self.bench.moved.connect(self._on_bench_moved)
-        panel.kind_picked.connect(self.set_kind)
-        panel.tool_picked.connect(self.use_tool)
+        panel.kind_picked.connect(self.tools.set_kind)
+        panel.tool_picked.connect(self.tools.use)
         panel.next_asked.connect(self.asker.next_candidate)
         panel.begin_asked.connect(self.begin_object)
         panel.commit_asked.connect(self.commit)
         panel.clear_asked.connect(self.clear)
-        panel.undo_asked.connect(self.undo)
-        panel.redo_asked.connect(self.redo)
+        panel.undo_asked.connect(self.changes.undo)
+        panel.redo_asked.connect(self.changes.redo)
         active = context.viewer.layers.selection.events.active
         active.connect(self._on_active_changed)
 
     def _on_prompts_changed(self) -> None:
         self.status.acted()
         self.hover.end()
+        self.asker.then = None
+        if self.new.select_kept():
+            return
+        self.new.forget()
         self.asker.ask()
+        self.log.note()
+        if self.context.shown() is None:
+            self.hints.ready()
+        self.new.remove_strays()
+
+    def _on_prompts_pasted(self) -> None:
+        if self.log.is_behind and not self.new.is_removing:
+            self._on_prompts_changed()
 
     def _on_plane_changed(self) -> None:
-        self.asker.forget()  # prompts stay on their plane and are asked again there
+        question, plane = self.asker.question, self.context.shown()
+        if question is not None and plane is not None and question.plane.same_as(plane):
+            return  # our own layers, or a box that reaches out of the image, moved napari's range
+        self.new.forget()
+        self.asker.forget()
         self.hover.end()
-        self._say_ready()
+        self.hints.ready()
+        self.asker.recall()  # prompts stay on their plane
+
+    def _on_image_changed(self) -> None:
+        self.asker.recent.clear()
+        self.asker.forget()
+        self.log.begin()
+        self._on_plane_changed()
+
+    def _on_bench_changed(self) -> None:
+        """Go on without a layer that the user deleted."""
+        if self.asker.question is not None and not self.bench.prompts.are_complete:
+            self.asker.forget()
+            QTimer.singleShot(0, self._look_again)
+
+    def _look_again(self) -> None:
+        self.asker.ask()
+        self.log.note()
 
     def _on_bench_moved(self) -> None:
         """Show the preview where the image lies now."""
@@ -229,19 +214,19 @@ class Prompting(Feature):
         self.asker.ask()
 
     def _on_session_changed(self) -> None:
+        self.asker.recent.clear()
         self.asker.forget()
-        self._say_ready()
+        self.hints.ready()
         if self.context.session is not None and self.bench.frame is not None:
             self.asker.ask()
 
-    def _on_settings_changed(self) -> None:
-        self.asker.ask(anew=True)
-
     def _on_active_changed(self, event: object = None) -> None:
-        active = self.context.viewer.layers.selection.active
-        if active is not None and active in (self.bench.points, self.bench.boxes):
-            self._tool = "points" if active is self.bench.points else "boxes"
-            self.panel.set_tool(self._tool)
+        self.tools.show_active()
+        self._on_clicks_changed()
+
+    def _on_clicks_changed(self) -> None:
+        if self.asker.question is None or self.bench.prompts.hindrance():
+            self.hints.ready()
 
 
 def _outline(one: ObjectInWork, model: str) -> Outline:

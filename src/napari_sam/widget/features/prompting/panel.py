@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QRadioButton,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from ....predict.prompt_kinds import PROMPT_KINDS
 
@@ -44,7 +45,7 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         )
         self._tools, tools = _choice(
             {
-                "points": "Click on the image to add a point; hold Shift to see the object first",
+                "points": "Click on the image to add a point; hold Shift to see the outline first",
                 "boxes": PROMPT_KINDS["box"].tip,
             }
         )
@@ -53,21 +54,21 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             grid.addWidget(QLabel(key), row, 1, Qt.AlignmentFlag.AlignRight)
         self._kinds.buttonClicked.connect(lambda b: self.kind_picked.emit(b.text()))
         self._tools.buttonClicked.connect(lambda b: self.tool_picked.emit(b.text()))
-        self.answer = QLabel("no object yet")
-        self.answer.setToolTip("Candidate shown, score the model gives it, size of the object")
+        self.answer = QElidingLabel("no object yet")  # its text never widens the dock
+        self.answer.setToolTip("Answer shown, score from the model, size of the object")
         grid.addWidget(self.answer, 2, 0, 1, 2)
         buttons = QGridLayout()
         wanted = (
-            ("Commit  Enter", self.commit_asked, "Write the objects into the Labels layer"),
+            ("Commit  Enter", self.commit_asked, "Write the previewed objects into the labels"),
             ("Clear  Esc", self.clear_asked, "Remove the prompts of this plane"),
-            ("Next answer  N", self.next_asked, "Show another mask for the same prompts"),
-            ("New object  O", self.begin_asked, "Let the next point begin another object"),
+            ("Next answer  N", self.next_asked, "Show another outline for the same prompts"),
+            ("New object  O", self.begin_asked, "The next point begins another object"),
             (
                 "Undo  Ctrl+Z",
                 self.undo_asked,
-                "Take back what came last: object, stroke or run",
+                "Undo the last step: a prompt, a commit, a deletion, a stroke or a run",
             ),
-            ("Redo  Ctrl+Shift+Z", self.redo_asked, "Do again what was taken back"),
+            ("Redo  Ctrl+Shift+Z", self.redo_asked, "Redo the step that was undone last"),
         )
         for place, (text, signal, tip) in enumerate(wanted):
             button = QPushButton(text)
@@ -86,8 +87,12 @@ class PromptPanel(QWidget):  # type: ignore[misc]
 
     def set_answer(self, rank: int, total: int, score: float, size: str, objects: int) -> None:
         """Show which answer of how many is seen, its score and size, and how many objects are."""
-        several = f"   {objects} objects" if objects > 1 else ""
-        self.answer.setText(f"answer {rank}/{total}   score {score:.2f}   {size}{several}")
+        several = f", {objects} objects" if objects > 1 else ""
+        self.answer.setText(f"answer {rank}/{total}, score {score:.2f}, {size}{several}")
+
+    def set_computing(self) -> None:
+        """Show that an answer is on its way."""
+        self.answer.setText("computing ...")
 
     def set_no_answer(self) -> None:
         """Show that nothing is being worked on."""

@@ -1,13 +1,20 @@
-"""Objects that are being worked on: what was said of each, and what the model answered."""
+"""Objects that are not committed yet: their prompts and the model's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ....types import Mask, Plane, Prediction, Prompts
+
+RECENT_BYTES = 32 * 2**20
+"""Of logits of recent answers; the published SAM has 0.8 MB an object."""
+
+Said = tuple[tuple[float, ...] | None, frozenset[tuple[float, float, int]]]
+"""A box and points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +24,7 @@ class ObjectInWork:
     Attributes
     ----------
     prompts : Prompts
-        What the user said.
+        The user's prompts.
     asked : Prompts
         The same, with the logits of the answer that it goes on from.
     answer : Prediction or None
@@ -38,6 +45,14 @@ class ObjectInWork:
             return 0
         order = np.argsort(-self.answer.iou_predictions, kind="stable")
         return int(order[min(self.rank, len(order) - 1)])
+
+    @cached_property
+    def said(self) -> Said:
+        """Box and points, to be compared."""
+        pairs = zip(self.prompts.point_coords, self.prompts.point_labels, strict=True)
+        points = frozenset((float(x), float(y), int(label)) for (x, y), label in pairs)
+        box = self.prompts.box
+        return None if box is None else tuple(box.tolist()), points
 
     @property
     def mask(self) -> Mask | None:
@@ -63,6 +78,13 @@ class Question:
         """The prompts that wait for an answer, by object."""
         return {k: one.asked for k, one in self.objects.items() if one.answer is None}
 
+    def asks_as(self, other: Question | None) -> bool:
+        """Tell whether another question says the same of the same plane."""
+        if other is None or not self.plane.same_as(other.plane):
+            return False
+        mine, theirs = ({k: one.said for k, one in q.objects.items()} for q in (self, other))
+        return mine == theirs
+
 
 def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     """Return an object with new prompts.
@@ -70,22 +92,59 @@ def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     Where they are those of before, it stays as it is; where they only add points, the question
     goes on from the mask that is shown; else it begins afresh.
     """
+    fresh = ObjectInWork(prompts, prompts)
     if before is None or before.answer is None:
-        return ObjectInWork(prompts, prompts)
-    old, new = _said(before.prompts), _said(prompts)
+        return fresh
+    old, new = before.said, fresh.said
     if old == new:
         return before
     same_box = old[0] == new[0]
     something = old[0] is not None or bool(old[1])
     if same_box and something and old[1] < new[1]:
         return ObjectInWork(prompts, prompts.with_mask(before.answer.logits(before.shown)))
-    return ObjectInWork(prompts, prompts)
+    return fresh
 
 
-def _said(
-    prompts: Prompts,
-) -> tuple[tuple[float, ...] | None, frozenset[tuple[float, float, int]]]:
-    """Return box and points, to be compared."""
-    pairs = zip(prompts.point_coords, prompts.point_labels, strict=True)
-    points = frozenset((float(x), float(y), int(label)) for (x, y), label in pairs)
-    return None if prompts.box is None else tuple(prompts.box.tolist()), points
+class RecentAnswers:
+    """The newest answers on all planes: what was said before need not be asked again.
+
+    So a plane that is shown again, and a change that is taken back, have the mask that they had,
+    with the candidate that the user chose.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes of logits that are kept.
+    """
+
+    def __init__(self, limit: int = RECENT_BYTES) -> None:
+        self.limit = limit
+        self._kept: list[tuple[Plane, ObjectInWork]] = []  # the newest last
+
+    def find(self, plane: Plane, prompts: Prompts) -> ObjectInWork | None:
+        """Return the object of which the same was said on the same plane; None if there is none."""
+        said = ObjectInWork(prompts, prompts).said
+        for other, one in reversed(self._kept):
+            if one.said == said and other.same_as(plane):
+                return one
+        return None
+
+    def keep(self, question: Question) -> None:
+        """Keep the answers of a question."""
+        for one in question.objects.values():
+            if one.answer is None:
+                continue
+            same = self.find(question.plane, one.prompts)
+            self._kept = [pair for pair in self._kept if pair[1] is not same]
+            self._kept.append((question.plane, one))
+        while len(self._kept) > 1 and sum(_nbytes(one) for _, one in self._kept) > self.limit:
+            del self._kept[0]
+
+    def clear(self) -> None:
+        """Forget all: the model would answer otherwise now."""
+        self._kept.clear()
+
+
+def _nbytes(one: ObjectInWork) -> int:
+    """Return the bytes of the logits that were answered."""
+    return 0 if one.answer is None else one.answer.low_res_logits.nbytes

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
-
 from ...context import Context
 from ..feature import Feature
+from .dialog import FolderDialog
 
 
 class Saving(Feature):
@@ -14,14 +12,36 @@ class Saving(Feature):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self._dialog: FolderDialog | None = None
         context.folder.asked.connect(self._on_folder_asked)
+        context.bench.image_changed.connect(self.close)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._dialog is not None:
+            self._dialog.reject()
 
     def _on_folder_asked(self) -> None:
-        folder = self.context.folder
-        dialog = QFileDialog(self.parent(), "A folder for the labels of this stack")
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(folder.use)
-        dialog.rejected.connect(folder.decline)
-        dialog.open()
+        if self._dialog is None:
+            self._dialog = FolderDialog(self.context.folder.suggestion, self.parent())
+            self._dialog.named.connect(self._on_folder_named)
+            self._dialog.finished.connect(self._on_dialog_finished)
+        self._dialog.open()
+        self._dialog.raise_()
+
+    def _on_folder_named(self, path: str) -> None:
+        dialog = self._dialog
+        if dialog is None:
+            return
+        try:
+            self.context.folder.check(path)
+        except ValueError as error:
+            dialog.refuse(str(error))
+            return
+        dialog.accept()
+        self.context.folder.use(path)
+
+    def _on_dialog_finished(self, result: int) -> None:
+        self._dialog = None
+        if result == FolderDialog.DialogCode.Rejected:
+            self.context.folder.decline()

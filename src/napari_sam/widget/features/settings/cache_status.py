@@ -1,4 +1,4 @@
-"""What is kept on disk of encoded planes: counts it, empties it, tells of trouble."""
+"""What is kept on disk of encoded planes: counts it, empties it, reports problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...context import Context
 from ...scheduler import Lane, Work
 
 LOOK_MS = 500
-"""How often the cache, which writes in a thread of its own, is asked whether it is in trouble."""
+"""How often the cache, which writes in a thread of its own, is checked for a problem."""
 
 
 class CacheStatus(QObject):  # type: ignore[misc]
@@ -46,7 +46,7 @@ class CacheStatus(QObject):  # type: ignore[misc]
         def done(usage: Usage) -> None:
             self.usage_changed.emit(disk.notice or f"{amount(usage)} kept on disk")
 
-        work = Work(partial(single, disk.usage), on_result=done, text="counting what is kept")
+        work = Work(partial(single, disk.usage), on_result=done, text="counting the encoded planes")
         self.context.scheduler.submit(work, Lane.CACHE)
 
     def empty(self) -> None:
@@ -59,7 +59,7 @@ class CacheStatus(QObject):  # type: ignore[misc]
                 self.context.status.hint(text)
             self.count()
 
-        work = Work(partial(single, disk.clear), on_result=done, text="emptying what is kept")
+        work = Work(partial(single, disk.clear), on_result=done, text="emptying the disk cache")
         self.context.scheduler.submit(work, Lane.CACHE)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
         self.usage.setWordWrap(True)
         self.usage.setToolTip(f"Planes that need not be encoded again; they lie in {folder}")
         self.empty = QPushButton("Empty the disk cache")
-        self.empty.setToolTip("Remove the planes that are kept; each is encoded anew when needed")
+        self.empty.setToolTip("Remove the encoded planes; each is encoded again when it is needed")
         self.empty.clicked.connect(self.empty_asked)
         layout.addWidget(self.tidy)
         layout.addWidget(self.usage)

@@ -13,9 +13,11 @@ from ....formats.labels_store import largest_label
 from ....models.families import file_suffixes
 from ....models.specs import ModelSpec
 from ...context import Context
+from ...frame import frame_of
 from ...results_folder import COUNTING
 from ...scheduler import Lane, Work
 from ..feature import Feature
+from .choices import fitting_labels, labels_to_go_on_with, other_images_text
 from .model_loader import OPEN_FILE, ModelLoader
 from .model_panel import ModelChooser, OfferPanel
 from .panel import SourcePanel
@@ -38,6 +40,7 @@ class Source(Feature):
         self.model, self.offer = ModelChooser(), OfferPanel()
         self.panel = SourcePanel(self.model, self.offer, DEVICES)
         self._open = True
+        self._watched: list[Image] = []
         self._connect()
 
     def start(self) -> None:
@@ -48,13 +51,20 @@ class Source(Feature):
         QTimer.singleShot(0, self._load_model)  # importing torch would slow down the opening
 
     def use_image(self, image: Image | None) -> None:
-        """Work on another image layer; None lets go of the one there is."""
+        """Work on another image layer; None for no image."""
         self.context.status.acted()
         if self.context.session is not None:
             self.context.session.clear()
         self.context.scheduler.cancel(Lane.LABELS)
         self.context.status.progress(COUNTING)
-        self.bench.use_image(image)
+        labels = None
+        if image is not None:
+            frame = frame_of(image, self.viewer.dims)
+            fitting = fitting_labels(self.viewer.layers, frame, self.bench.prompts.preview)
+            labels = labels_to_go_on_with(fitting, image, self.bench.views)
+        self.bench.use_image(image, counting=labels is not None)
+        if labels is not None and self.bench.counting:
+            self.use_results(labels)
 
     def use_results(self, layer: Labels | None) -> None:
         """Commit to another Labels layer of the same shape; None makes a new one or asks for it.
@@ -87,6 +97,10 @@ class Source(Feature):
             here = bench.frame is not None and bench.frame.layer is image
             if here and chosen in self.viewer.layers:
                 bench.use_results(chosen, largest)
+                status.hint(
+                    f"objects go into {chosen.name}, whose labels end at {largest}; choose "
+                    f"{NEW_LAYER} under Into for another"
+                )
             bench.changed.emit()
 
         def failed(text: str) -> None:
@@ -105,28 +119,22 @@ class Source(Feature):
         images = self._images()
         current = None if frame is None else frame.layer
         self.panel.image.set_things([layer.name for layer in images], images, current)
-        shape = None if frame is None else frame.shape
-        others = (bench.preview, None if bench.everything is None else bench.everything.layer)
-        fitting = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels)
-            and not layer.multiscale
-            and layer.data.shape == shape
-            and not any(layer is other for other in others)
-        ]
+        self.panel.set_note(other_images_text(images, current))
+        layers = self.viewer.layers
+        fitting = [] if frame is None else fitting_labels(layers, frame, bench.prompts.preview)
         results = None if bench.results is None else bench.results.layer
         new = NEW_FOLDER if frame is not None and frame.needs_folder else NEW_LAYER
         names = [*(layer.name for layer in fitting), new]
         self.panel.results.set_things(names, [*fitting, None], results)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self._open = False
         self.loader.close()
         events = self.viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
+        for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             emitter.disconnect(self._on_layers_changed)
+        self._watch([])
 
     def _connect(self) -> None:
         loader, offer, panel = self.loader, self.offer, self.panel
@@ -144,8 +152,9 @@ class Source(Feature):
         self.bench.changed.connect(self.refresh)
         self.bench.labels_replaced.connect(self._on_labels_replaced)
         events = self.viewer.layers.events
-        for emitter in (events.inserted, events.removed, events.reordered):
+        for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             emitter.connect(self._on_layers_changed)
+        self._watch(self._images())
 
     def _images(self) -> list[Image]:
         return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
@@ -157,7 +166,19 @@ class Source(Feature):
             return active
         return images[-1] if images else None
 
+    def _watch(self, images: list[Image]) -> None:
+        """Follow which images are shown or hidden."""
+        for layer in self._watched:
+            layer.events.visible.disconnect(self._on_image_visible)
+        self._watched = images
+        for layer in images:
+            layer.events.visible.connect(self._on_image_visible)
+
+    def _on_image_visible(self, event: Any = None) -> None:
+        self.refresh()
+
     def _on_layers_changed(self, event: Any = None) -> None:
+        self._watch(self._images())
         if self.bench.frame is None and self._images():
             QTimer.singleShot(0, self._adopt_image)  # napari is still busy with the new layer
         self.refresh()

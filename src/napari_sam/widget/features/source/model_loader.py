@@ -1,4 +1,4 @@
-"""Which model is used: picks, offers to download, loads, goes back where that fails."""
+"""The choice of a model: download on request, loading, and return to the last one on failure."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
     def cancel(self) -> None:
         """Stop a download, or turn an offer down; the model in use stays."""
         self._withdraw()
+        self.status.hint(f"{label(self.current)} stays in use")
 
     def close(self) -> None:
         """Forget what could be gone back to."""
@@ -170,7 +171,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
         self.context.use_session(session)
 
     def _on_loading_failed(self, text: str) -> None:
-        """Go on with the model that was there before."""
+        """Continue with the model used before."""
         self._say()
         if self.current in self._files and self.current != self._former[0]:
             self._files.remove(self.current)
@@ -179,7 +180,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
         self.listed.emit()
         if self._former_session is not None:
             self._put_in_use(self._former_session)
-            text = f"{text}; going on with {label(self.current)}"
+            text = f"{text}; {label(self.current)} stays in use"
         elif failed != self._former:  # it was picked while the first one loaded
             self._use(self.current)
             text = f"{text}; loading {label(self.current)} instead ..."

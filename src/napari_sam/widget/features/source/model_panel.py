@@ -1,4 +1,4 @@
-"""The list of models, and the offer to bring one that is not on this machine."""
+"""The list of models, and the offer to download one that is not on this machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ModelChooser(Chooser):
 
 
 class OfferPanel(QWidget):  # type: ignore[misc]
-    """Says what a model is that is not here, and offers to bring it; else invisible.
+    """Describes a model that is not on this machine and offers its download; hidden otherwise.
 
     Signals
     -------

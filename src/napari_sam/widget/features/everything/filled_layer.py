@@ -1,0 +1,176 @@
+"""The layer that everything mode fills: what was found in it, and what the user changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....everything.amg_select import Candidates
+from ....objects import edits
+from ....objects.edit import Edit
+from ....stack.planes import PlaneResult
+from ....types import SliceKey
+from ...frame import Frame
+from ...labels_view import Happened, LabelsView
+from .edited import UserEdits
+from .selection import remember
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """The labels of one plane, and the edit that writes them.
+
+    Attributes
+    ----------
+    result : PlaneResult
+    edit : Edit
+    """
+
+    result: PlaneResult
+    edit: Edit
+
+
+@dataclass(frozen=True, eq=False)
+class _Findings:
+    """What is known of the planes: candidates of some, the labels that occur of all."""
+
+    candidates: dict[SliceKey, Candidates]
+    values: dict[SliceKey, NDArray[np.int32]]
+
+    def copy(self) -> _Findings:
+        return _Findings(dict(self.candidates), dict(self.values))
+
+
+@dataclass(eq=False)
+class _Step:
+    """An edit of the layer; `other_side` is what was known before it, or after it once undone.
+
+    It is None for the user's own edits.
+    """
+
+    edit: Edit | None
+    other_side: _Findings | None = None
+
+
+class FilledLayer:
+    """Writes what was found; keeps apart what the user changes in the same layer.
+
+    The labels are in the layer and nowhere else.
+
+    Parameters
+    ----------
+    view : LabelsView
+    frame : Frame
+        The image that it lies on.
+    """
+
+    def __init__(self, view: LabelsView, frame: Frame) -> None:
+        self.view, self.frame = view, frame
+        self.edits = UserEdits()
+        self._findings = _Findings({}, {})
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+        self._writing = False
+        self._open_step: Edit | None = None
+        view.on_edit = self._on_edit
+
+    @property
+    def candidates(self) -> dict[SliceKey, Candidates]:
+        """Of the planes that have been done last; to be read."""
+        return self._findings.candidates
+
+    @property
+    def values(self) -> dict[SliceKey, NDArray[np.int32]]:
+        """The labels that occur in each plane that was done, ascending; to be read."""
+        return self._findings.values
+
+    def close(self) -> None:
+        """Release the layer; its labels stay, and the user may paint in it."""
+        self.view.layer.editable = True
+        self.view.on_edit = lambda edit, happened: None
+        self.view.on_deleted = lambda label, key: None
+
+    def fits(self, frame: Frame) -> bool:
+        """Tell whether results of an image go into this layer."""
+        mine = self.frame
+        return (mine.layer, mine.shape, mine.level) == (frame.layer, frame.shape, frame.level)
+
+    def largest(self, beside: Collection[SliceKey] = ()) -> int:
+        """Return the largest label that was found beside some planes, or changed by the user."""
+        values = [v for key, v in self.values.items() if key not in beside]
+        return max((*(int(one[-1]) for one in values if len(one)), self.edits.largest))
+
+    def planes_of(self, label: int) -> list[SliceKey]:
+        """Return the planes in which a label was found."""
+        return [key for key, values in self.values.items() if label in values]
+
+    def filled(self, result: PlaneResult, text: str, least_area: int = 0) -> Filled:
+        """Return labels of a plane, with what the user changed there, and their edit.
+
+        For workers: nothing is written.
+        """
+        key, store = result.plane.key, self.view.store
+        if self.edits.edits:
+            turn = key.displayed[0] > key.displayed[1]
+            now = store.canvas.read(key.index)
+            merged = self.edits.merged(key, now.T if turn else now, result.labels, least_area)
+            result = PlaneResult.of(result.plane, merged, result.candidates)
+        return Filled(result, edits.replace_plane(store, key, result.labels, text))
+
+    def begin(self) -> None:
+        """Let what is written from now on be a step of its own, to be taken back at once."""
+        self._open_step = None
+
+    def write(self, filled: Filled, refresh: bool) -> None:
+        """Write the labels of a plane, as a part of the step that was begun."""
+        if self._open_step is None or self.view.store.newest is not self._open_step:
+            step = _Step(None, self._findings.copy())
+            self._writing = True
+            try:
+                self.view.apply(filled.edit, refresh)
+            finally:
+                self._writing = False
+            self._add(step)
+        else:
+            self.view.amend(filled.edit, refresh)
+        self._open_step = self._done[-1].edit = self.view.store.newest
+        result = filled.result
+        self._findings.values[result.plane.key] = result.values
+        if result.candidates is not None:
+            remember(self._findings.candidates, result.plane.key, result.candidates)
+
+    def erase(self, label: int, keys: Collection[SliceKey]) -> None:
+        """Delete an object in further planes, as a part of the user's last edit."""
+        for key in keys:
+            part = edits.delete(self.view.store, label, key)
+            self.view.amend(part, refresh=False)
+        self._done[-1].edit = self.view.store.newest
+        self._collect()
+
+    def _on_edit(self, edit: Edit, happened: Happened) -> None:
+        if self._writing:
+            return
+        if happened == "made":
+            self._add(_Step(edit))
+        else:
+            source, target = self._done, self._undone
+            if happened == "redone":
+                source, target = target, source
+            if source:
+                step = source.pop()
+                target.append(step)
+                if step.other_side is not None:
+                    step.other_side, self._findings = self._findings, step.other_side
+        self._collect()
+
+    def _add(self, step: _Step) -> None:
+        self._done.append(step)
+        self._undone.clear()
+
+    def _collect(self) -> None:
+        """Find out which edits are the user's; a new value, which workers can go on reading."""
+        own = (step.edit for step in self._done if step.other_side is None)
+        self.edits = replace(self.edits, edits=tuple(edit for edit in own if edit is not None))

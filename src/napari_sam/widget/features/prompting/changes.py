@@ -1,0 +1,90 @@
+"""Changes of what is there already: a kept object deleted, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ....objects.boxes import Box
+from ....types import SliceKey
+from ... import layers
+from ...context import Context
+from ...history import Done
+from ...labels_view import LabelsView
+from ...scheduler import Lane
+from .asker import Asker
+from .hints import Hints
+from .hover import Hover
+from .new_prompts import NewPrompts
+from .places import show_place
+
+
+class Changes:
+    """Deletes the kept object under the pointer, and walks the history.
+
+    Parameters
+    ----------
+    context : Context
+    asker : Asker
+    hover : Hover
+    new : NewPrompts
+    hints : Hints
+    """
+
+    def __init__(
+        self, context: Context, asker: Asker, hover: Hover, new: NewPrompts, hints: Hints
+    ) -> None:
+        self.context, self.bench, self.status = context, context.bench, context.status
+        self.asker, self.hover, self.new, self.hints = asker, hover, new, hints
+
+    def undo(self) -> None:
+        """Undo the last step: a prompt, a commit, a stroke or a run, in any layer of ours."""
+        self._walk(self.context.history.undo, "undone:")
+
+    def redo(self) -> None:
+        """Redo the step undone last."""
+        self._walk(self.context.history.redo, "redone:")
+
+    def delete(self) -> None:
+        """Remove the kept object under the pointer."""
+        self.status.acted()
+        plane, viewer = self.context.shown(), self.context.viewer
+        points = self.bench.prompts.points
+        if plane is not None and points is not None and viewer.mouse_over_canvas:
+            for view in (self.bench.results, self.bench.everything):
+                label = 0 if view is None else layers.label_at(view.layer, points, viewer)
+                if view is not None and label:
+                    self._delete(view, label, plane.key)
+                    return
+        self.hints.say("point at a finished object to delete it")
+
+    def _delete(self, view: LabelsView, label: int, key: SliceKey) -> None:
+        everywhere = label in view.store.objects or len(view.store.canvas.shape) == 2
+        try:
+            view.delete(label, key)
+        except (ValueError, OSError) as error:
+            self.status.error(str(error))
+            return
+        self.new.forget()
+        where = "" if everywhere else " in this plane"
+        self.status.hint(f"object {label} deleted{where} (Ctrl+Z undoes it)")
+
+    def _walk(self, step: Callable[[Done], None], words: str) -> None:
+        self.status.acted()
+        self.bench.prompts.end_drawing()
+        if self.context.scheduler.is_busy(Lane.BULK):
+            self.status.hint("everything mode is running; cancel it first")
+            return
+        self.asker.then = None
+        try:
+            step(partial(self._on_walked, words))
+        except ValueError as error:
+            self.status.error(str(error))
+
+    def _on_walked(self, words: str, text: str, boxes: tuple[Box, ...]) -> None:
+        """Show where something was undone or redone, and the prompts that are there now."""
+        self.hover.end()
+        self.new.forget()
+        where = show_place(self.context, boxes)
+        self.asker.ask()
+        self.status.hint(f"{words} {text}{where}")

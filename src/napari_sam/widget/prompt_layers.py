@@ -1,0 +1,283 @@
+"""The layers that prompts are drawn in, and the layer that shows the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from napari.layers import Labels, Layer, Points, Shapes
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..predict.prompt_kinds import PROMPT_KINDS
+from ..types import SliceKey
+from . import layers
+from .box_display import BoxDisplay
+from .drawing import Drawing, read_drawing, redraw
+from .frame import Frame
+from .image_watch import TRANSFORM
+
+ADDING, ADDED = "adding", "added"
+DONE_ACTIONS = (ADDED, "changed", "removed")
+"""Of a layer's `data` event; those of a drag in progress are not among them."""
+
+
+class PromptLayers(QObject):  # type: ignore[misc]
+    """Points, boxes and preview on the image that is worked on.
+
+    The user may delete each of them at any time; `ensure` makes it again. Iteration gives those
+    that are there.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    points : napari.layers.Points or None
+    boxes : napari.layers.Shapes or None
+    preview : napari.layers.Labels or None
+    kind : str
+        Of the next point; one of `layers.POINT_KINDS`.
+
+    Signals
+    -------
+    changed : no argument
+        A prompt was added, moved or removed by the user.
+    pasted : no argument
+        Prompts may have been pasted, or be of another kind: napari emits no `data` event then.
+    clicks_changed : no argument
+        The layer that clicks go to was shown or hidden, or has another mode.
+    """
+
+    changed = Signal()
+    pasted = Signal()
+    clicks_changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.points: Points | None = None
+        self.boxes: Shapes | None = None
+        self.preview: Labels | None = None
+        self.kind = layers.OBJECT
+        self._display = BoxDisplay(viewer)
+        self._seen: tuple[Sequence[str], int] = ((), 0)  # kinds of the points, number of boxes
+        self._drawing = False
+        self._frame: Frame | None = None  # that they lie on
+
+    def __iter__(self) -> Iterator[Layer]:
+        ours = (self.points, self.boxes, self.preview)
+        return iter([layer for layer in ours if layer is not None])
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether all three are there."""
+        return None not in (self.points, self.boxes, self.preview)
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the user is drawing a box."""
+        return self._drawing
+
+    def ensure(self, frame: Frame) -> bool:
+        """Make the layers that are missing; clicks go where they went before.
+
+        Parameters
+        ----------
+        frame : Frame
+            That they lie on.
+
+        Returns
+        -------
+        bool
+            Whether one was missing.
+        """
+        if self.are_complete:
+            return False
+        self._frame = frame
+        active = self.viewer.layers.selection.active
+        if self.preview is None:
+            self.preview = self._add(layers.make_preview(frame))
+        if self.boxes is None:
+            self.boxes = self._add(layers.make_boxes(frame))
+            self._connect(self.boxes)
+            self._drawing = False
+            self._display.follow(self.boxes)
+        if self.points is None:
+            self.points = self._add(layers.make_points(frame))
+            self._connect(self.points)
+            self.points.events.mode.connect(self._on_points_mode)
+            self.points.events.set_data.connect(self._on_drawn)
+            layers.set_label_kind(self.points, self.kind)
+        if active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
+        self._display.update_visibility()
+        return True
+
+    def place(self, frame: Frame) -> None:
+        """Put the layers where a frame lies."""
+        self._frame = frame
+        for layer in self:
+            layers.set_transform(layer, frame.drawing)
+        self._display.update_width()
+
+    def activate(self, tool: str) -> None:
+        """Make the points or the boxes the layer that clicks go to."""
+        layer = self.points if tool == "points" else self.boxes
+        if layer is None:
+            return
+        self.viewer.layers.selection.active = layer
+        kind = layers.POINT_KINDS[self.kind] if tool == "points" else PROMPT_KINDS["box"]
+        layer.mode = kind.mode
+
+    def set_kind(self, kind: str) -> None:
+        """Make the next points object or background points."""
+        self.kind = kind
+        if self.points is not None:
+            layers.set_label_kind(self.points, kind)
+
+    def hindrance(self) -> str:
+        """Return why a click on the image makes no prompt, in one sentence; empty if it does."""
+        active = self.viewer.layers.selection.active
+        if self.points is None or self.boxes is None:
+            return ""
+        if active is not self.points and active is not self.boxes:
+            where = "no layer" if active is None else active.name
+            return f"{where} is selected, so a click makes no prompt; choose points or boxes below"
+        if not active.visible:
+            return f"the layer {active.name} is hidden; show it to prompt"
+        if not str(active.mode).startswith("add"):
+            return f"{active.name} does not take clicks now; choose points or boxes below"
+        return ""
+
+    def drawn(self, key: SliceKey) -> list[layers.DrawnPrompt]:
+        """Return the prompts of one plane; see `layers.drawn_prompts`."""
+        if self.points is None or self.boxes is None:
+            return []
+        return layers.drawn_prompts(self.points, self.boxes, key)
+
+    def drawing(self) -> Drawing:
+        """Return all prompts as they are drawn, on all planes."""
+        if self.points is None or self.boxes is None:
+            return ()
+        return read_drawing(self.points, self.boxes)
+
+    def end_drawing(self) -> bool:
+        """End a box or polygon that the user is drawing, as it is; tells whether there was one."""
+        if self.boxes is None or not self._drawing:
+            return False
+        mode = self.boxes.mode
+        self.boxes.mode = "select"  # napari ends the drawing then
+        self.boxes.mode = mode
+        self._drawing = False
+        return True
+
+    def redraw(self, remove: Drawing, add: Drawing = ()) -> None:
+        """Remove prompts, and draw others; `changed` is not emitted."""
+        if self.points is None or self.boxes is None:
+            return
+        with layers.quiet(self.points, self.boxes, self._on_data):
+            redraw(self.points, self.boxes, remove, add)
+        self._settle()
+
+    def clear(self, key: SliceKey) -> None:
+        """Remove the prompts of one plane; `changed` is not emitted."""
+        if self.points is None or self.boxes is None:
+            return
+        with layers.quiet(self.points, self.boxes, self._on_data):
+            layers.remove_prompts(self.points, self.boxes, key)
+        self._settle()
+
+    def remove(self, soon: bool = False) -> None:
+        """Take the layers out of the viewer.
+
+        Parameters
+        ----------
+        soon : bool
+            When napari has handled its events: it may be removing them itself now.
+        """
+        ours = list(self)
+        for layer in ours:
+            self.let_go(layer)
+        if soon:
+            QTimer.singleShot(0, partial(self._remove, ours))
+        else:
+            self._remove(ours)
+
+    def let_go(self, layer: Layer) -> None:
+        """Stop using a layer, if it is one of ours; it stays in the viewer if it is there."""
+        if layer is self.preview:
+            self.preview = None
+        if self.points is not None and layer is self.points:
+            self.points.events.data.disconnect(self._on_data)
+            self.points = None
+        if self.boxes is not None and layer is self.boxes:
+            self.boxes.events.data.disconnect(self._on_data)
+            self.boxes = None
+            self._display.follow(None)
+
+    def close(self) -> None:
+        """Remove the layers and disconnect from the viewer."""
+        self._display.close()
+        self.remove()
+
+    def _connect(self, layer: Points | Shapes) -> None:
+        layer.events.data.connect(self._on_data)
+        layer.events.features.connect(self._on_drawn)
+        layer.events.visible.connect(self._on_clicks_changed)
+        layer.events.mode.connect(self._on_clicks_changed)
+        for name in TRANSFORM:
+            getattr(layer.events, name).connect(self._on_moved)
+
+    def _add(self, layer: Any) -> Any:
+        self.viewer.add_layer(layer)
+        return layer
+
+    def _remove(self, ours: list[Layer]) -> None:
+        for layer in ours:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+
+    def _settle(self) -> None:
+        """Show what was drawn by us, and go on with the kind chosen: napari took another one."""
+        self.set_kind(self.kind)
+        self._display.update_visibility()
+
+    def _on_data(self, event: Any) -> None:
+        self._display.update_visibility()
+        action = str(getattr(event.action, "value", event.action))
+        if event.source is self.boxes:
+            self._drawing = action == ADDING or (self._drawing and action not in DONE_ACTIONS)
+        if action in DONE_ACTIONS:
+            layers.mend_features(event.source)
+        if action == ADDED and len(event.source.data):
+            layers.disown(event.source, event.data_indices)
+        if action in DONE_ACTIONS:
+            self.changed.emit()
+
+    def _on_drawn(self, event: Any = None) -> None:
+        """Look for pasted and changed prompts when napari has done with them."""
+        if self.points is None or self.boxes is None or self._drawing:
+            return
+        if event is not None and event.type == "features":
+            layers.mend_features(event.source)
+        seen = tuple(self.points.features.get("label", ())), self.boxes.nshapes
+        if seen != self._seen:
+            self._seen = seen
+            QTimer.singleShot(0, self.pasted.emit)
+
+    def _on_moved(self, event: Any) -> None:
+        """Put a layer back that the user moved: what is drawn in it would be asked elsewhere."""
+        if self._frame is not None and any(event.source is layer for layer in self):
+            layers.set_transform(event.source, self._frame.drawing)
+
+    def _on_clicks_changed(self, event: Any) -> None:
+        if event.source is self.viewer.layers.selection.active:
+            self.clicks_changed.emit()
+
+    def _on_points_mode(self, event: Any = None) -> None:
+        """Begin to add points of the kind chosen, not of that of points selected meanwhile."""
+        if self.points is not None and str(self.points.mode) == layers.POINT_KINDS[self.kind].mode:
+            self.set_kind(self.kind)
