@@ -43,6 +43,7 @@ fi
 .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail ".venv holds an older Python than 3.11; remove it and try again"
 
+echo "set-up: installing into .venv, which takes a few minutes" >&2
 # the build backend comes first and pinned, so that the build needs no environment of its own
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt)
 "${pip[@]}" hatchling editables hatch-fancy-pypi-readme
