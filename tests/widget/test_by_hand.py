@@ -174,24 +174,3 @@ def test_everything_says_that_the_disk_is_full(hands):
     canvas.data = Full(canvas.data)
     everything.panel.widgets["pred_iou_thresh"].value = 0.99
     hands.until(lambda: "No space left" in hands.status)
-
-
-@pytest.mark.parametrize("slider", [0.5, 1.5, 2.5])
-def test_boxes_are_drawn_halfway_between_two_planes(open_dock, scene, slider):
-    stack = np.stack([scene[0]] * 4)
-    finer = np.zeros((8, 96, 128), np.uint8)
-    hands = open_dock(
-        ("add_image", finer, {"name": "finer", "scale": (0.5, 1, 1), "opacity": 0.1}),
-        ("add_image", stack, {"name": "stack"}),
-    )
-    hands.viewer.dims.set_point(0, slider)
-    assert hands.viewer.dims.point[0] == slider
-    hands.press(Qt.Key.Key_W)
-    hands.drag((8, 10), (42, 46))
-    hands.until(lambda: hands.answers)
-    hands.press(Qt.Key.Key_Return)
-    assert ((hands.labels[round(slider)] > 0) == (scene[1] == 1)).mean() > 0.99
-    assert hands.labels.any(axis=(1, 2)).sum() == 1
-    assert hands.bench.prompts.boxes.nshapes == 0
-    hands.viewer.dims.set_point(0, 2)
-    assert np.array_equal(hands.bench.prompts.boxes.translate, (0, 0, 0))

@@ -78,7 +78,7 @@ def test_an_edited_result_is_never_overwritten(hands):
     painted = layer.data == 50
     assert painted.sum() > 1
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: "1 objects" in hands.status)
+    hands.until(lambda: "1 object in" in hands.status)
     assert np.array_equal(layer.data > 0, painted)
     hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
     hands.until(lambda: "4 objects" in hands.status)
@@ -150,7 +150,7 @@ def test_commits_go_into_the_result_of_everything(hands, scene):
     committed = layer.data == 4
     assert (committed == (scene[1] == 3)).mean() > 0.99
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: "1 objects" in hands.status)
+    hands.until(lambda: "1 object in" in hands.status)
     assert np.array_equal(layer.data == 4, committed)
     assert np.array_equal(layer.data > 0, committed)
     hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5

@@ -120,7 +120,6 @@ class Context(QObject):  # type: ignore[misc]
         self._on_dims_sliced()
 
     def _on_dims_sliced(self, event: Any = None) -> None:
-        self.bench.follow_slider()
         self.status.acted()
         self.plane_changed.emit()
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-NUDGE = 1e-3
-"""In pixels: far less than is seen, and more than the rounding of coordinates in float32."""
 MIXED = 1e-8
 """A smaller share of a hidden axis in a displayed one is rounding."""
 SQUARE = 0.05
@@ -128,9 +126,6 @@ def drawing_transform(transform: Mapping[str, Any], dims: Dims) -> dict[str, Any
     the viewer. There napari would place a click on another plane, so the result then has the
     viewer's units and no mixed terms, and agrees with the image in each plane on its own.
 
-    Where the slider stands halfway between two planes, napari shows one of them and can draw
-    shapes on neither, so the result is moved by `NUDGE` pixels towards the plane that is shown.
-
     Parameters
     ----------
     transform : mapping
@@ -144,30 +139,16 @@ def drawing_transform(transform: Mapping[str, Any], dims: Dims) -> dict[str, Any
     ndim = len(transform["scale"])
     try:
         displayed = list(displayed_axes(dims, ndim))
-        position = hidden_position(transform, dims, ndim)
     except ValueError:
         return dict(transform)  # no plane is shown
-    drawing = _unmixed(transform, dims, displayed)
-    nudge = np.zeros(ndim)
-    for axis, place in position.items():
-        offset = round(place) - place
-        if abs(abs(offset) - 0.5) < NUDGE / 2:
-            nudge[axis] = np.copysign(NUDGE, offset)
-    if nudge.any():
-        linear = inner_transform(drawing).linear_matrix
-        drawing["translate"] = np.asarray(drawing["translate"]) - linear @ nudge
-    return drawing
-
-
-def _unmixed(transform: Mapping[str, Any], dims: Dims, displayed: Sequence[int]) -> dict[str, Any]:
-    """Return a transform without terms that mix hidden and displayed axes; see above."""
-    ndim = len(transform["scale"])
     hidden = [axis for axis in range(ndim) if axis not in displayed]
     world = world_transform(transform, dims)
     same_units = np.allclose(_unit_factors(transform["units"], dims.units), 1)
     if same_units and not _mixes(world.linear_matrix, displayed, hidden):
         return dict(transform)
     to_pixels = _inverse(world)
+    if _turned(to_pixels.linear_matrix, hidden):
+        return dict(transform)  # no plane can be worked on
     linear, offset = np.zeros((ndim, ndim)), np.array(world.translate)
     linear[np.ix_(displayed, displayed)] = world.linear_matrix[np.ix_(displayed, displayed)]
     if hidden:

@@ -14,7 +14,7 @@ from .frame import Frame, chosen_contrast, frame_of
 from .history import History
 from .image_watch import ImageWatch
 from .labels_view import LabelsView
-from .placement import drawing_transform, pixel_spacing
+from .placement import pixel_spacing
 from .prompt_layers import PromptLayers
 from .status import Status
 from .views import Views
@@ -171,14 +171,6 @@ class Workbench(QObject):  # type: ignore[misc]
         for view in (self.results, self.everything):
             if view is not None:
                 layers.set_transform(view.layer, self.frame.transform)
-
-    def follow_slider(self) -> None:
-        """Put the prompt layers on the plane shown, where that takes another place."""
-        if self.frame is None:
-            return
-        drawing = drawing_transform(self.frame.transform, self.viewer.dims)
-        if not np.array_equal(drawing["translate"], self.frame.drawing["translate"]):
-            self.follow_view()
 
     def close(self) -> None:
         """Remove the prompt layers and disconnect; the results stay."""

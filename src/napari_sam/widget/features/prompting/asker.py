@@ -239,7 +239,7 @@ class Asker:
         layers.show_preview(preview, bench.frame, question.plane.key, masks)
         one = question.objects[self._current(question)]
         if one.answer is not None and one.mask is not None:
-            doubt = "" if bench.prompts.preview.visible else "the preview is hidden; "
+            doubt = "" if preview.visible else "the preview is hidden; "
             doubt += "" if one.answer.present else "the model sees no object there; "
             commits = "Enter commits it" if one.mask else "the answer is empty"
             other = "N shows another answer, " if len(one.answer.masks) > 1 else ""
