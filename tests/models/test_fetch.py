@@ -316,7 +316,7 @@ def test_closing_hangs_up(server, place):
 )
 def test_what_breaks_off_is_gone_on_with(server, place, manner, sentence, times):
     server.manners = [manner]
-    assert "try again: it goes on where it stopped" in refused(place, sentence)
+    assert "try again: the download continues where it stopped" in refused(place, sentence)
     for _ in range(times - 1):
         refused(place, sentence.replace("1 MB", "2 MB"))
     server.manners = [honest]
@@ -364,7 +364,7 @@ def test_a_part_that_is_long_and_wrong_is_replaced(server, place, more):
 
 def test_a_part_that_is_short_and_wrong_is_thrown_away(server, place):
     leave_part(place, bytes(SOME))
-    refused(place, "not what was published, and was thrown away; try again")
+    refused(place, "not what was published, and was deleted; try again")
     assert not place.part.exists()
     fetched(place)
 
@@ -435,7 +435,7 @@ def tamper(place):
 
 def test_a_tampered_file_is_not_used_but_replaced(server, place):
     tamper(place)
-    with pytest.raises(ValueError, match="no sound file of tiny is on this machine"):
+    with pytest.raises(ValueError, match="no intact file of tiny is on this machine"):
         drive(fetch.fetch(place.spec, place.folder, offline=True))
     fetched(place)
     assert place.final.read_bytes() == CONTENT
@@ -449,7 +449,7 @@ def test_a_tampered_file_stays_until_there_is_a_better_one(server, place, manner
     with pytest.raises(ValueError, match="tiny"):
         drive(steps_of(place))
     assert place.final.read_bytes() == before
-    with pytest.raises(ValueError, match="no sound file"):
+    with pytest.raises(ValueError, match="no intact file"):
         drive(fetch.fetch(place.spec, place.folder, offline=True))
 
 
@@ -489,7 +489,7 @@ def test_too_little_room(server, place, monkeypatch):
 def test_a_disk_that_fills_up(place):
     place.folder.mkdir()
     place.part.symlink_to("/dev/full")
-    assert "try again: it goes on" in refused(place, "models is full; make room")
+    assert "try again: the download continues" in refused(place, "models is full; make room")
 
 
 def test_a_folder_that_cannot_be_made(server, place):
