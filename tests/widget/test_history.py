@@ -71,7 +71,7 @@ def test_steps_are_walked_in_their_order(made, said):
     for _ in range(3):
         history.redo(unsaid)
     assert said == ["+a1", "+b1", "+a2", "+b2"]
-    with pytest.raises(ValueError, match="nothing to do again"):
+    with pytest.raises(ValueError, match="nothing to redo"):
         history.redo(unsaid)
 
 
@@ -81,7 +81,7 @@ def test_a_new_step_ends_what_could_be_made_again(made):
     a.step("3")
     history.note(a)
     assert not b.undone
-    with pytest.raises(ValueError, match="nothing to do again"):
+    with pytest.raises(ValueError, match="nothing to redo"):
         history.redo(unsaid)
 
 
