@@ -250,3 +250,11 @@ def test_pixels_of_unequal_spacing_become_square_for_the_model():
 def test_a_spacing_is_two_positive_numbers(spacing):
     with pytest.raises(ValueError, match="spacing is two positive numbers"):
         SamPredictor(SceneModel()).encode(np.zeros((8, 8), np.uint8), spacing=spacing)
+
+
+@pytest.mark.parametrize("plane", [np.full((32, 32), 7, np.uint8), np.full((32, 32), np.nan)])
+def test_nothing_is_there_in_a_plane_whose_pixels_all_look_alike(plane):
+    predictor = SamPredictor(SceneModel())
+    answer = predictor.predict(predictor.encode(plane), Prompts([(16, 16)], [1]))
+    assert answer.presence == 0
+    assert not answer.present

@@ -160,7 +160,8 @@ class SamPredictor:
             if self.tidy_masks:
                 given = prompts[index]
                 masks = [tidied(mask, given.point_coords, given.point_labels) for mask in masks]
-            answers[index] = Prediction(tuple(masks), scores, logits, frame, presence=presence)
+            seen = 0.0 if embedding.blank else presence  # whatever the model makes of nothing
+            answers[index] = Prediction(tuple(masks), scores, logits, frame, presence=seen)
         return [answer for answer in answers if answer is not None]
 
     def _mask(
