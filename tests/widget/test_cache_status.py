@@ -26,7 +26,7 @@ def at_once(monkeypatch):
 def section(hands):
     """The dock with its section open, once the plane shown is kept."""
     hands.until(lambda: hands.context.disk.usage().planes == 1)
-    hands.dock.sections["Settings"].expand(animate=False)
+    hands.dock.sections["Settings"].expand()
     hands.until(lambda: "kept on disk" in hands.settings.panel.usage.text())
     return hands.settings.panel
 
@@ -56,11 +56,11 @@ def test_nothing_is_counted_before_the_section_is_opened(hands):
 
 def test_the_section_counts_when_it_is_opened(section, hands, scene):
     assert section.usage.text() == "1 plane, 1 MB kept on disk"
-    hands.dock.sections["Settings"].collapse(animate=False)
+    hands.dock.sections["Settings"].collapse()
     hands.viewer.layers["scene"].data = np.flipud(scene[0]).copy()
     hands.until(lambda: hands.context.disk.usage().planes == 2)
     assert section.usage.text() == "1 plane, 1 MB kept on disk"
-    hands.dock.sections["Settings"].expand(animate=False)
+    hands.dock.sections["Settings"].expand()
     hands.until(lambda: section.usage.text() == "2 planes, 1 MB kept on disk")
 
 
@@ -138,7 +138,7 @@ def test_trouble_with_the_disk_is_told_once(open_dock, scene, cache_folder, monk
     hands.viewer.dims.set_current_step(0, 2)
     hands.until(lambda: len(told) == 1)
     assert "embeddings are not kept in" in told[0]
-    hands.dock.sections["Settings"].expand(animate=False)
+    hands.dock.sections["Settings"].expand()
     hands.until(lambda: "not kept in" in hands.settings.panel.usage.text())
     hands.click_and_wait(25, 28)
 

@@ -179,3 +179,11 @@ def test_time_left_is_said_once_it_is_known():
     assert left.text(0, 100) == ""
     assert left.text(20, 100) == ", about 4 minutes left"
     assert left.text(100, 100) == ""
+
+
+def test_an_axis_has_a_name_while_napari_removes_its_slider():
+    image = SimpleNamespace(axis_labels=("-3", "-2", "-1"))
+    frame = SimpleNamespace(shape=(3, 8, 10), layer=image)
+    for labels, name in ((("z", "y", "x"), "z"), (("y", "x"), "axis 0"), ((), "axis 0")):
+        (offered,) = extents(frame, KEY, SimpleNamespace(axis_labels=labels))
+        assert offered.text == f"all {name} (3 planes)"

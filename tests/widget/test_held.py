@@ -12,6 +12,7 @@ from tiny import SceneModel
 
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.widget.features.everything import logic as everything_module
+from napari_sam.widget.features.everything import selection
 from napari_sam.widget.features.prompting import asker as prompting_module
 from napari_sam.widget.scheduler import Lane
 
@@ -163,7 +164,7 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
 
 
 def test_a_long_run_keeps_candidates_of_the_last_planes_only(open_dock, scene, monkeypatch):
-    monkeypatch.setattr(everything_module, "KEPT_PLANES", 2)
+    monkeypatch.setattr(selection, "KEPT_PLANES", 2)
     hands = open_dock(("add_image", np.repeat(scene[0][None], 4, 0), {"name": "stack"}))
     panel, everything = hands.everything.panel, hands.everything
     panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5))

@@ -66,8 +66,10 @@ def extents(frame: Frame, key: SliceKey, dims: Dims) -> list[Extent]:
 def axis_name(frame: Frame, axis: int, dims: Dims) -> str:
     """Return the name of an axis of the image: its own, else the slider's."""
     own = str(frame.layer.axis_labels[axis])
-    slider = str(dims.axis_labels[axis - len(frame.shape)])
-    return next((name for name in (own, slider) if not _is_number(name)), f"axis {axis}")
+    of_sliders = [str(name) for name in dims.axis_labels]
+    place = axis - len(frame.shape) + len(of_sliders)  # below 0 while napari removes layers
+    names = [own, of_sliders[place]] if place >= 0 else [own]
+    return next((name for name in names if not _is_number(name)), f"axis {axis}")
 
 
 def _is_number(name: str) -> bool:
