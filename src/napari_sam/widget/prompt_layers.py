@@ -201,6 +201,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
         ours = list(self)
         for layer in ours:
             self.let_go(layer)
+        self._frame = None  # which would keep the image in memory
         if soon:
             QTimer.singleShot(0, partial(self._remove, ours))
         else:
