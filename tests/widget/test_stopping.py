@@ -61,7 +61,7 @@ def test_a_neighbour_goes_on_while_a_plane_that_is_ready_is_clicked(hands, slow)
     hands.go(4)
     encoding(hands, slow, 5)
     hands.click_and_wait(25, 28)
-    hands.until(lambda: "next 6" in hands.prefetch.panel.text())
+    hands.until(lambda: "next 5" in hands.prefetch.panel.text())
     assert slow.stopped == []
     assert slow.begun[:2] == [204, 205]
 
