@@ -14,9 +14,12 @@ import pytest
 from napari_sam.cli import endings
 
 WRITES_SLOWLY = """
-import sys, time
+import signal, sys, time
 from napari_sam.cli import commands, parser
 from napari_sam.files import replacing
+
+# tests that run in the background of a shell inherit that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def slow(args, say):
     with replacing(args.output) as partial:
