@@ -244,7 +244,6 @@ def test_palettes_and_opacity_of_grey_pictures_leave_grey(tmp_path):
 
 
 def test_opacity_of_a_grey_picture_of_16_bits_is_left_out(tmp_path):
-    imagecodecs = pytest.importorskip("imagecodecs")
     values = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24) * 100
     content = imagecodecs.png_encode(np.stack([values, np.full_like(values, 65535)], axis=-1))
     (tmp_path / "a.png").write_bytes(content)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 import zarr
@@ -157,8 +158,7 @@ def test_writing_that_is_closed_leaves_all_as_it_was(canvas):
 
 
 def test_several_patches_are_written_into_a_dask_array():
-    array = pytest.importorskip("dask.array")
-    canvas = Canvas(array.zeros((3, 16, 16), chunks=(1, 8, 8), dtype=np.int32))
+    canvas = Canvas(da.zeros((3, 16, 16), chunks=(1, 8, 8), dtype=np.int32))
     for _ in canvas.write_all([patch(), patch((2, slice(0, 3), slice(0, 4)), new=8)]):
         pass
     assert np.array_equal(np.unique(canvas.read((slice(None),) * 3)), [0, 7, 8])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.viewer import current_viewer
@@ -212,7 +213,6 @@ def test_other_contrast_limits_renew_the_answer(open_dock, noting, scene):
 
 
 def test_a_moved_lazy_image_keeps_its_contrast_unchosen(open_dock, scene):
-    da = pytest.importorskip("dask.array")
     lazy = da.from_array(stack(scene[0]).astype(np.uint16), chunks=(1, 96, 128))
     hands = open_dock(("add_image", lazy, {"name": "lazy"}))
     layer = hands.viewer.layers["lazy"]
