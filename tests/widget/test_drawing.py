@@ -7,8 +7,9 @@ import pytest
 from napari.layers import Image
 from napari.viewer import ViewerModel
 
+from napari_sam.objects.drawn import DrawnRow, sentence, without
 from napari_sam.widget import layers
-from napari_sam.widget.drawing import DrawnRow, read_drawing, redraw, sentence, without
+from napari_sam.widget.drawing import read_drawing, redraw
 from napari_sam.widget.frame import frame_of
 
 BOX = np.array([[1.0, 5, 6], [1, 5, 26], [1, 25, 26], [1, 25, 6]])

@@ -1,11 +1,13 @@
-"""Edits: changes of pixels and objects, before and after, as one value."""
+"""Edits: changes of pixels, objects and prompts, before and after, as one value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .boxes import Box
+from .drawn import Drawing, without
 from .patch import Patch
 from .placed import PlacedPatches
 from .segmented import SegmentedObject
@@ -26,17 +28,26 @@ class Edit:
         Written in this order.
     objects : mapping of int to (SegmentedObject or None, SegmentedObject or None)
         By label, before and after.
+    properties : mapping of str to (value or None, value or None)
+        What holds for the whole annotation, before and after, as JSON can hold it: "classes",
+        "complete".
+    removed, added : tuple of DrawnRow
+        Prompts that go and come.
     """
 
     text: str
     patches: tuple[Patch, ...] = ()
     objects: Mapping[int, Change] = field(default_factory=dict)
+    properties: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    removed: Drawing = ()
+    added: Drawing = ()
 
     def inverse(self) -> Edit:
         """Return the edit that undoes this one."""
         patches = tuple(patch.inverse() for patch in reversed(self.patches))
         objects = {label: (after, before) for label, (before, after) in self.objects.items()}
-        return Edit(self.text, patches, objects)
+        properties = {name: (after, before) for name, (before, after) in self.properties.items()}
+        return Edit(self.text, patches, objects, properties, self.added, self.removed)
 
     def then(self, later: Edit) -> Edit:
         """Return one edit that does what both do, one after the other.
@@ -58,16 +69,23 @@ class Edit:
         objects = dict(self.objects)
         for label, (before, after) in later.objects.items():
             objects[label] = (objects[label][0] if label in objects else before, after)
+        properties = dict(self.properties)
+        for name, (old, new) in later.properties.items():
+            properties[name] = (properties[name][0] if name in properties else old, new)
         return Edit(
             later.text or self.text,
             tuple(patches),
             {label: change for label, change in objects.items() if change[0] is not change[1]},
+            {name: change for name, change in properties.items() if change[0] != change[1]},
+            (*self.removed, *without(later.removed, self.added)),
+            (*without(self.added, later.removed), *later.added),
         )
 
     @property
     def changes(self) -> bool:
         """Whether anything differs."""
-        return bool(self.objects) or any(patch.changes for patch in self.patches)
+        others = self.objects or self.properties or self.removed or self.added
+        return bool(others) or any(patch.changes for patch in self.patches)
 
     @property
     def largest(self) -> int:
@@ -83,5 +101,6 @@ class Edit:
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """Where its pixels lie."""
-        return tuple(patch.box for patch in self.patches)
+        """Where its pixels and prompts lie."""
+        drawn = (*self.removed, *self.added)
+        return (*(patch.box for patch in self.patches), *(row.box for row in drawn))

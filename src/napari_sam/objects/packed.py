@@ -57,10 +57,37 @@ class PackedPixels:
         raw = zlib.decompress(self.packed, bufsize=size)
         return np.frombuffer(raw, stored).reshape(self.shape).astype(dtype)
 
+    def check(self, pixels: int) -> None:
+        """Refuse a value that does not hold so many labels, before memory is asked for.
+
+        Raises
+        ------
+        ValueError
+            If the compressed pixels are damaged, or more or fewer.
+        """
+        low, high = self.bounds
+        limits = (0, 1) if self.dtype.endswith("b1") else _limits(np.dtype(self.dtype))
+        if not limits[0] <= low <= high <= limits[1]:
+            raise ValueError(f"{self.dtype} does not hold the labels {low} to {high}")
+        if low == high:
+            return
+        size = pixels * _stored_type(np.dtype(self.dtype), low, high).itemsize
+        try:
+            raw = zlib.decompressobj().decompress(self.packed, size + 1)
+        except zlib.error:
+            raise ValueError("packed labels are damaged") from None
+        if len(raw) != size:
+            raise ValueError(f"{size} bytes of labels are wanted, but there are others")
+
     @property
     def nbytes(self) -> int:
         """Bytes that the compressed pixels take."""
         return len(self.packed)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
 
 
 def _stored_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:

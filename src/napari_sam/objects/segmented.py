@@ -9,6 +9,8 @@ from typing import Any, Literal
 from ..types import Mask, Prompts, SliceKey
 
 Origin = Literal["prompted", "propagated", "everything", "painted", "imported"]
+Status = Literal["", "finished", "to check"]
+"""Of an object; "" is in progress. The pixels of a finished object are locked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Outline:
     origin : {"prompted", "propagated", "everything", "painted", "imported"}
     model : str
         Name of the model; empty if none was used.
+    model_hash : str
+        `PromptableModel.fingerprint`: which weights answered; empty if unknown.
     """
 
     mask: Mask
@@ -36,6 +40,7 @@ class Outline:
     score: float = 1.0
     origin: Origin = "prompted"
     model: str = ""
+    model_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,10 @@ class SegmentedObject:
     label : int
         Its value in the labels.
     outlines : mapping of SliceKey to Outline
-    category, status, annotator : str
+    category : str
+        Name of its class; empty if it has none.
+    status : {"", "finished", "to check"}
+    annotator : str
     time : float
         Seconds since 1970; 0 if unknown.
     attributes : mapping of str
@@ -57,10 +65,15 @@ class SegmentedObject:
     label: int
     outlines: Mapping[SliceKey, Outline]
     category: str = ""
-    status: str = ""
+    status: Status = ""
     annotator: str = ""
     time: float = 0.0
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def locked(self) -> bool:
+        """Whether its pixels stay as they are whatever is done to others."""
+        return self.status == "finished"
 
     @property
     def keyframes(self) -> tuple[SliceKey, ...]:

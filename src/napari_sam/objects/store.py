@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from ..steps import drive
 from ..types import Progress
@@ -57,6 +58,7 @@ class ObjectStore:
         self.canvas = canvas
         self.next_label = largest + 1
         self._objects: dict[int, SegmentedObject] = {}
+        self._properties: dict[str, Any] = {}
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
 
@@ -64,6 +66,11 @@ class ObjectStore:
     def objects(self) -> Mapping[int, SegmentedObject]:
         """Objects by label, to be read."""
         return MappingProxyType(self._objects)
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """What holds for the whole annotation, to be read; see `Edit`."""
+        return MappingProxyType(self._properties)
 
     @property
     def newest(self) -> Edit | None:
@@ -209,6 +216,11 @@ class ObjectStore:
                 del self._objects[label]
             else:
                 self._objects[label] = after
+        for name, (_, value) in edit.properties.items():
+            if value is None:
+                self._properties.pop(name, None)
+            else:
+                self._properties[name] = value
 
 
 def _nbytes(edit: Edit) -> int:

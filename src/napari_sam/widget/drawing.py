@@ -1,63 +1,14 @@
-"""Prompts as they are drawn in our layers, as values: read, compared, removed and drawn again."""
+"""Prompts as they are drawn in our layers: read as values, removed and drawn again."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from napari.layers import Points, Shapes
 
-from ..objects.boxes import Box
-from ..predict.prompt_kinds import LEAST_BOX, LayerType
+from ..objects.drawn import Drawing, DrawnRow
 from . import layers
-
-
-@dataclass(frozen=True)
-class DrawnRow:
-    """One point or shape of our prompt layers; those at the same place are equal.
-
-    Attributes
-    ----------
-    layer : {"points", "shapes"}
-    mark : str
-        See `prompt_kinds.kind_in`.
-    vertices : tuple of tuple of float
-        In data coordinates of the layer, one number for each axis.
-    owner : int
-        Number of its object; `layers.NOBODY` where it has none.
-    """
-
-    layer: LayerType
-    mark: str
-    vertices: tuple[tuple[float, ...], ...]
-    owner: int = field(default=layers.NOBODY, compare=False)
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is a shape too small for a box: a click that was no drag."""
-        if self.layer == "points":
-            return False
-        sides = np.sort(np.ptp(np.array(self.vertices), axis=0))
-        return bool(sides[-2] < LEAST_BOX)
-
-    @property
-    def box(self) -> Box:
-        """Where it lies: (start, stop) on each axis of the array."""
-        corners = np.array(self.vertices)
-        low, high = np.round(corners.min(axis=0)), np.round(corners.max(axis=0))
-        return tuple((int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-
-    def lies_beside(self, shape: Sequence[int]) -> bool:
-        """Tell whether no part of it lies in an image of this shape."""
-        corners, size = np.array(self.vertices), np.array(shape)
-        outside = (corners.max(axis=0) < -0.5) | (corners.min(axis=0) > size - 0.5)
-        return bool(outside.any())
-
-
-Drawing = tuple[DrawnRow, ...]
-"""All prompts of an image, on all its planes."""
 
 
 def read_drawing(points: Points, boxes: Shapes) -> Drawing:
@@ -76,18 +27,6 @@ def read_drawing(points: Points, boxes: Shapes) -> Drawing:
         vertices = tuple(map(tuple, np.asarray(corners, float).tolist()))
         rows.append(DrawnRow("shapes", str(mark), vertices, int(owner)))
     return tuple(rows)
-
-
-def without(rows: Iterable[DrawnRow], others: Iterable[DrawnRow]) -> Drawing:
-    """Return the rows that are not among others; of equal ones, as many as there are more."""
-    left = Counter(others)
-    kept = []
-    for row in rows:
-        if left[row]:
-            left[row] -= 1
-        else:
-            kept.append(row)
-    return tuple(kept)
 
 
 def redraw(points: Points, boxes: Shapes, remove: Drawing, add: Drawing) -> None:
@@ -117,16 +56,3 @@ def redraw(points: Points, boxes: Shapes, remove: Drawing, add: Drawing) -> None
             layers.own(boxes, row.owner)
     points.selected_data = set()
     boxes.selected_data = set()
-
-
-def sentence(removed: Drawing, added: Drawing) -> str:
-    """Return what a change of the drawing was, in words."""
-    if removed and added:
-        return f"the move of {_names(added)}"
-    return f"the removal of {_names(removed)}" if removed else _names(added)
-
-
-def _names(rows: Drawing) -> str:
-    if len(rows) > 1:
-        return f"{len(rows)} prompts"
-    return "a point" if rows[0].layer == "points" else "a box"

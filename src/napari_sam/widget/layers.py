@@ -14,6 +14,7 @@ from napari.utils import CyclicLabelColormap
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from ..objects.drawn import NOBODY
 from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, PlacedPrompt, read_prompt
 from ..types import Mask, SliceKey
 from .frame import Frame
@@ -22,7 +23,7 @@ from .placement import check_thin, displayed_axes, hidden_position, inner_transf
 POINT_KINDS = {kind.marks[0]: kind for kind in PROMPT_KINDS.values() if kind.layer == "points"}
 """The kinds of point, by the value of the feature "label"."""
 OBJECT, BACKGROUND = POINT_KINDS
-OWNER, NOBODY = "object", 0
+OWNER = "object"
 """The feature with the number of a prompt's object, and its value if it has none."""
 PREVIEW_COLOURS = np.array(
     [[0, 0, 0, 0], [0.94, 0.89, 0.26, 1], [1, 0.97, 0.66, 1], [0.8, 0.74, 0.1, 1]], np.float32

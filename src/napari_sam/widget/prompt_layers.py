@@ -10,11 +10,12 @@ from napari.layers import Labels, Layer, Points, Shapes
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..objects.drawn import Drawing
 from ..predict.prompt_kinds import PROMPT_KINDS
 from ..types import SliceKey
 from . import layers
 from .box_display import BoxDisplay
-from .drawing import Drawing, read_drawing, redraw
+from .drawing import read_drawing, redraw
 from .frame import Frame
 from .image_watch import TRANSFORM
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtCore import QTimer
 
+from ....objects.drawn import Drawing
 from ... import layers
 from ...context import Context
-from ...drawing import Drawing
 from .asker import Asker
 from .prompt_log import PromptLog, stray_rows
 

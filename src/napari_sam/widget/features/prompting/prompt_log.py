@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...drawing import Drawing, sentence, without
+from ....objects.drawn import Drawing, sentence, without
 from ...history import Done, History
 from ...workbench import Workbench
 
