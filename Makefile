@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 DISPLAYED := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
-XVFB := $(if $(DISPLAYED),,xvfb-run -a -s "-screen 0 1400x1000x24")
+# Each worker that runs tests opens a virtual display; without Xvfb they would share the screen.
+WORKERS ?= $(if $(shell command -v Xvfb),logical,0)
 
 export QT_API := pyqt6
 
@@ -18,8 +19,10 @@ else
 	$(BIN)/napari-sam demo -o demo-output --overwrite
 endif
 
+# in one worker for each core, up to four, a file at a time; make test WORKERS=0 uses one process
 test: check
-	$(XVFB) $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --max-worker-restart 0 \
+		--dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -34,7 +37,7 @@ docs: $(STAMP)
 
 # the tests with the oldest dependencies that pyproject.toml allows; installs several GB
 test-oldest:
-	$(XVFB) tools/test_oldest.sh $(PYTHON)
+	tools/test_oldest.sh $(PYTHON)
 
 clean:
 	rm -rf build dist site .cache demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,9 +5,9 @@ import sys
 
 SCRIPT = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 import napari_sam
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 assert napari_sam.__version__
 heavy = {"torch", "napari", "qtpy", "PyQt6", "PySide6", "magicgui", "numpy"} & set(sys.modules)
 assert not heavy, heavy

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -129,6 +130,57 @@ def replacing_all(targets: Sequence[str | Path]) -> Iterator[list[Path]]:
         raise _no_place(targets[0], error) from error
 
 
+@contextmanager
+def replacing_folder(target: str | Path) -> Iterator[Path]:
+    """Write a folder beside its place; it takes the place of an earlier one when it is complete.
+
+    The earlier one is set aside for that moment. A process that is killed then leaves it under a
+    hidden name, from which `put_back` fetches it.
+
+    Parameters
+    ----------
+    target : str or Path
+        The caller has checked that what is there may be replaced.
+
+    Yields
+    ------
+    Path
+        A new, empty folder to write to.
+
+    Raises
+    ------
+    ValueError
+        Where the disk refuses it.
+    """
+    try:
+        place = Path(target).resolve()
+        put_back(place)
+        _remove_abandoned(place.parent)
+        partial, aside = _partial(place), _aside(place)
+        _remove(partial)
+        partial.mkdir()
+        try:
+            yield partial
+            if place.exists():
+                place.rename(aside)
+            partial.rename(place)
+        finally:
+            _remove(partial)
+            put_back(place)  # or remove what was set aside
+    except (OSError, RuntimeError) as error:
+        raise _no_place(target, error) from error
+
+
+def put_back(place: Path) -> None:
+    """Put back what a killed process set aside from a place, or remove it if that is taken."""
+    aside = _aside(place)
+    with suppress(OSError):
+        if aside.exists() and not place.exists():
+            aside.rename(place)
+        elif aside.exists():
+            _remove(aside)
+
+
 def named_folder(path: str | Path, variable: str) -> Path:
     """Return a folder that an environment variable may name, with ~ expanded.
 
@@ -177,6 +229,20 @@ def _partial(place: Path) -> Path:
     return place.with_name(f".{stem}.{_HOST}-{os.getpid()}.partial{place.suffix}")
 
 
+def _aside(place: Path) -> Path:
+    """Return the hidden name of an earlier folder; all processes give it the same."""
+    name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]
+    return place.with_name(f".{name}.earlier")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _remove_abandoned(folder: Path) -> None:
     """Remove partial files of processes of this computer that have ended, and those of old."""
     for path in folder.glob(".*.partial*"):
@@ -186,7 +252,7 @@ def _remove_abandoned(folder: Path) -> None:
         dead = found[1] == _HOST and not psutil.pid_exists(int(found[2]))
         with suppress(OSError):
             if dead or time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
+                _remove(path)
 
 
 def _same_file(a: Path, b: Path) -> bool:

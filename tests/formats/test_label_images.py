@@ -68,7 +68,7 @@ def test_png_of_labels(tmp_path):
         (LABELS[0], "ZYX", "a.tif", "letters"),
         (LABELS[1].astype(np.int64) << 32, "YX", "a.tif", "up to 4294967295"),
         (LABELS[0, 0], "X", "a.tif", "the shape"),
-        (LABELS[None], "TZYX", "a.tif", "the shape"),
+        (LABELS[None, None], "CTZYX", "a.tif", "the shape"),
         (LABELS[:0], "ZYX", "a.tif", "the shape"),
         (LABELS[0], "YX", "a.jpg", ".tif, .tiff, .npy, .png"),
     ],

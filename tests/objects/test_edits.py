@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import zarr
 
-from napari_sam.objects import Canvas, ObjectStore, Outline, edits
+from napari_sam.objects import Canvas, Edit, ObjectStore, Outline, edits
 from napari_sam.objects import patch as patch_module
+from napari_sam.objects.overlap import all_pixels
 from napari_sam.types import Mask, Prompts, SliceKey
 
 SIZE = (20, 30)
@@ -86,6 +89,71 @@ def test_another_overlap_rule():
     assert (state.canvas.data == 1).sum() == 75
     state.undo()
     assert (state.canvas.data == 1).sum() == 100
+
+
+def test_keep_notes_the_class_and_the_time_and_spares_finished_objects():
+    state = store()
+    first = edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}], category="cell", time=5.0)
+    state.apply(first)
+    assert (state.objects[1].category, state.objects[1].time) == ("cell", 5.0)
+    finished = replace(state.objects[1], status="finished")
+    state.apply(Edit("finished", objects={1: (state.objects[1], finished)}))
+    state.apply(edits.keep(state, [{PLANE: rectangle(5, 5, 15, 15)}], all_pixels))
+    assert (state.canvas.data == 1).sum() == 100
+    assert (state.canvas.data == 2).sum() == 75
+    with pytest.raises(ValueError, match="object 1 is finished; unlock it"):
+        edits.revise(state, 1, {PLANE: rectangle(0, 0, 5, 5)})
+
+
+def test_revise_changes_only_the_pixels_of_one_object():
+    state = store((3, *SIZE))
+    both = {SECOND: rectangle(0, 0, 10, 10), THIRD: rectangle(0, 0, 10, 10)}
+    state.apply(edits.keep(state, [both], category="cell", annotator="ann", time=5.0))
+    state.apply(edits.keep(state, [{SECOND: rectangle(10, 0, 20, 10)}]))
+    state.canvas.data[1, 15, 3] = 1  # painted beyond the outline
+    before, known = state.canvas.data.copy(), state.objects[1]
+    edit = edits.revise(state, 1, {SECOND: rectangle(4, 2, 14, 12)}, time=9.0)
+    assert np.array_equal(state.canvas.data, before)  # nothing is written yet
+    state.apply(edit)
+    expected = np.zeros(SIZE, int)
+    expected[2:12, 4:14] = 1
+    expected[0:10, 10:20] = 2
+    expected[15, 3] = 1
+    assert np.array_equal(state.canvas.data[1], expected)
+    assert np.array_equal(state.canvas.data[2], before[2])
+    after = state.objects[1]
+    assert (after.category, after.annotator, after.time) == ("cell", "ann", 9.0)
+    assert after.outlines[THIRD] is known.outlines[THIRD]
+    assert after.outlines[SECOND].mask.box == (4, 2, 13, 11)
+    state.undo()
+    assert np.array_equal(state.canvas.data, before)
+    assert state.objects[1] is known
+
+
+def test_revise_removes_and_adds_planes_and_may_take_pixels_by_the_rule():
+    state = store((3, *SIZE))
+    state.apply(edits.keep(state, [{SECOND: rectangle(0, 0, 10, 10)}]))
+    state.apply(edits.keep(state, [{THIRD: rectangle(0, 0, 10, 10)}]))
+    change = {SECOND: None, THIRD: rectangle(5, 5, 15, 15)}
+    state.apply(edits.revise(state, 1, change, all_pixels))
+    assert not state.canvas.data[1].any()
+    assert (state.canvas.data[2] == 1).sum() == 100
+    assert (state.canvas.data[2] == 2).sum() == 75
+    assert list(state.objects[1].outlines) == [THIRD]
+    with pytest.raises(ValueError, match="nothing of object 1 would be left; delete it instead"):
+        edits.revise(state, 1, {THIRD: None})
+    with pytest.raises(ValueError, match="there is no object 7"):
+        edits.revise(state, 7, {})
+
+
+def test_revise_in_turned_planes():
+    state = ObjectStore(Canvas(np.zeros((*SIZE[::-1], 2), np.uint8)))
+    key = SliceKey((1, 0), ((2, 1),))  # displayed transposed
+    state.apply(edits.keep(state, [{key: rectangle(3, 4, 10, 8)}]))
+    state.apply(edits.revise(state, 1, {key: rectangle(8, 6, 25, 9)}))
+    expected = np.zeros((*SIZE[::-1], 2), int)
+    expected[8:25, 6:9, 1] = 1
+    assert np.array_equal(state.canvas.data, expected)
 
 
 def test_many_objects_have_a_short_text():

@@ -393,7 +393,7 @@ def test_asking_whether_a_plane_is_ready_never_waits_for_the_encoder():
     start = time.perf_counter()
     assert not session.ready(plane_of(STACK))
     session.clear()
-    assert time.perf_counter() - start < 0.1
+    assert time.perf_counter() - start < 0.25  # not the 0.3 s that are left
     thread.join(timeout=10)
     assert session.predictor.model.encoded == 2  # the pixels changed meanwhile
     assert session.ready(plane_of(STACK))

@@ -21,7 +21,7 @@ from napari_sam.widget.features.source import model_loader
 from napari_sam.widget.features.source.logic import Source
 from napari_sam.widget.scheduler import Lane
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0  # on a busy machine; what is waited for takes a second at most
 
 
 @pytest.fixture(autouse=True)

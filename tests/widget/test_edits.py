@@ -12,7 +12,7 @@ from tiny import SceneModel, SlowModel
 from napari_sam import Plane
 from napari_sam.predict.session import Session
 from napari_sam.widget import dock as dock_module
-from napari_sam.widget import labels_view
+from napari_sam.widget import history
 from napari_sam.widget.features.everything.logic import Everything
 from napari_sam.widget.features.prefetch.logic import Prefetch
 from napari_sam.widget.features.saving.logic import Saving
@@ -445,7 +445,7 @@ def test_our_layers_follow_the_image_in_the_world(hands, scene):
 
 
 def test_a_long_undo_leaves_the_window_alive_and_is_not_crossed(open_dock, scene, monkeypatch):
-    monkeypatch.setattr(labels_view, "SLICE", 0.0)  # a turn of the window for every piece
+    monkeypatch.setattr(history, "SLICE", 0.0)  # a turn of the window for every piece
     hands = open_dock(("add_image", np.repeat(scene[0][None], 6, 0), {"name": "stack"}))
     hands.everything.run(all_planes=True)
     hands.until(lambda: "objects in 6 planes" in hands.status)

@@ -1,42 +1,57 @@
-"""One list of steps over several owners: walked in order, bounded by bytes."""
+"""Steps of the dock over several targets: walked in order, in pieces, whatever goes meanwhile."""
 
 from __future__ import annotations
 
 import pytest
 
+from napari_sam.objects import Edit
+from napari_sam.objects.recorder import TargetInfo
+from napari_sam.widget import history as history_module
 from napari_sam.widget.history import History
 
 
-class Owner:
-    """Notes what is asked of it; each step takes 10 bytes."""
+class Target:
+    """Notes what is asked of it; each edit is written in two pieces, all or nothing."""
 
     def __init__(self, name, said):
-        self.name, self.said = name, said
-        self.done, self.undone = [], []
+        self.id, self.said = name, said
+        self.held, self.fails = False, ""
 
-    @property
-    def nbytes(self):
-        return 10 * len(self.done + self.undone)
+    def info(self):
+        return TargetInfo("objects", (), "")
 
-    def step(self, text):
-        self.done.append(text)
-        self.undone.clear()
+    def image_hash(self, key):
+        return ""
 
-    def undo(self, done):
-        self.undone.append(self.done.pop())
-        self.said.append(f"-{self.name}{self.undone[-1]}")
-        done(self.undone[-1], ())
+    def completed(self, edit, whole):
+        return edit
 
-    def redo(self, done):
-        self.done.append(self.undone.pop())
-        self.said.append(f"+{self.name}{self.done[-1]}")
-        done(self.done[-1], ())
+    def adopt(self, edit):
+        pass
 
-    def forget_oldest(self):
-        del self.done[0]
+    def write_in_pieces(self, edit):
+        if self.fails:
+            raise ValueError(self.fails)
+        whole = False
+        try:
+            yield
+            yield
+            whole = True
+        finally:
+            if not whole:
+                self.said.append(f"{self.id} taken back")
+        back = edit.properties["made"][1] is None
+        self.said.append(f"{'-' if back else '+'}{self.id}{edit.text}")
 
-    def forget_undone(self):
-        self.undone.clear()
+    def hold(self, held):
+        self.held = held
+
+    def walked(self, edit, happened):
+        self.said.append(f"{self.id} {happened}")
+
+
+def step(text):
+    return Edit(text, properties={"made": (None, True)})
 
 
 @pytest.fixture
@@ -46,13 +61,12 @@ def said():
 
 @pytest.fixture
 def made(said):
-    """A history with steps of two owners: a1, b1, a2 that took b2 with it."""
-    history, a, b = History(), Owner("a", said), Owner("b", said)
-    for owner, text in ((a, "1"), (b, "1"), (a, "2")):
-        owner.step(text)
-        history.note(owner)
-    b.step("2")
-    history.join(b)
+    """A history with steps of two targets: a1, b1, a2 that took b2 with it."""
+    history, a, b = History(), Target("a", said), Target("b", said)
+    history.on_failed = said.append
+    for target, text in ((a, "1"), (b, "1"), (a, "2")):
+        history.note(target, step(text))
+    history.note(b, step("2"), joined=True)
     return history, a, b
 
 
@@ -60,68 +74,121 @@ def unsaid(text, boxes):
     """Say nothing."""
 
 
+def written(said):
+    return [text for text in said if text[0] in "+-"]
+
+
 def test_steps_are_walked_in_their_order(made, said):
     history, _, _ = made
+    words = []
     for _ in range(3):
-        history.undo(unsaid)
-    assert said == ["-a2", "-b2", "-b1", "-a1"]
+        history.undo(lambda text, boxes: words.append(text))
+    assert written(said) == ["-b2", "-a2", "-b1", "-a1"]
+    assert words == ["2", "1", "1"]
+    assert said[2:4] == ["a undone", "b undone"]
     with pytest.raises(ValueError, match="nothing to undo$"):
         history.undo(unsaid)
     said.clear()
     for _ in range(3):
         history.redo(unsaid)
-    assert said == ["+a1", "+b1", "+a2", "+b2"]
+    assert written(said) == ["+a1", "+b1", "+a2", "+b2"]
     with pytest.raises(ValueError, match="nothing to redo"):
         history.redo(unsaid)
 
 
 def test_a_new_step_ends_what_could_be_made_again(made):
-    history, a, b = made
+    history, a, _ = made
     history.undo(unsaid)
-    a.step("3")
-    history.note(a)
-    assert not b.undone
+    history.note(a, step("3"))
     with pytest.raises(ValueError, match="nothing to redo"):
         history.redo(unsaid)
 
 
-def test_what_a_lost_owner_took_with_it_stays_a_step(made, said):
+def test_numbers_grow_and_go_back(made):
+    history, a, _ = made
+    assert history.number == 3
+    history.undo(unsaid)
+    assert history.number == 2
+    history.note(a, step("3"))
+    assert history.number == 4
+
+
+def test_what_a_lost_target_took_with_it_stays_a_step(made, said):
     history, a, _ = made
     history.drop(a)
     history.undo(unsaid)
     history.undo(unsaid)
-    assert said == ["-b2", "-b1"]
+    assert written(said) == ["-b2", "-b1"]
     with pytest.raises(ValueError, match="nothing to undo"):
         history.undo(unsaid)
 
 
-def test_an_owner_that_goes_while_it_writes_holds_up_nothing(made):
+def test_a_target_that_goes_while_it_is_written_holds_up_nothing(made, said, monkeypatch, qtbot):
+    monkeypatch.setattr(history_module, "SLICE", 0.0)
     history, a, b = made
-    a.undo = lambda done: None  # goes on writing
     history.undo(unsaid)
     assert history.walking
-    history.drop(a)
+    assert a.held
+    assert b.held
+    with pytest.raises(ValueError, match="wait until"):
+        history.undo(unsaid)
+    history.drop(b)
+    assert said == ["b taken back"]
     assert not history.walking
+    assert not a.held
+    assert not b.held
     history.undo(unsaid)
-    assert b.done == ["1"]
+    qtbot.waitUntil(lambda: not history.walking, timeout=2000)
+    assert written(said) == ["-a2"]
+    assert not a.held
+
+
+def test_what_cannot_be_written_is_said_and_stays_a_step(made, said):
+    history, a, _ = made
+    a.fails = "a is read-only"
+    history.undo(unsaid)  # the part of b was taken back by then, and is made again
+    assert said == ["-b2", "+b2", "a is read-only"]
+    assert not history.walking
+    a.fails = ""
+    history.undo(unsaid)
+    assert said[3:5] == ["-b2", "-a2"]
 
 
 def test_the_oldest_steps_are_dropped_and_the_end_is_said(said):
-    history, a = History(limit=45), Owner("a", said)
+    history, a = History(), Target("a", said)
+    history.steps.limit_bytes = 4500  # of 1000 each
     for k in range(10):
-        a.step(str(k))
-        history.note(a)
-    assert a.done == ["6", "7", "8", "9"]
-    assert history.nbytes <= 45
+        history.note(a, step(str(k)))
+    assert history.steps.nbytes <= 4500
     for _ in range(4):
         history.undo(unsaid)
+    assert written(said) == ["-a9", "-a8", "-a7", "-a6"]
     with pytest.raises(ValueError, match="no longer kept"):
         history.undo(unsaid)
 
 
 def test_the_newest_step_is_kept_however_large(said):
-    history, a = History(limit=5), Owner("a", said)
-    a.step("1")
-    history.note(a)
+    history, a = History(), Target("a", said)
+    history.steps.limit_bytes = 5
+    history.note(a, step("1"))
     history.undo(unsaid)
-    assert said == ["-a1"]
+    assert written(said) == ["-a1"]
+
+
+def test_a_step_that_cannot_be_recorded_is_said_and_made_all_the_same(made, said):
+    class Full:
+        def made(self, number, target, edit):
+            if number > 3:
+                raise OSError("the disk is full")
+
+        def joined(self, number, target, edit):
+            pass
+
+        def undone(self, number):
+            pass
+
+    history, a, _ = made
+    history.use(Full())
+    history.note(a, step("3"))
+    assert said == ["the disk is full"]
+    assert history.number == 4

@@ -26,7 +26,9 @@ def said(text, boxes):
 
 
 def view_of(data):
-    return LabelsView(Labels(data, name="mine"), History(), Status())
+    history, status = History(), Status()
+    history.on_failed = status.error
+    return LabelsView(Labels(data, name="mine"), history, status)
 
 
 def keep(view, low=5, high=25):
@@ -72,11 +74,11 @@ def test_memory_is_flat_over_commits_and_undos():
 
 def test_the_history_is_bounded_by_bytes():
     view = view_of(np.zeros((64, 64), np.int32))
-    view.history.limit = 50_000
+    view.history.steps.limit_bytes = 50_000
     for k in range(100):
         view.layer.paint((k % 64, k // 2), k + 1)
-    assert 0 < view.store.nbytes <= 50_000
-    while view.store.can_undo:
+    assert 0 < view.history.steps.nbytes <= 50_000
+    while view.history.steps.newest is not None:
         view.history.undo(said)
     with pytest.raises(ValueError, match="no longer kept"):
         view.history.undo(said)

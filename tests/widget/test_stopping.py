@@ -108,7 +108,7 @@ def test_cancelling_everything_stops_its_encoder(hands, slow):
     start = time.monotonic()
     hands.everything.panel.cancel_button.click()
     hands.scheduler.wait(lane=Lane.BULK)
-    assert time.monotonic() - start < WHOLE / 4
+    assert time.monotonic() - start < WHOLE / 2
     assert slow.stopped == [205]
     assert "cancelled" in hands.status  # no error is told
     hands.rest(0.1)
@@ -121,5 +121,5 @@ def test_closing_the_dock_stops_what_is_encoded(hands, slow):
     hands.dock.close_dock()
     start = time.monotonic()
     hands.scheduler.wait()
-    assert time.monotonic() - start < WHOLE / 4
+    assert time.monotonic() - start < WHOLE / 2
     assert slow.stopped == [205]

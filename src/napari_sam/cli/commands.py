@@ -35,7 +35,8 @@ from ..images.transforms import to_rgb8
 from ..masks import to_labels
 from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
-from ..predict.cache import DiskCache
+from ..objects.journal_folder import journal_folder, left_over, remove
+from ..predict.cache import DiskCache, Usage
 from ..predict.predictor import SamPredictor
 from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
@@ -106,6 +107,21 @@ def cache(args: Namespace, say: Say) -> str:
     if disk.notice:
         raise ValueError(disk.notice)
     return f"{removed.planes} planes, {removed.nbytes / 1e6:,.1f} MB, removed from {disk.folder}"
+
+
+def forget(args: Namespace, say: Say) -> str:
+    """Delete the cache of embeddings and the journals that no running program writes."""
+    disk, folder = DiskCache(), journal_folder()
+    least = args.older_than * 24 * 3600
+    sizes = [remove(path) for path in left_over(folder, least)]
+    # the cache has no age: what is used often is kept in it
+    planes = disk.clear() if not least else Usage(0, 0)
+    if disk.notice:
+        raise ValueError(disk.notice)
+    return (
+        f"{planes.planes} planes, {planes.nbytes / 1e6:,.1f} MB, removed from {disk.folder}\n"
+        f"{len(sizes)} journals, {sum(sizes) / 1e6:,.1f} MB, removed from {folder}"
+    )
 
 
 def segment(args: Namespace, say: Say) -> str:

@@ -175,6 +175,8 @@ def _parser() -> Parser:
         command("evaluate", commands.evaluate, "Score a model on your own labelled images.")
     )
     _add_cache(bare("cache", commands.cache, "Show what is kept of encoded planes, or empty it."))
+    text = "Delete what is kept of encoded planes, and journals of unsaved work."
+    _add_forget(bare("forget", commands.forget, text))
     return parser
 
 
@@ -258,6 +260,23 @@ def _add_evaluate(parser: Parser) -> None:
 
 def _add_cache(parser: Parser) -> None:
     parser.add_argument("--clear", action="store_true", help="remove all that is kept")
+
+
+def _add_forget(parser: Parser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=_days,
+        default=0.0,
+        metavar="DAYS",
+        help="only journals that were not changed for so long",
+    )
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 <= days < float("inf"):
+        raise ValueError
+    return days
 
 
 def _add_files(parser: Parser) -> None:

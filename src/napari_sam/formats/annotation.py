@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..objects import SegmentedObject
+from ..objects.drawn import Drawing
+from ..types import SliceKey
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,29 @@ class Geometry:
     translate: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class ImageReference:
+    """Which image was annotated; see `image_reference` for the functions.
+
+    Attributes
+    ----------
+    path : str
+        Of its file, down from the folder that the annotation lies in, with "/": "cells.tif",
+        "raw/cells.tif"; empty if it lies elsewhere.
+    shape : tuple of int
+        Of the image, without its colours or channels.
+    dtype : str
+        Of its pixels, as numpy writes it.
+    hashes : tuple of (SliceKey, str)
+        Of the pixels of some planes.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    hashes: tuple[tuple[SliceKey, str], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """Labels with what is known of their objects.
@@ -47,6 +72,10 @@ class Annotation:
         What holds for all of it, as JSON can hold it; see `objects.properties`.
     name : str
         Of the image.
+    prompts : tuple of DrawnRow
+        Of objects in work.
+    image : ImageReference or None
+        The image that was annotated; None if unknown.
     """
 
     labels: Any
@@ -54,6 +83,8 @@ class Annotation:
     geometry: Geometry
     properties: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    prompts: Drawing = ()
+    image: ImageReference | None = None
 
 
 @dataclass(frozen=True, eq=False)

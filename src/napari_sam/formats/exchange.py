@@ -5,8 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from .annotation import AnnotationFormat
+from .coco_files import COCO
+from .imagej_roi import IMAGEJ_ROI, IMAGEJ_ROIS
+from .label_tiff import LABEL_TIFF
+from .measures_csv import MEASURES
+from .ome_zarr import OME_ZARR
+from .project import PROJECT
 
-FORMATS: tuple[AnnotationFormat, ...] = ()
+FORMATS: tuple[AnnotationFormat, ...] = (
+    PROJECT,
+    OME_ZARR,
+    LABEL_TIFF,
+    COCO,
+    IMAGEJ_ROIS,
+    IMAGEJ_ROI,
+    MEASURES,
+)
 """In the order in which the dock offers them."""
 
 

@@ -22,7 +22,7 @@ from ..files import check_target, replacing_all
 
 Labels = NDArray[np.unsignedinteger]
 
-AXES = ("YX", "ZYX", "TYX")
+AXES = ("YX", "ZYX", "TYX", "TZYX")
 """Axes of label images; any other are read again in another order, or as channels."""
 PROGRAM = "napari-sam-stack"
 """What the provenance of results names as their program."""
@@ -35,7 +35,7 @@ class LabelFormat:
     Attributes
     ----------
     write : callable of (path, labels, axes, scale, note)
-        `path` is a Path, `labels` (H, W) or (Z, H, W) of the smallest unsigned integers, `axes` has
+        `path` is a Path, `labels` (..., H, W) of the smallest unsigned integers, `axes` has
         a letter and `scale` a length in micrometres (or is None) for each axis, `note` is the
         provenance as JSON. Returns the labels as they were written.
     stacks : bool
@@ -80,7 +80,7 @@ def write_labels(
     path : str or Path
         `.tif` (OME-TIFF, compressed; axes, scale and provenance in the description), `.npy` (the
         numbers alone), or `.png` (one plane of 16 bit; provenance as a text).
-    labels : (H, W) or (Z, H, W) int
+    labels : (H, W), (Z, H, W) or (T, Z, H, W) int
     axes : str
         One letter per axis: one of `AXES`.
     scale : tuple of float, optional
@@ -134,8 +134,10 @@ def smallest(labels: NDArray[np.integer]) -> Labels:
 
 
 def _check_axes(labels: NDArray[np.integer], axes: str, scale: tuple[float, ...] | None) -> None:
-    if labels.ndim not in (2, 3) or not labels.size:
-        raise ValueError(f"labels are (H, W) or (Z, H, W), but have the shape {labels.shape}")
+    if labels.ndim not in (2, 3, 4) or not labels.size:
+        raise ValueError(
+            f"labels are (H, W), (Z, H, W) or (T, Z, H, W), but have the shape {labels.shape}"
+        )
     if not isinstance(axes, str) or len(axes) != labels.ndim:
         raise ValueError(f"{labels.ndim} axes need as many letters, but there are {shown(axes)}")
     if axes not in AXES:

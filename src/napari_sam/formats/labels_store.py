@@ -175,6 +175,12 @@ def check_there(labels: Any, name: str) -> None:
         )
 
 
+def stored_at(labels: Any) -> str:
+    """Return the folder of labels that are a zarr array on this machine; empty for others."""
+    root = getattr(getattr(labels, "store", None), "root", None)
+    return "" if root is None else str(Path(root).absolute() / labels.path)
+
+
 def free_name(folder: Path, name: str) -> str:
     """Return a name that no labels of the folder have: "name", or "name 2" and so on."""
     number = 1

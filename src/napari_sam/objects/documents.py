@@ -182,8 +182,8 @@ def edit_to_json(edit: Edit) -> Json:
             for label, change in edit.objects.items()
         ],
         "properties": {name: list(change) for name, change in edit.properties.items()},
-        "removed": [_row_to_json(row) for row in edit.removed],
-        "added": [_row_to_json(row) for row in edit.added],
+        "removed": [row_to_json(row) for row in edit.removed],
+        "added": [row_to_json(row) for row in edit.added],
     }
 
 
@@ -203,8 +203,8 @@ def edit_from_json(data: Any) -> Edit:
         tuple(_patch_from_json(one) for one in _sequence(data, "patches")),
         objects,
         {name: (before, after) for name, (before, after) in properties.items()},
-        tuple(_row_from_json(one) for one in _sequence(data, "removed")),
-        tuple(_row_from_json(one) for one in _sequence(data, "added")),
+        tuple(row_from_json(one) for one in _sequence(data, "removed")),
+        tuple(row_from_json(one) for one in _sequence(data, "added")),
     )
 
 
@@ -248,7 +248,8 @@ def _pixels_from_json(data: Any) -> PackedPixels:
     return pixels
 
 
-def _row_to_json(row: DrawnRow) -> Json:
+def row_to_json(row: DrawnRow) -> Json:
+    """Return a prompt as drawn as a dictionary of JSON values."""
     return {
         "layer": row.layer,
         "mark": row.mark,
@@ -257,7 +258,8 @@ def _row_to_json(row: DrawnRow) -> Json:
     }
 
 
-def _row_from_json(data: Any) -> DrawnRow:
+def row_from_json(data: Any) -> DrawnRow:
+    """Return the prompt of such a dictionary; raises as `object_from_json` does."""
     vertices = tuple(
         tuple(_real(n, "a coordinate") for n in _sequence({"place": place}, "place"))
         for place in _sequence(data, "vertices")

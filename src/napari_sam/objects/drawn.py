@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..predict.prompt_kinds import LEAST_BOX, LayerType
+from ..predict.prompt_kinds import LEAST_BOX, PROMPT_KINDS, LayerType
+from ..types import Prompts, SliceKey
 from .boxes import Box
 
 NOBODY = 0
@@ -59,6 +60,31 @@ class DrawnRow:
 
 Drawing = tuple[DrawnRow, ...]
 """All prompts of an image, on all its planes."""
+
+
+def rows_of(prompts: Prompts, key: SliceKey, owner: int) -> Drawing:
+    """Return the points and the box of an object in one plane as they are drawn.
+
+    Parameters
+    ----------
+    prompts : Prompts
+    key : SliceKey
+    owner : int
+        Number of the object.
+    """
+
+    def place(x: float, y: float) -> tuple[float, ...]:
+        values = dict(key.fixed) | {key.displayed[0]: y, key.displayed[1]: x}
+        return tuple(float(values[axis]) for axis in sorted(values))
+
+    marks = [PROMPT_KINDS[name].marks[0] for name in ("background", "point")]
+    points = zip(prompts.point_coords.tolist(), prompts.point_labels.tolist(), strict=True)
+    rows = [DrawnRow("points", marks[label], (place(x, y),), owner) for (x, y), label in points]
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box.tolist()
+        corners = place(x0, y0), place(x0, y1), place(x1, y1), place(x1, y0)
+        rows.append(DrawnRow("shapes", "rectangle", corners, owner))
+    return tuple(rows)
 
 
 def without(rows: Iterable[DrawnRow], others: Iterable[DrawnRow]) -> Drawing:

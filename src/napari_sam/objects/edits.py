@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .boxes import Index
 from .canvas import Canvas
 from .draft import Draft
 from .edit import Change, Edit
-from .overlap import OverlapRule, free_pixels
+from .overlap import OverlapRule, free_pixels, sparing
 from .patch import patches_between
 from .segmented import Outline, SegmentedObject
 from .store import ObjectStore
@@ -28,6 +29,10 @@ def keep(
     store: ObjectStore,
     outlines: Sequence[Mapping[SliceKey, Outline]],
     rule: OverlapRule = free_pixels,
+    *,
+    category: str = "",
+    annotator: str = "",
+    time: float = 0.0,
 ) -> Edit:
     """Make objects of outlines, each under the next label.
 
@@ -39,7 +44,11 @@ def keep(
         orientation. Only the boxes of the masks are read.
     rule : OverlapRule
         Which pixels an object gets; by default those of other objects stay theirs. Objects that
-        come first have theirs already when the next one is looked at.
+        come first have theirs already when the next one is looked at. Finished objects lose none.
+    category, annotator : str
+        Of the objects; empty for none.
+    time : float
+        Seconds since 1970; 0 if unknown.
 
     Returns
     -------
@@ -52,23 +61,111 @@ def keep(
         If nothing would be written, an outline is of another size than the planes, or the canvas
         cannot hold the labels.
     """
-    draft = Draft(store.canvas)
+    return commit(store, outlines, {}, rule, category=category, annotator=annotator, time=time)
+
+
+def revise(
+    store: ObjectStore,
+    label: int,
+    outlines: Mapping[SliceKey, Outline | None],
+    rule: OverlapRule = free_pixels,
+    *,
+    annotator: str = "",
+    time: float = 0.0,
+) -> Edit:
+    """Give a kept object other outlines in some of its planes, or outlines in more planes.
+
+    Parameters
+    ----------
+    store : ObjectStore
+    label : int
+    outlines : mapping of SliceKey to (Outline or None)
+        In displayed orientation; None takes the object out of a plane. The other planes stay.
+    rule : OverlapRule
+        Which pixels of others it gets; finished objects lose none.
+    annotator : str
+        Who changed it; empty leaves the one it has.
+    time : float
+        When, in seconds since 1970; 0 leaves the one it has.
+
+    Returns
+    -------
+    Edit
+        Pixels of the object inside an old outline go where they are not in the new one. What was
+        painted beyond the old outline stays. Planes in which it gets no pixel are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such object, it is finished, nothing of it would be left, or an outline is
+        of another size than the planes.
+    """
+    return commit(store, (), {label: outlines}, rule, annotator=annotator, time=time)
+
+
+def commit(
+    store: ObjectStore,
+    new: Sequence[Mapping[SliceKey, Outline]],
+    changed: Mapping[int, Mapping[SliceKey, Outline | None]],
+    rule: OverlapRule = free_pixels,
+    *,
+    found: Mapping[int, SegmentedObject] = MappingProxyType({}),
+    category: str = "",
+    annotator: str = "",
+    time: float = 0.0,
+) -> Edit:
+    """Make new objects and change kept ones, in one edit.
+
+    Parameters
+    ----------
+    store : ObjectStore
+    new : sequence of mapping of SliceKey to Outline
+        See `keep`.
+    changed : mapping of int to mapping of SliceKey to (Outline or None)
+        By label; see `revise`.
+    rule : OverlapRule
+        Which pixels of others they get; finished objects lose none.
+    found : mapping of int to SegmentedObject
+        Objects that the labels hold and the store does not know, by label.
+    category : str
+        Of new objects; empty for none.
+    annotator : str
+        Empty leaves the one that a changed object has.
+    time : float
+        Seconds since 1970; 0 leaves the one that a changed object has.
+
+    Returns
+    -------
+    Edit
+
+    Raises
+    ------
+    ValueError
+        As `keep` and `revise` do.
+    """
+    draft, rule = Draft(store.canvas), _sparing_finished(store, rule)
     objects: dict[int, Change] = {}
+    for label, outlines in changed.items():
+        known = store.objects.get(label) or found.get(label)
+        kept = _revised(draft, label, known, outlines, rule)
+        author = {"annotator": annotator or kept.annotator, "time": time or kept.time}
+        objects[label] = store.objects.get(label), replace(kept, **author)
     label = store.next_label
-    for one in outlines:
-        kept = {
+    for one in new:
+        gets = {
             key: outline
             for key, outline in one.items()
             if outline.mask and _paint(draft, key, outline.mask, label, rule)
         }
-        if kept:
-            objects[label] = None, SegmentedObject(label, kept)
+        if gets:
+            objects[label] = None, SegmentedObject(label, gets, category, "", annotator, time)
             label += 1
     if not objects:
-        empty = not any(outline.mask for one in outlines for outline in one.values())
+        empty = not any(outline.mask for one in new for outline in one.values())
         why = "the answer is empty" if empty else "other objects cover all of it"
         raise ValueError(f"nothing to commit here: {why}")
-    return Edit(_names(list(objects)), draft.patches, objects)
+    text = _names(list(objects))
+    return Edit(f"the change of {text}" if not new else text, draft.patches, objects)
 
 
 def delete(store: ObjectStore, label: int, key: SliceKey | None = None) -> Edit:
@@ -90,9 +187,11 @@ def delete(store: ObjectStore, label: int, key: SliceKey | None = None) -> Edit:
     Raises
     ------
     ValueError
-        If there is no such object.
+        If there is no such object, or it is finished.
     """
     known = store.objects.get(label)
+    if known is not None and known.locked:
+        raise ValueError(f"object {label} is finished; unlock it before you delete it")
     draft = Draft(store.canvas)
     if known is not None:
         for plane, outline in known.outlines.items():
@@ -158,9 +257,7 @@ def stroke(canvas: Canvas, atoms: Iterable[Any]) -> Edit:
 def _paint(draft: Draft, key: SliceKey, mask: Mask, label: int, rule: OverlapRule) -> bool:
     """Give a mask's pixels to a label as far as the rule allows; tells whether there are any."""
     canvas = draft.canvas
-    size = tuple(canvas.shape[axis] for axis in key.displayed)
-    if mask.size != size:
-        raise ValueError(f"{canvas.name} has planes of {size}, but an outline is of {mask.size}")
+    _check_size(canvas, key, mask)
     index = _box(key, mask)
     before = draft.read(index)
     own = rule(_turned(mask.bits, key), before)
@@ -168,6 +265,75 @@ def _paint(draft: Draft, key: SliceKey, mask: Mask, label: int, rule: OverlapRul
         return False
     canvas.check_labels(label, label)
     return draft.set(index, before, np.where(own, label, before).astype(before.dtype))
+
+
+def _revised(
+    draft: Draft,
+    label: int,
+    known: SegmentedObject | None,
+    outlines: Mapping[SliceKey, Outline | None],
+    rule: OverlapRule,
+) -> SegmentedObject:
+    """Repaint an object, and return it with its new outlines."""
+    if known is None:
+        raise ValueError(f"there is no object {label}; it may have been deleted")
+    if known.locked:
+        raise ValueError(f"object {label} is finished; unlock it before you change it")
+    kept = dict(known.outlines)
+    for key, outline in outlines.items():
+        before = kept.pop(key, None)
+        old = None if before is None else before.mask
+        new = None if outline is None else outline.mask
+        if _repaint(draft, key, old, new, label, rule) and outline is not None:
+            kept[key] = outline
+    if not kept:
+        raise ValueError(f"nothing of object {label} would be left; delete it instead")
+    return replace(known, outlines=kept)
+
+
+def _repaint(
+    draft: Draft, key: SliceKey, old: Mask | None, new: Mask | None, label: int, rule: OverlapRule
+) -> bool:
+    """Move a label from an old mask to a new one; tells whether it has a pixel in the new one."""
+    masks = [mask for mask in (old, new) if mask is not None and mask]
+    if not masks:
+        return False
+    for mask in masks:
+        _check_size(draft.canvas, key, mask)
+    corners = np.array([mask.box for mask in masks])
+    (x0, y0), (x1, y1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
+    index = replace(key, window=(x0, y0, x1 + 1, y1 + 1)).index
+    before = draft.read(index)
+    was, wanted = (_turned(_within(mask, (x0, y0, x1, y1)), key) for mask in (old, new))
+    mine = before == label
+    # its own pixels are as good as free
+    own = rule(wanted, np.where(mine, 0, before).astype(before.dtype))
+    after = np.where(mine & was & ~wanted, 0, before)
+    if own.any():
+        draft.canvas.check_labels(label, label)
+        after = np.where(own, label, after)
+    draft.set(index, before, after.astype(before.dtype))
+    return bool(own.any())
+
+
+def _within(mask: Mask | None, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of a mask in a box (x0, y0, x1, y1), inclusive, that holds all of it."""
+    x0, y0, x1, y1 = box
+    pixels = np.zeros((y1 - y0 + 1, x1 - x0 + 1), bool)
+    if mask:
+        left, top, right, bottom = mask.box
+        pixels[top - y0 : bottom - y0 + 1, left - x0 : right - x0 + 1] = mask.bits
+    return pixels
+
+
+def _check_size(canvas: Canvas, key: SliceKey, mask: Mask) -> None:
+    size = tuple(canvas.shape[axis] for axis in key.displayed)
+    if mask.size != size:
+        raise ValueError(f"{canvas.name} has planes of {size}, but an outline is of {mask.size}")
+
+
+def _sparing_finished(store: ObjectStore, rule: OverlapRule) -> OverlapRule:
+    return sparing(rule, [label for label, one in store.objects.items() if one.locked])
 
 
 def _erase(draft: Draft, index: Index, label: int) -> None:

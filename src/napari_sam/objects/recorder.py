@@ -53,6 +53,19 @@ class Target(Protocol):
     def image_hash(self, key: SliceKey) -> str:
         """Return a hash of the pixels of a plane of its image."""
 
+    def completed(self, edit: Edit, whole: Edit) -> Edit:
+        """Return a new edit with what the target must know to take it back.
+
+        Parameters
+        ----------
+        edit : Edit
+        whole : Edit
+            The same, or with what it is joined to.
+        """
+
+    def adopt(self, edit: Edit) -> None:
+        """Take up an edit that somebody else has written."""
+
     def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
         """Write an edit, all or nothing; yields at least every 50 ms."""
 

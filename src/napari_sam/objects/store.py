@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 from ..steps import drive
-from ..types import Progress
+from ..types import Progress, SliceKey
 from .canvas import Canvas
 from .edit import Edit
+from .recorder import TargetInfo
 from .segmented import SegmentedObject
 
 Pieces = Generator[Progress, None, Edit]
 """Yields between pieces of some milliseconds, so that a window stays alive; returns the edit.
 Closed before its end, it leaves everything as it was."""
+NEXT_LABEL = "next_label"
+"""The property of an edit that holds the next label before and after it."""
 PATCH_BYTES = 1000
 """What a patch takes beside its pixels, about."""
 
@@ -49,12 +53,15 @@ class ObjectStore:
 
     Attributes
     ----------
+    id : str
+        Unique over all sessions.
     canvas : Canvas
     next_label : int
         Above all labels that were kept or painted; taking an edit back gives its labels free again.
     """
 
     def __init__(self, canvas: Canvas, largest: int = 0) -> None:
+        self.id = uuid4().hex
         self.canvas = canvas
         self.next_label = largest + 1
         self._objects: dict[int, SegmentedObject] = {}
@@ -195,6 +202,40 @@ class ObjectStore:
         self._undone = undone
         return step.edit
 
+    # -- as a history asks for it; see `recorder.Target` ----------------------------------------
+
+    def info(self) -> TargetInfo:
+        """Describe the labels; the image is unknown here."""
+        return TargetInfo("objects", self.canvas.shape, "", str(self.canvas.dtype))
+
+    def image_hash(self, key: SliceKey) -> str:
+        """Return nothing: the image is unknown here."""
+        return ""
+
+    def completed(self, edit: Edit, whole: Edit) -> Edit:
+        """Return an edit with the next label before and after it."""
+        properties = {name: pair for name, pair in edit.properties.items() if name != NEXT_LABEL}
+        first = whole.properties.get(NEXT_LABEL, (self.next_label,))[0]
+        following = max(first, whole.largest + 1)
+        if following != self.next_label:
+            properties[NEXT_LABEL] = (self.next_label, following)
+        return replace(edit, properties=properties)
+
+    def adopt(self, edit: Edit) -> None:
+        """Take up an edit whose pixels are already written, such as a stroke."""
+        self._check(edit)
+        self._replace_objects(edit)
+        before, after = edit.properties.get(NEXT_LABEL, (self.next_label, self.next_label))
+        # somebody else may have raised it meanwhile
+        self.next_label = after if before == self.next_label else max(self.next_label, after)
+        self.next_label = max(self.next_label, edit.largest + 1)
+
+    def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
+        """Write an edit, all or nothing, a piece at a time."""
+        self._check(edit)
+        yield from self.canvas.write_all(edit.patches, edit.text)
+        self.adopt(edit)
+
     def _check(self, edit: Edit) -> None:
         for label, (before, _) in edit.objects.items():
             if (before is None) == (label in self._objects):
@@ -217,6 +258,8 @@ class ObjectStore:
             else:
                 self._objects[label] = after
         for name, (_, value) in edit.properties.items():
+            if name == NEXT_LABEL:
+                continue
             if value is None:
                 self._properties.pop(name, None)
             else:

@@ -32,16 +32,17 @@ def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
     Raises
     ------
     ValueError
-        If a box is inverted, or an object has two, or background points alone.
+        If a box is inverted, or an object has two, or background points alone: only objects with
+        a negative number, which have an outline already, can do with these.
     """
     owned: dict[int, list[PlacedPrompt]] = {}
     for one in placed:
         if one.owner is not None:
             owned.setdefault(one.owner, []).append(one)
-    following = max(owned, default=0) + 1
+    following = max([0, *owned]) + 1
     free = _by_place([one for one in placed if one.owner is None])
     groups = [*sorted(owned.items()), *enumerate(free, following)]
-    return [(number, _together(group)) for number, group in groups]
+    return [(number, _together(group, number < 0)) for number, group in groups]
 
 
 def owner_of(point_xy: ArrayLike, boxes: Mapping[int, ArrayLike]) -> int | None:
@@ -85,9 +86,9 @@ def _by_place(placed: Sequence[PlacedPrompt]) -> list[list[PlacedPrompt]]:
     return [[*group, *common] for group in objects]
 
 
-def _together(group: Sequence[PlacedPrompt]) -> Prompts:
+def _together(group: Sequence[PlacedPrompt], begun: bool) -> Prompts:
     """Return the prompts of one object: those that can begin it come first."""
-    if not any(one.kind.begins for one in group):
+    if not begun and not any(one.kind.begins for one in group):
         raise ValueError(f"{group[0].kind.plural} need an object: a foreground point or a box")
     prompts = Prompts()
     for one in sorted(group, key=lambda one: not one.kind.begins):

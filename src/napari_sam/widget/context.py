@@ -8,11 +8,14 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
+from ..objects.overlap import KEEP
 from ..predict.cache import DiskCache, default_folder
 from ..predict.session import Session
 from ..types import Plane
 from .history import History
+from .opening import Opening
 from .results_folder import ResultsFolder
+from .saves import Saves
 from .scheduler import Scheduler
 from .status import Status
 from .workbench import Workbench
@@ -31,6 +34,10 @@ class Context(QObject):  # type: ignore[misc]
         The image worked on, and our layers beside it.
     folder : ResultsFolder
         Where results go that are too large for memory.
+    saves : Saves
+        Where the annotation of each image is saved.
+    opening : Opening
+        Reads annotations, and images that they name.
     disk : DiskCache
         Where the sessions keep planes.
     session : Session or None
@@ -39,6 +46,10 @@ class Context(QObject):  # type: ignore[misc]
         Why there is no session.
     history : History
         What can be undone, in all layers of ours.
+    overlap : str
+        Which pixels a new object gets where others are: the name of a rule of `objects.overlap`.
+    category : str
+        The class of the next objects; empty for none.
 
     Signals
     -------
@@ -52,6 +63,10 @@ class Context(QObject):  # type: ignore[misc]
         The same model answers otherwise: what is shown is out of date.
     pixels_changed : no argument
         The image is another one, or holds other pixels.
+    saved : int
+        All steps up to this number are in files.
+    reopen_asked : int, LabelsView
+        The user wants to work again on the object of a label, in this layer.
     """
 
     plane_changed = Signal()
@@ -59,6 +74,8 @@ class Context(QObject):  # type: ignore[misc]
     session_changed = Signal()
     settings_changed = Signal()
     pixels_changed = Signal()
+    saved = Signal(int)
+    reopen_asked = Signal(int, object)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -66,8 +83,12 @@ class Context(QObject):  # type: ignore[misc]
         self.scheduler = Scheduler()
         self.status = Status()
         self.history = History()
+        self.history.on_failed = self.status.error
         self.bench = Workbench(viewer, self.history, self.status)
         self.folder = ResultsFolder(self.bench, self.scheduler, self.status)
+        self.saves = Saves(self.bench, self.history, self.scheduler, self.status)
+        self.saves.saved.connect(self.saved)
+        self.opening = Opening(self)
         try:
             self.disk = DiskCache()
         except ValueError as error:  # of the user's environment; no reason not to open
@@ -75,6 +96,8 @@ class Context(QObject):  # type: ignore[misc]
             self.status.error(str(error))
         self.session: Session | None = None
         self.absence = ""
+        self.overlap = KEEP
+        self.category = ""
         self.scheduler.failed.connect(self.status.error)
         self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
         self.bench.view_changed.connect(self.plane_changed)
@@ -112,6 +135,7 @@ class Context(QObject):  # type: ignore[misc]
             emitter.disconnect(self._on_dims_turned)
         for emitter in self._sliced:
             emitter.disconnect(self._on_dims_sliced)
+        self.saves.close()
         self.bench.close()
         self.session = None
 

@@ -15,16 +15,18 @@ from .context import Context
 from .controls import ChoiceGuard, Section, StatusArea
 from .features.everything.logic import Everything
 from .features.feature import Feature
+from .features.objects.logic import Objects
 from .features.prefetch.logic import Prefetch
 from .features.prompting.logic import Prompting
 from .features.saving.logic import Saving
+from .features.series.logic import Series
 from .features.settings.logic import Settings
 from .features.source.logic import Source
 from .keys import Keys
 
 ABOVE: tuple[type[Feature], ...] = (Source, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
-BELOW: tuple[type[Feature], ...] = (Prompting, Everything, Settings)
+BELOW: tuple[type[Feature], ...] = (Prompting, Objects, Everything, Series, Settings)
 
 DOCK_NAME = "Segment Anything (napari-sam-stack)"
 """As napari calls the dock that its plugin menu opens: it opens no second one beside that."""

@@ -50,6 +50,11 @@ class Frame:
         return self.layer.data
 
     @property
+    def pixels(self) -> Any:
+        """The array, of a multiscale layer that of the level; not read."""
+        return self.data if self.level is None else self.data[self.level]
+
+    @property
     def needs_folder(self) -> bool:
         """Whether labels of this shape go to a folder, being too large for memory."""
         return needs_folder(self.shape)

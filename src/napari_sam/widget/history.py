@@ -1,105 +1,82 @@
-"""Undo and redo over all layers of the dock, in the order of the steps."""
+"""Undo and redo in the dock: long steps are written in pieces, and the window stays alive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
 
+from qtpy.QtCore import QTimer
+
+from ..objects import history
 from ..objects.boxes import Box
+from ..objects.edit import Edit
+from ..objects.recorder import Recorder, Target
 
-LIMIT_BYTES = 64 * 2**20
-"""The oldest steps are dropped where all take more."""
+SLICE = 0.03
+"""Seconds that a long step is written for before the window gets its turn."""
 
+Happened = Literal["made", "undone", "redone"]
+"""What became of an edit."""
 Done = Callable[[str, tuple[Box, ...]], None]
 """Called when something was taken back, or made again: what it was, in words, and where it lies,
 as boxes of the image's array."""
 
 
-class Undoable(Protocol):
-    """Something with steps of its own: the labels of a layer, the prompts of an image."""
+class ShownTarget(Target, Protocol):
+    """A target in the window."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that its steps take."""
+    def hold(self, held: bool) -> None:
+        """Let nobody change it while a step is being written, or let them again."""
 
-    def undo(self, done: Done) -> None:
-        """Take back what came last."""
-
-    def redo(self, done: Done) -> None:
-        """Make again what was taken back last."""
-
-    def forget_oldest(self) -> None:
-        """Drop the oldest step: it can no longer be undone."""
-
-    def forget_undone(self) -> None:
-        """Drop all undone steps: they can no longer be redone."""
-
-
-@dataclass(eq=False)
-class _Step:
-    """A step of one owner, or of several at once.
-
-    Attributes
-    ----------
-    owners : list of Undoable
-        Those after the first are changed with it, at once: the prompts that went when an object
-        was kept.
-    """
-
-    owners: list[Undoable]
+    def walked(self, edit: Edit, happened: Happened) -> None:
+        """Show that an edit was taken back or made again."""
 
 
 class History:
-    """The order of steps over several owners; one at a time is taken back or made again.
+    """The steps of all targets in the dock; one at a time is taken back or made again.
 
-    Parameters
+    Attributes
     ----------
-    limit : int
-        Bytes that all steps may take; the newest is always kept.
+    steps : napari_sam.objects.history.History
+    on_failed : callable
+        Called with a sentence if something could not be written or recorded.
     """
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
-        self.limit = limit
-        self._done: list[_Step] = []
-        self._undone: list[_Step] = []
-        self._walked: _Step | None = None
-        self._dropped = False
+    def __init__(self) -> None:
+        self.steps = history.History()
+        self.on_failed: Callable[[str], None] = lambda text: None
+        self._walk: history.Walk | None = None
+        self._held: list[Target] = []
+
+    @property
+    def number(self) -> int:
+        """Number of the newest step; 0 if there is none."""
+        return 0 if self.steps.newest is None else self.steps.newest.number
 
     @property
     def walking(self) -> bool:
         """Whether something is being taken back or made again."""
-        return self._walked is not None
+        return self._walk is not None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all steps take."""
-        return sum(owner.nbytes for owner in _distinct([*self._done, *self._undone]))
+    def use(self, recorder: Recorder) -> None:
+        """Record all steps from now on; see `objects.history.History.use`."""
+        self.steps.use(recorder)
 
-    def note(self, owner: Undoable) -> None:
-        """Note that an owner made a step."""
-        self._forget_undone()
-        self._done.append(_Step([owner]))
-        self._trim()
+    def note(self, target: ShownTarget, edit: Edit, joined: bool = False) -> None:
+        """Take up an edit that is written already; says so where it cannot be recorded."""
+        try:
+            (self.steps.note_joined if joined else self.steps.note)(target, edit)
+        except OSError as error:
+            self.on_failed(str(error))
 
-    def join(self, owner: Undoable) -> None:
-        """Note that an owner made a step that belongs to the newest one."""
-        if not self._done:
-            raise ValueError("there is no step to join")
-        self._done[-1].owners.append(owner)
-
-    def drop(self, owner: Undoable) -> None:
-        """Forget an owner that is gone; what it took with it is a step of its own then."""
-        if self._walked is not None and self._walked.owners[0] is owner:
-            self._walked = None
-        for steps in (self._done, self._undone):
-            for step in steps:
-                step.owners[:] = [one for one in step.owners if one is not owner]
-            steps[:] = [step for step in steps if step.owners]
-
-    def stop_walking(self) -> None:
-        """Note that nothing was taken back after all."""
-        self._walked = None
+    def drop(self, target: ShownTarget) -> None:
+        """Forget a target that is gone; what is being written in it is taken back."""
+        step = self.steps.walked
+        if self._walk is not None and step is not None and target in step.targets:
+            walk = self._end()
+            walk.close()
+        self.steps.drop(target)
 
     def undo(self, done: Done) -> None:
         """Take back what came last.
@@ -109,70 +86,68 @@ class History:
         ValueError
             If there is nothing to take back, or the last change is still being written.
         """
-        if not self._done:
-            more = ": earlier changes are no longer kept" if self._dropped else ""
-            raise ValueError(f"there is nothing to undo{more}")
-        step = self._begin(self._done)
-
-        def undone(text: str, boxes: tuple[Box, ...]) -> None:
-            for follower in step.owners[1:]:
-                follower.undo(_unsaid)
-            self._moved(step, self._done, self._undone)
-            done(text, boxes)
-
-        step.owners[0].undo(undone)
+        self._begin(self.steps.undo_in_pieces, self.steps.newest, "undone", done)
 
     def redo(self, done: Done) -> None:
-        """Make again what was taken back last.
+        """Make again what was taken back last; raises as `undo` does."""
+        self._begin(self.steps.redo_in_pieces, self.steps.next_undone, "redone", done)
 
-        Raises
-        ------
-        ValueError
-            If there is nothing to make again, or the last change is still being written.
-        """
-        if not self._undone:
-            raise ValueError("there is nothing to redo")
-        step = self._begin(self._undone)
-
-        def redone(text: str, boxes: tuple[Box, ...]) -> None:
-            for follower in step.owners[1:]:
-                follower.redo(_unsaid)
-            self._moved(step, self._undone, self._done)
-            done(text, boxes)
-
-        step.owners[0].redo(redone)
-
-    def _begin(self, source: list[_Step]) -> _Step:
+    def _begin(
+        self,
+        walk: Callable[[], history.Walk],
+        step: history.Step | None,
+        happened: Happened,
+        done: Done,
+    ) -> None:
         if self.walking:
             raise ValueError("wait until the last change is written")
-        self._walked = source[-1]
-        return source[-1]
+        self._walk = walk() if step is not None else None
+        if step is None or self._walk is None:
+            walk()  # it says why there is none
+            return
+        self._go_on(self._walk, step, happened, done)
 
-    def _moved(self, step: _Step, source: list[_Step], target: list[_Step]) -> None:
-        """Move a step to the other list; a stroke may have been noted since it was begun."""
-        self._walked = None
-        if step in source:
-            source.remove(step)
-            target.append(step)
+    def _go_on(
+        self, walk: history.Walk, step: history.Step, happened: Happened, done: Done
+    ) -> None:
+        """Write for a moment; go on after the window had its turn, until all is written."""
+        if walk is not self._walk:
+            return  # a target was dropped meanwhile
+        end = time.perf_counter() + SLICE
+        try:
+            next(walk)
+            while time.perf_counter() < end:
+                next(walk)
+        except StopIteration as stop:
+            self._end()
+            written: list[history.Part] = stop.value
+            parts = [(one, edit.inverse()) for one, edit in reversed(written)]
+            if happened == "redone":
+                parts = written
+            for target, edit in parts:
+                _shown(target).walked(edit, happened)
+            done(step.text, parts[0][1].boxes if parts else ())
+        except (ValueError, OSError) as error:
+            self._end()
+            self.on_failed(str(error))
+        else:
+            if not self._held:
+                self._held = list(step.targets)
+                for target in self._held:
+                    _shown(target).hold(True)  # nobody paints where it is still being written
+            QTimer.singleShot(0, lambda: self._go_on(walk, step, happened, done))
 
-    def _forget_undone(self) -> None:
-        """Drop what was taken back; what is being made again stays until it is."""
-        kept = [step for step in self._undone if step is self._walked]
-        if not kept:
-            for owner in _distinct(self._undone):
-                owner.forget_undone()
-        self._undone[:] = kept
-
-    def _trim(self) -> None:
-        while len(self._done) > 1 and not self.walking and self.nbytes > self.limit:
-            for owner in self._done.pop(0).owners:
-                owner.forget_oldest()
-            self._dropped = True
+    def _end(self) -> history.Walk:
+        walk, self._walk = self._walk, None
+        held, self._held = self._held, []
+        for target in held:
+            _shown(target).hold(False)
+        if walk is None:
+            raise RuntimeError("no step is being written")
+        return walk
 
 
-def _distinct(steps: Iterable[_Step]) -> list[Undoable]:
-    return list({id(owner): owner for step in steps for owner in step.owners}.values())
-
-
-def _unsaid(text: str, boxes: tuple[Box, ...]) -> None:
-    """Say nothing of a step that another one took with it."""
+def _shown(target: Target) -> ShownTarget:
+    """Return a target of the dock, which are all shown."""
+    shown: ShownTarget = target  # type: ignore[assignment]
+    return shown

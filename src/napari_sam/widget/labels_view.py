@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QTimer
 
-from ..formats.labels_store import check_there
+from ..formats.carried import METADATA, Carried, carried_by
+from ..formats.image_reference import plane_hash
+from ..formats.labels_store import check_there, stored_at
 from ..objects import edits
 from ..objects.canvas import Canvas
 from ..objects.edit import Edit
-from ..objects.store import ObjectStore, Pieces
-from ..types import SliceKey
-from .history import Done, History
+from ..objects.recorder import TargetInfo, TargetKind
+from ..objects.store import ObjectStore
+from ..types import Progress, SliceKey
+from .frame import Frame
+from .history import Happened, History
 from .status import Status
-
-Happened = Literal["made", "undone", "redone"]
-"""What became of an edit."""
-SLICE = 0.03
-"""Seconds that a long edit is written for before the window gets its turn."""
 
 
 class LabelsView:
@@ -48,34 +46,35 @@ class LabelsView:
         Called with the label and the plane of an object that the user deleted.
     on_replaced : callable
         Called when the layer was given other data.
+    frame : Frame or None
+        The image that the labels lie on; None if it is not known.
+    kind : {"objects", "everything"}
+        Whether objects are committed to it, or everything mode fills it.
     """
 
     def __init__(self, layer: Labels, history: History, status: Status, largest: int = 0) -> None:
+        self.id = uuid4().hex
         self.layer = layer
         self.history, self.status = history, status
         check = partial(check_there, layer.data, layer.name)
         self.store = ObjectStore(Canvas(layer.data, layer.name, check), largest)
+        self._adopt_carried()
+        self.frame: Frame | None = None
+        self.kind: TargetKind = "objects"
         self.on_edit: Callable[[Edit, Happened], None] = lambda edit, happened: None
         self.on_deleted: Callable[[int, SliceKey], None] = lambda label, key: None
         self.on_replaced: Callable[[], None] = lambda: None
-        self._pieces: Pieces | None = None
         self._redrawn = False
         layer.events.paint.connect(self._on_layer_paint)
         layer.events.set_data.connect(self._on_layer_drawn)
         layer.events.data.connect(self._on_layer_data)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes that the steps take; see `History`."""
-        return self.store.nbytes
-
-    def forget_oldest(self) -> None:
-        """Drop the first step; see `History`."""
-        self.store.forget_oldest()
-
-    def forget_undone(self) -> None:
-        """Drop what was taken back; see `History`."""
-        self.store.forget_undone()
+    def newest(self) -> Edit | None:
+        """The newest edit of this layer; None if there is none in memory."""
+        step = self.history.steps.newest_of(self)
+        parts = [] if step is None or step.parts is None else step.parts
+        return next((edit for target, edit in reversed(parts) if target is self), None)
 
     def close(self) -> None:
         """Stop listening to the layer, and forget what could be taken back."""
@@ -83,8 +82,6 @@ class LabelsView:
         self.layer.events.data.disconnect(self._on_layer_data)
         self.layer.events.set_data.disconnect(self._on_layer_drawn)
         self.history.drop(self)
-        if self._pieces is not None:
-            self._pieces.close()
 
     def look_again(self) -> None:
         """Look for larger labels that were written into the array in place, from outside.
@@ -105,14 +102,16 @@ class LabelsView:
         refresh : bool
             Whether the plane shown may have changed.
         """
-        self.store.apply(edit)
-        self.history.note(self)
+        self.history.steps.make(self, edit)
         self._shown(refresh)
         self.on_edit(edit, "made")
 
     def amend(self, edit: Edit, refresh: bool = True) -> None:
         """Make an edit part of the newest one, so that both are undone together."""
-        self.store.amend(edit)
+        step = self.history.steps.newest_of(self)
+        if step is None:
+            raise ValueError("there is nothing to amend")
+        self.history.steps.join(self, edit, step)
         self._shown(refresh)
 
     def delete(self, label: int, key: SliceKey) -> None:
@@ -120,40 +119,48 @@ class LabelsView:
         self.apply(edits.delete(self.store, label, key))
         self.on_deleted(label, key)
 
-    def undo(self, done: Done) -> None:
-        """Undo the newest edit of this layer; see `History`."""
-        self._walk(self.store.undo_in_pieces(), "undone", done)
+    def _adopt_carried(self) -> None:
+        """Take up the objects that the layer carries; from now on it carries those of the store."""
+        carried = carried_by(self.layer.metadata)
+        objects = {label: (None, one) for label, one in carried.objects.items()}
+        properties = {name: (None, value) for name, value in carried.properties.items()}
+        self.store.adopt(Edit("opening", objects=objects, properties=properties))
+        self.layer.metadata[METADATA] = Carried(
+            self.store.objects, self.store.properties, image=carried.image
+        )
 
-    def redo(self, done: Done) -> None:
-        """Redo the edit that was undone last; see `History`."""
-        self._walk(self.store.redo_in_pieces(), "redone", done)
+    # -- as the history asks for it; see `ShownTarget` ------------------------------------------
 
-    def _walk(self, pieces: Pieces, happened: Happened, done: Done) -> None:
-        """Write for a moment; go on after the window had its turn, until all is written."""
-        self._pieces = pieces
-        end = time.perf_counter() + SLICE
-        try:
-            next(pieces)
-            while time.perf_counter() < end:
-                next(pieces)
-        except StopIteration as stop:
-            self._end_walk()
-            if stop.value is None:
-                return  # closed meanwhile
-            self._shown()
-            self.on_edit(stop.value, happened)
-            done(stop.value.text, stop.value.boxes)
-        except (ValueError, OSError) as error:
-            self._end_walk()
-            self.history.stop_walking()
-            self.status.error(str(error))
-        else:
-            self.layer.editable = False  # nobody paints where it is still being written
-            QTimer.singleShot(0, lambda: self._walk(pieces, happened, done))
+    def info(self) -> TargetInfo:
+        """Describe the labels and their image."""
+        dtype = "" if self.frame is None else str(self.frame.pixels.dtype)
+        canvas = self.store.canvas
+        return TargetInfo(self.kind, canvas.shape, dtype, str(canvas.dtype), stored_at(canvas.data))
 
-    def _end_walk(self) -> None:
-        self._pieces = None
-        self.layer.editable = True
+    def image_hash(self, key: SliceKey) -> str:
+        """Return a hash of the pixels of a plane of the image; empty if that is not known."""
+        return "" if self.frame is None else plane_hash(self.frame.pixels, key)
+
+    def completed(self, edit: Edit, whole: Edit) -> Edit:
+        """Return an edit with the next label before and after it."""
+        return self.store.completed(edit, whole)
+
+    def adopt(self, edit: Edit) -> None:
+        """Take up a stroke."""
+        self.store.adopt(edit)
+
+    def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
+        """Write an edit, all or nothing."""
+        yield from self.store.write_in_pieces(edit)
+
+    def hold(self, held: bool) -> None:
+        """Let nobody paint, or let them again."""
+        self.layer.editable = not held
+
+    def walked(self, edit: Edit, happened: Happened) -> None:
+        """Show that an edit was taken back or made again."""
+        self._shown()
+        self.on_edit(edit, happened)
 
     def _shown(self, refresh: bool = True) -> None:
         if refresh:
@@ -163,8 +170,7 @@ class LabelsView:
 
     def _on_layer_paint(self, event: Any) -> None:
         edit = edits.stroke(self.store.canvas, event.value)
-        self.store.record(edit)
-        self.history.note(self)
+        self.history.note(self, edit)
         try:
             check_there(self.layer.data, self.layer.name)
         except ValueError as error:
@@ -176,4 +182,5 @@ class LabelsView:
 
     def _on_layer_data(self, event: Any = None) -> None:
         if self.layer.data is not self.store.canvas.data:
+            self.layer.metadata.pop(METADATA, None)  # its objects are those of the earlier data
             self.on_replaced()

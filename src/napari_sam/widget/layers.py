@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Labels, Layer, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils import CyclicLabelColormap
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from ..images.readers import StackImage
 from ..objects.drawn import NOBODY
 from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, PlacedPrompt, read_prompt
 from ..types import Mask, SliceKey
@@ -25,10 +26,12 @@ POINT_KINDS = {kind.marks[0]: kind for kind in PROMPT_KINDS.values() if kind.lay
 OBJECT, BACKGROUND = POINT_KINDS
 OWNER = "object"
 """The feature with the number of a prompt's object, and its value if it has none."""
-PREVIEW_COLOURS = np.array(
-    [[0, 0, 0, 0], [0.94, 0.89, 0.26, 1], [1, 0.97, 0.66, 1], [0.8, 0.74, 0.1, 1]], np.float32
-)
-"""Of objects that are not kept yet, in turn: yellows, so that none is taken for a kept object."""
+_YELLOWS = [[0.94, 0.89, 0.26, 1], [1, 0.97, 0.66, 1], [0.8, 0.74, 0.1, 1]]
+PREVIEW_COLOURS = np.array([[0, 0, 0, 0], *_YELLOWS * 84, [0.1, 0.1, 0.1, 1]], np.float32)
+"""Of objects that are not kept yet, in turn: yellows, so that none is taken for a kept object. The
+last, dark grey, is that of pixels that an object would lose."""
+GONE = len(PREVIEW_COLOURS) - 1
+"""The value of these pixels in the preview."""
 MARKER_SIZE = (9, 14)
 """Least and largest diameter of a point's marker on the screen, pixels."""
 EDGE_WIDTH = 2.0
@@ -122,6 +125,22 @@ def make_labels(frame: Frame, name: str, data: Any = None) -> Labels:
     if data is None:
         data = np.zeros(frame.shape, np.int32)
     return Labels(data, name=name, **frame.transform)
+
+
+def add_image(viewer: Viewer, image: StackImage, name: str) -> Image:
+    """Add an image that was read from a file to the viewer; of its channels, the first is returned.
+
+    Channels that are no colours become a layer each.
+    """
+    options: dict[str, Any] = {"name": name}
+    if image.scale is not None:
+        options["scale"] = image.scale
+        options["units"] = ("um",) * len(image.scale)
+    if image.axes.endswith("C"):
+        added = viewer.add_image(image.data, channel_axis=len(image.axes) - 1, **options)
+        return added[0] if isinstance(added, list) else added
+    added = viewer.add_image(image.data, rgb=image.axes.endswith("S"), **options)
+    return added[0] if isinstance(added, list) else added
 
 
 def make_preview(frame: Frame) -> Labels:
@@ -264,10 +283,25 @@ def place_in_plane(points: Points, position: Sequence[float], key: SliceKey) -> 
     return float(place[key.displayed[1]]), float(place[key.displayed[0]])
 
 
-def show_preview(preview: Labels, frame: Frame, key: SliceKey, masks: Mapping[int, Mask]) -> None:
+def show_preview(
+    preview: Labels,
+    frame: Frame,
+    key: SliceKey,
+    masks: Mapping[int, Mask],
+    before: Sequence[Mask] = (),
+) -> None:
     """Paint masks into the preview, by label, and move it to its plane; the first ones lie on top.
 
     The array is written in place, for another one makes napari start afresh.
+
+    Parameters
+    ----------
+    preview : napari.layers.Labels
+    frame : Frame
+    key : SliceKey
+    masks : mapping of int to Mask
+    before : sequence of Mask
+        Of kept objects that are changed: what they would lose is painted as `GONE`.
     """
     shape = tuple(n if axis in key.displayed else 1 for axis, n in enumerate(frame.shape))
     if preview.data.shape == shape:
@@ -278,7 +312,10 @@ def show_preview(preview: Labels, frame: Frame, key: SliceKey, masks: Mapping[in
     plane = flat.T if key.displayed[0] > key.displayed[1] else flat
     for label, mask in masks.items():
         part = plane[mask.part]
-        part[mask.bits & (part == 0)] = label
+        part[mask.bits & (part == 0)] = 1 if label % GONE == 0 else label
+    for mask in before:
+        part = plane[mask.part]
+        part[mask.bits & (part == 0)] = GONE
     corner = np.zeros(len(frame.shape))
     for axis, index in key.fixed:
         corner[axis] = index

@@ -87,8 +87,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             return str(Path.home())
         source = frame.layer.source.path
         place = Path.home() if source is None else Path(source).absolute().parent
-        name = re.sub(r"[^\w .-]", "_", frame.layer.name)[:LONGEST_NAME]
-        return str(place / f"{name} labels")
+        return str(place / f"{safe_name(frame.layer.name)} labels")
 
     def check(self, path: str) -> None:
         """Look whether a folder can take the results of the image.
@@ -217,3 +216,8 @@ class ResultsFolder(QObject):  # type: ignore[misc]
     def _on_error(self, text: str) -> None:
         self.forget()
         self.status.error(text)
+
+
+def safe_name(name: str) -> str:
+    """Return the name of an image as part of the name of a file."""
+    return re.sub(r"[^\w .-]", "_", name)[:LONGEST_NAME]

@@ -26,9 +26,9 @@ EXPECTED = (MemoryError, RuntimeError, ValueError, OSError, ArithmeticError, Loo
 class Lane(IntEnum):
     """What work is for, from most to least urgent.
 
-    CLICK, PLANE, HOVER, PREFETCH and BULK are computing lanes: they compute with the model, and
-    the less urgent one waits for the more urgent one. MODEL, LABELS and CACHE wait for files and
-    the network; they neither make others wait nor wait themselves.
+    CLICK, PLANE, HOVER, PREFETCH, BULK and NEXT are computing lanes: they compute with the model,
+    and the less urgent one waits for the more urgent one. MODEL, LABELS, CACHE, FILES and
+    SAVE wait for files and the network; they neither make others wait nor wait themselves.
     """
 
     CLICK = auto()  # prompts are answered
@@ -37,13 +37,16 @@ class Lane(IntEnum):
     HOVER = auto()  # the mask under the pointer is predicted
     LABELS = auto()  # labels are counted
     CACHE = auto()  # what is kept on disk is counted or removed
+    FILES = auto()  # images and annotations are opened
+    SAVE = auto()  # annotations are written
     PREFETCH = auto()  # neighbouring planes are encoded
     BULK = auto()  # everything mode, and other long runs
+    NEXT = auto()  # the next image of a series is encoded
 
     @property
     def computes(self) -> bool:
         """Whether work in this lane computes with the model."""
-        return self not in (Lane.MODEL, Lane.LABELS, Lane.CACHE)
+        return self not in (Lane.MODEL, Lane.LABELS, Lane.CACHE, Lane.FILES, Lane.SAVE)
 
 
 @dataclass(frozen=True, eq=False)

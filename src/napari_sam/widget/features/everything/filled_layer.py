@@ -14,7 +14,8 @@ from ....objects.edit import Edit
 from ....stack.planes import PlaneResult
 from ....types import SliceKey
 from ...frame import Frame
-from ...labels_view import Happened, LabelsView
+from ...history import Happened
+from ...labels_view import LabelsView
 from .edited import UserEdits
 from .selection import remember
 
@@ -126,7 +127,7 @@ class FilledLayer:
 
     def write(self, filled: Filled, refresh: bool) -> None:
         """Write the labels of a plane, as a part of the step that was begun."""
-        if self._open_step is None or self.view.store.newest is not self._open_step:
+        if self._open_step is None or self.view.newest is not self._open_step:
             step = _Step(None, self._findings.copy())
             self._writing = True
             try:
@@ -136,7 +137,7 @@ class FilledLayer:
             self._add(step)
         else:
             self.view.amend(filled.edit, refresh)
-        self._open_step = self._done[-1].edit = self.view.store.newest
+        self._open_step = self._done[-1].edit = self.view.newest
         result = filled.result
         self._findings.values[result.plane.key] = result.values
         if result.candidates is not None:
@@ -147,7 +148,7 @@ class FilledLayer:
         for key in keys:
             part = edits.delete(self.view.store, label, key)
             self.view.amend(part, refresh=False)
-        self._done[-1].edit = self.view.store.newest
+        self._done[-1].edit = self.view.newest
         self._collect()
 
     def _on_edit(self, edit: Edit, happened: Happened) -> None:

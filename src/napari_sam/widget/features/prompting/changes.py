@@ -16,7 +16,7 @@ from .asker import Asker
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
-from .places import show_place
+from ...places import show_place
 
 
 class Changes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from qtpy.QtCore import QTimer
 
 from ....objects import edits
+from ....objects.overlap import RULES
 from ....objects.segmented import Outline
 from ... import layers
 from ...context import Context
@@ -106,7 +109,10 @@ class Prompting(Feature):
         ]
         try:
             view.look_again()
-            edit = edits.keep(view.store, outlines)
+            rule = RULES[self.context.overlap].rule
+            edit = edits.keep(
+                view.store, outlines, rule, category=self.context.category, time=time.time()
+            )
             view.apply(edit)
         except (ValueError, OSError) as error:
             self.status.error(str(error))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from uuid import uuid4
 
 from ....objects.drawn import Drawing, sentence, without
-from ...history import Done, History
+from ....objects.edit import Edit
+from ....objects.recorder import TargetInfo
+from ....types import Progress, SliceKey
+from ...history import Happened, History
 from ...workbench import Workbench
-
-ROW_BYTES = 500
-"""What a prompt takes in the log, about."""
-
-
-@dataclass(frozen=True)
-class _Change:
-    removed: Drawing
-    added: Drawing
-
-    @property
-    def rows(self) -> Drawing:
-        return (*self.removed, *self.added)
 
 
 class PromptLog:
@@ -34,9 +25,8 @@ class PromptLog:
 
     def __init__(self, bench: Workbench, history: History) -> None:
         self.bench, self.history = bench, history
+        self.id = uuid4().hex
         self._drawn: Drawing = ()
-        self._done: list[_Change] = []
-        self._undone: list[_Change] = []
 
     def added(self) -> Drawing:
         """Return the prompts that are new since the last step."""
@@ -57,55 +47,47 @@ class PromptLog:
             Whether it belongs to the newest step of the history.
         """
         before, self._drawn = self._drawn, self._usable()
-        change = _Change(without(before, self._drawn), without(self._drawn, before))
-        if not change.rows:
+        removed, added = without(before, self._drawn), without(self._drawn, before)
+        if not (removed or added):
             return False
-        self._done.append(change)
-        self._undone.clear()
-        (self.history.join if joined else self.history.note)(self)
+        edit = Edit(sentence(removed, added), removed=removed, added=added)
+        self.history.note(self, edit, joined)
         return True
 
     def begin(self) -> None:
         """Begin anew with what is drawn now: the prompts are those of another image."""
         self.history.drop(self)
-        self._done.clear()
-        self._undone.clear()
         self._drawn = self._usable()
 
-    # -- as the history asks for it -----------------------------------------------------------
+    # -- as the history asks for it; see `ShownTarget` ------------------------------------------
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the steps take, about."""
-        steps = (*self._done, *self._undone)
-        return ROW_BYTES * sum(1 + len(change.rows) for change in steps)
+    def info(self) -> TargetInfo:
+        """Describe the image that the prompts are drawn on."""
+        frame = self.bench.frame
+        return TargetInfo("prompts", () if frame is None else frame.shape, "")
 
-    def undo(self, done: Done) -> None:
-        """Take back the newest change."""
-        change = self._done.pop()
-        self._undone.append(change)
-        self._draw(change.added, change.removed)
-        done(sentence(change.removed, change.added), tuple(row.box for row in change.rows))
+    def image_hash(self, key: SliceKey) -> str:
+        """Return nothing: prompts are known by their labels."""
+        return ""
 
-    def redo(self, done: Done) -> None:
-        """Make the change again that was taken back last."""
-        change = self._undone.pop()
-        self._done.append(change)
-        self._draw(change.removed, change.added)
-        done(sentence(change.removed, change.added), tuple(row.box for row in change.rows))
+    def completed(self, edit: Edit, whole: Edit) -> Edit:
+        """Return the edit as it is."""
+        return edit
 
-    def forget_oldest(self) -> None:
-        """Drop the first step."""
-        if self._done:
-            del self._done[0]
+    def adopt(self, edit: Edit) -> None:
+        """Take up what is drawn already."""
 
-    def forget_undone(self) -> None:
-        """Drop what was taken back."""
-        self._undone.clear()
-
-    def _draw(self, remove: Drawing, add: Drawing) -> None:
-        self.bench.prompts.redraw(remove, add)
+    def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
+        """Draw the prompts of an edit, and remove those that go with it."""
+        yield from ()
+        self.bench.prompts.redraw(edit.removed, edit.added)
         self._drawn = self._usable()
+
+    def hold(self, held: bool) -> None:
+        """Do nothing: prompts are drawn at once."""
+
+    def walked(self, edit: Edit, happened: Happened) -> None:
+        """Do nothing: prompts are drawn at once."""
 
     def _usable(self) -> Drawing:
         """Return what is drawn and counts: see `stray_rows`."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....objects.boxes import Box
-from ....stack.planes import plane_text
-from ...context import Context
-from ...placement import world_transform
+from ..objects.boxes import Box
+from ..stack.planes import plane_text
+from .context import Context
+from .placement import world_transform
 
 
 def show_place(context: Context, boxes: Sequence[Box]) -> str:

@@ -1,0 +1,52 @@
+"""What a layer carries in its metadata: the objects of its labels, for napari's Save and Open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..objects import SegmentedObject
+from ..objects.drawn import Drawing
+from .annotation import ImageReference
+
+METADATA = "napari_sam"
+"""The key in `layer.metadata`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """The objects of a layer; those of an open view change with its store.
+
+    Attributes
+    ----------
+    objects : mapping of int to SegmentedObject
+    properties : mapping of str
+        See `objects.edit.Edit`.
+    prompts : tuple of DrawnRow
+        Of objects in work, as they were read; those drawn now are in the prompt layers.
+    image : ImageReference or None
+        The image that was annotated.
+    """
+
+    objects: Mapping[int, SegmentedObject]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Drawing = ()
+    image: ImageReference | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
+        """Return the objects as they are now: napari copies metadata with a layer."""
+        return Carried(dict(self.objects), dict(self.properties), self.prompts, self.image)
+
+
+def carried_by(metadata: Mapping[str, Any]) -> Carried:
+    """Return what a layer carries; nothing if it carries none."""
+    found = metadata.get(METADATA)
+    if found is None:
+        return Carried({})
+    return Carried(
+        found.objects,
+        found.properties,
+        getattr(found, "prompts", ()),
+        getattr(found, "image", None),
+    )

@@ -1,0 +1,310 @@
+"""Labels as OME-Zarr: a pyramid of zarr arrays, a plane to a chunk, with classes and colours.
+
+Written are the versions 0.5 (zarr 3) and 0.4 (zarr 2) of https://ngff.openmicroscopy.org.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import shown
+from ..files import put_back, replacing_folder
+from ..images.decoding import UNREADABLE
+from ..objects import SegmentedObject
+from .annotation import Annotation, AnnotationFormat, Geometry
+from .labels_store import LIMIT_BYTES
+from .ome_axes import axes_of, geometry_of
+from .zarr_checks import check_array, check_no_links, inner_path, read_json
+
+if TYPE_CHECKING:
+    import zarr
+
+Version = Literal["0.5", "0.4"]
+LARGE = 1024
+"""Longest side of a plane, pixels, from which on there are smaller copies."""
+MOST_LEVELS = 3
+OWN = ("status", "annotator", "time", "attributes")
+"""What the properties of a label hold besides its value and its class."""
+
+
+def write_ome_zarr(annotation: Annotation, path: Path, version: Version = "0.5") -> None:
+    """Write labels as a folder; see `AnnotationFormat`.
+
+    Parameters
+    ----------
+    annotation : Annotation
+    path : Path
+        Its name ends in .ome.zarr. Other labels there are replaced, anything else is not.
+    version : {"0.5", "0.4"}
+
+    Raises
+    ------
+    ValueError
+        If the labels do not fit, something else is there, or the disk refuses it.
+    """
+    path = Path(path)
+    put_back(path)
+    if path.exists() and not holds_labels(path) and not (path.is_dir() and _is_empty(path)):
+        raise ValueError(f"{path} holds no labels and is not replaced; choose another name")
+    with replacing_folder(path) as partial:
+        write_group(annotation, partial, version)
+
+
+def write_group(
+    annotation: Annotation, folder: Path, version: Version = "0.5", plain: bool = False
+) -> None:
+    """Write labels into a new folder, plane by plane.
+
+    `plain` writes no smaller copies, and the chunks into one folder: three times as fast.
+
+    Raises
+    ------
+    ValueError
+        If the labels are no integers, or have fewer than 2 or more than 5 axes.
+    """
+    import zarr
+
+    labels = annotation.labels
+    shape = tuple(int(n) for n in labels.shape)
+    if np.dtype(labels.dtype).kind not in "biu" or not all(shape):
+        raise ValueError(f"labels are integers, but these are {labels.dtype} of the shape {shape}")
+    axes = axes_of(annotation.geometry, len(shape))
+    steps = [1] if plain else _steps(shape)
+    multiscale = {
+        "name": annotation.name or "labels",
+        "axes": axes,
+        "datasets": [_dataset(annotation.geometry, number, n) for number, n in enumerate(steps)],
+        "type": "nearest",
+    }
+    image_label: dict[str, Any] = {"version": version, "colors": _colours(annotation)}
+    if annotation.objects:
+        image_label["properties"] = [_properties(one) for one in annotation.objects.values()]
+    if not image_label["colors"]:
+        del image_label["colors"]
+    modern = version == "0.5"
+    if modern:
+        ome = {"version": version, "multiscales": [multiscale], "image-label": image_label}
+        attributes: dict[str, Any] = {"ome": ome}
+    else:
+        multiscale["version"] = version
+        attributes = {"multiscales": [multiscale], "image-label": image_label}
+    group = zarr.open_group(folder, mode="w", zarr_format=3 if modern else 2)
+    names = [str(axis["name"]) for axis in axes]
+    separator: Literal[".", "/"] = "." if plain else "/"
+    levels = [_new_level(group, n, step, labels, names, separator) for n, step in enumerate(steps)]
+    for place in np.ndindex(*shape[:-2]):
+        plane = np.asarray(labels[place])
+        for level, step in zip(levels, steps, strict=True):
+            _write_plane(folder, level, place, plane[::step, ::step])
+    # last: until then, nothing says that these are labels
+    group.attrs.update(attributes)
+
+
+def read_ome_zarr(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
+    """Read labels from a folder; see `AnnotationFormat`.
+
+    Labels beyond 1 GB stay on disk: a zarr array that is only read.
+
+    Raises
+    ------
+    ValueError
+        If it holds no labels, they are damaged, or have another shape.
+    """
+    path = Path(path)
+    put_back(path)
+    try:
+        return _read(path, shape)
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} holds no labels that can be read: {reason}") from error
+
+
+def holds_labels(path: Path) -> bool:
+    """Tell whether a folder says that it is OME-Zarr labels."""
+    try:
+        attributes, _ = _attributes(path)
+    except ValueError:
+        return False
+    return isinstance(attributes.get("image-label"), Mapping)
+
+
+def _read(path: Path, shape: tuple[int, ...] | None) -> Annotation:
+    import zarr
+
+    if not path.is_dir():
+        raise ValueError("there is no such folder")
+    check_no_links(path)
+    attributes, modern = _attributes(path)
+    if not isinstance(attributes.get("image-label"), Mapping):
+        raise ValueError("it is an image and not labels")
+    multiscale = attributes["multiscales"][0]
+    dataset = multiscale["datasets"][0]
+    place = inner_path(path, dataset["path"])
+    check_array(place)
+    array: zarr.Array[Any] = zarr.open_array(place, mode="r", zarr_format=3 if modern else 2)
+    if array.dtype.kind not in "iu" or array.ndim < 2:
+        raise ValueError(f"labels are integers, but these are {array.dtype}")
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(
+            f"its labels have the shape {array.shape}, but the image has {tuple(shape)}; open the "
+            "image that they were made for"
+        )
+    size = math.prod(array.shape) * array.dtype.itemsize
+    labels = array if size > LIMIT_BYTES else np.asarray(array[...])
+    return Annotation(
+        labels,
+        _objects(attributes["image-label"]),
+        geometry_of(multiscale, dataset, array.ndim),
+        name=str(multiscale.get("name", "")),
+    )
+
+
+def _attributes(path: Path) -> tuple[Mapping[str, Any], bool]:
+    """Return the attributes of OME-Zarr, and whether they are of zarr 3."""
+    modern = (path / "zarr.json").exists()
+    data = read_json(path / ("zarr.json" if modern else ".zattrs"))
+    if modern and isinstance(data, Mapping):
+        data = data.get("attributes")
+        data = data.get("ome") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(data.get("multiscales"), list):
+        raise ValueError(f"{path} holds no pyramid of OME-Zarr")
+    return data, modern
+
+
+def _objects(image_label: Mapping[str, Any]) -> dict[int, SegmentedObject]:
+    """Return what the properties say of labels: objects without outlines."""
+    objects = {}
+    rows = image_label.get("properties") or ()
+    if not isinstance(rows, Sequence):
+        raise ValueError(f"the properties of labels are a list, but are {shown(rows)}")
+    for row in rows:
+        label = row["label-value"]
+        if type(label) is not int or not 0 < label < 2**63:
+            raise ValueError(f"a label is a whole number above 0, but one is {shown(label)}")
+        status = row.get("status", "")
+        time = row.get("time", 0.0)
+        attributes = row.get("attributes", {})
+        objects[label] = SegmentedObject(
+            label,
+            {},
+            str(row.get("class", "")),
+            status if status in ("finished", "to check") else "",
+            str(row.get("annotator", "")),
+            float(time) if isinstance(time, int | float) and math.isfinite(time) else 0.0,
+            dict(attributes) if isinstance(attributes, Mapping) else {},
+        )
+    return objects
+
+
+def _properties(one: SegmentedObject) -> dict[str, Any]:
+    """Return what OME-Zarr says of a label."""
+    row: dict[str, Any] = {"label-value": int(one.label)}
+    if one.category:
+        row["class"] = one.category
+    for name in OWN:
+        if value := getattr(one, name):
+            row[name] = dict(value) if name == "attributes" else value
+    return row
+
+
+def _colours(annotation: Annotation) -> list[dict[str, Any]]:
+    """Return a colour for each object: of its class, or else one of its own."""
+    classes = {one["name"]: one["colour"] for one in annotation.properties.get("classes", ())}
+    return [
+        {"label-value": int(label), "rgba": _rgba(label, classes.get(one.category))}
+        for label, one in annotation.objects.items()
+    ]
+
+
+def _rgba(label: int, colour: str | None) -> list[int]:
+    if colour is not None:
+        return [*bytes.fromhex(colour.removeprefix("#")), 255]
+    hue = label * 0.618034 % 1  # the golden ratio: neighbours differ
+    return [*(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 1.0)), 255]
+
+
+def _steps(shape: Sequence[int]) -> list[int]:
+    """Return by how much each level is smaller: every nth pixel is taken."""
+    steps = [1]
+    while len(steps) < MOST_LEVELS and max(shape[-2:]) // steps[-1] >= LARGE:
+        steps.append(2 * steps[-1])
+    return steps
+
+
+def _dataset(geometry: Geometry, number: int, step: int) -> dict[str, Any]:
+    # every nth pixel is taken, so that the first one lies where it did
+    steps = [1] * (len(geometry.scale) - 2) + [step, step]
+    scale = [size * n for size, n in zip(geometry.scale, steps, strict=True)]
+    return {
+        "path": str(number),
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [float(n) for n in scale]},
+            {"type": "translation", "translation": [float(n) for n in geometry.translate]},
+        ],
+    }
+
+
+def _new_level(
+    group: zarr.Group,
+    number: int,
+    step: int,
+    labels: Any,
+    names: Sequence[str],
+    separator: Literal[".", "/"],
+) -> zarr.Array[Any]:
+    from numcodecs import Zstd
+    from zarr.codecs import ZstdCodec
+
+    *leading, height, width = (int(n) for n in labels.shape)
+    plane = (-(-height // step), -(-width // step))
+    modern = group.metadata.zarr_format == 3
+    kind = np.dtype(labels.dtype)
+    return group.create_array(
+        str(number),
+        shape=(*leading, *plane),
+        chunks=(*(1 for _ in leading), *plane),
+        dtype=np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<"),
+        fill_value=0,
+        compressors=ZstdCodec(level=1) if modern else Zstd(level=1),
+        dimension_names=list(names) if modern else None,
+        chunk_key_encoding={"name": "default" if modern else "v2", "separator": separator},
+    )
+
+
+def _write_plane(
+    folder: Path, level: zarr.Array[Any], place: tuple[int, ...], plane: NDArray[Any]
+) -> None:
+    """Write the chunk of a plane; zarr's own way takes three times as long for many small ones."""
+    from numcodecs import Zstd
+
+    if not (plane.max() or plane.min()):
+        return  # what is not there is background
+    values = np.ascontiguousarray(plane, level.dtype.newbyteorder("<"))
+    file = folder / level.path / level.metadata.encode_chunk_key((*place, 0, 0))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(Zstd(level=1).encode(values))
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
+
+
+def _losses(annotation: Annotation) -> list[str]:
+    lost = []
+    if any(one.keyframes for one in annotation.objects.values()) or annotation.prompts:
+        lost.append("the prompts")
+    if annotation.properties.get("complete"):
+        lost.append("the regions marked complete")
+    return lost
+
+
+OME_ZARR = AnnotationFormat(
+    "OME-Zarr labels", (".ome.zarr",), write_ome_zarr, read_ome_zarr, _losses, folder=True
+)

@@ -1,0 +1,1 @@
+"""The objects of a layer: listed, classed, finished, found again."""

@@ -1,0 +1,1 @@
+"""A folder or list of images that are annotated one after the other."""

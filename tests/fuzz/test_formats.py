@@ -1,0 +1,84 @@
+"""Damaged files of every format that is read: an annotation, or one `ValueError` of one sentence.
+
+A file that the format writes is damaged: bits flip, ends are cut off, numbers become others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from exchanged import annotation
+
+from napari_sam.formats.exchange import FORMATS
+from napari_sam.formats.imagej_roi import write_rois
+
+CASES = int(os.environ.get("NAPARI_SAM_FUZZ", "40"))
+"""Damaged files of each format; 2,000 by hand."""
+MOST_MEMORY = 2**28
+"""Bytes that reading a file of a few kilobytes may take."""
+NUMBERS = (b"-1", b"0", b"1e999", b"NaN", b"99999999999999999999", b'"x"', b"null", b"[]", b"2.5")
+READ = {one.title: one for one in FORMATS if one.read is not None}
+
+
+def damaged(data, rng):
+    """Return bytes with some of them changed."""
+    kind = rng.integers(5)
+    if not data or kind == 0:
+        return data[: rng.integers(len(data) + 1)]
+    if kind == 1:
+        spots = [*re.finditer(rb"-?\d+(?:\.\d+)?", data)]
+        if spots:
+            spot = spots[rng.integers(len(spots))]
+            number = NUMBERS[rng.integers(len(NUMBERS))]
+            return data[: spot.start()] + number + data[spot.end() :]
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        place = rng.integers(len(changed))
+        changed[place] = changed[place] ^ (1 << rng.integers(8)) if kind < 4 else rng.integers(256)
+    return bytes(changed)
+
+
+def written(one, folder):
+    """Write an example that the format reads."""
+    example = annotation()
+    if one.write is None:
+        write_rois(example, folder / "all.zip")
+        shutil.unpack_archive(folder / "all.zip", folder)
+        path = sorted(folder.glob("*" + one.suffixes[0]))[0]
+    else:
+        path = folder / f"example{one.suffixes[0]}"
+        one.write(example, path)
+    return path, example.labels.shape
+
+
+@pytest.mark.parametrize("title", READ)
+def test_damaged_files_give_one_sentence(title, tmp_path):
+    one = READ[title]
+    rng = np.random.default_rng(0)
+    path, shape = written(one, tmp_path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    whole = {file: file.read_bytes() for file in files}
+    sentences = []
+    tracemalloc.start()
+    try:
+        for case in range(CASES):
+            file = files[rng.integers(len(files))]
+            file.write_bytes(damaged(whole[file], rng))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    np.asarray(one.read(path, shape if case % 2 else None).labels[:])
+            except ValueError as error:
+                sentences.append(str(error))
+            file.write_bytes(whole[file])
+            assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY, case
+    finally:
+        tracemalloc.stop()
+    assert sentences
+    assert not [one for one in sentences if not one or "\n" in one]
