@@ -21,6 +21,7 @@ from napari_sam.objects.canvas import Canvas
 from napari_sam.objects.documents import object_to_json
 from napari_sam.objects.drawn import DrawnRow, without
 from napari_sam.objects.edit import Edit
+from napari_sam.objects.history import History
 from napari_sam.objects.journal import Journal
 from napari_sam.objects.patch import Patch
 from napari_sam.objects.recorder import TargetInfo
@@ -39,6 +40,7 @@ class SmallTarget:
 
     def __init__(self):
         self.store = ObjectStore(Canvas(np.zeros(SHAPE, np.int32)))
+        self.history = History()
         self.prompts = ()
 
     def info(self):
@@ -48,17 +50,16 @@ class SmallTarget:
         return hashlib.sha256(repr(key.fixed).encode()).hexdigest()
 
     def write(self, edit):
-        for _ in self.store.apply_in_pieces(edit):
-            pass
-        self.prompts = (*without(self.prompts, edit.removed), *edit.added)
+        self.history.make(self.store, edit)
+        self._draw(edit)
 
     def take_back(self):
-        edit = self.store.undo()
-        self.prompts = (*without(self.prompts, edit.added), *edit.removed)
-        return edit
+        self._draw(self.history.undo()[0][1])
 
     def make_again(self):
-        edit = self.store.redo()
+        self._draw(self.history.redo()[0][1])
+
+    def _draw(self, edit):
         self.prompts = (*without(self.prompts, edit.removed), *edit.added)
 
     def state(self):

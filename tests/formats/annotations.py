@@ -46,6 +46,6 @@ def annotation(shape=(3, 20, 30), dtype=np.int32):
             "complete": [{"plane": box, "box": None}] if len(shape) == 2 else [],
         },
         "cells",
-        (DrawnRow("points", "1", vertices, 7),),
+        (DrawnRow("points", "object", vertices, 7),),
         reference_to(labels, shape),
     )

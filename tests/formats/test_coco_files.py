@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from napari_sam import masks
+from napari_sam.formats import found
 from napari_sam.formats.coco_files import coco_losses, found_in_coco, read_coco, write_coco
 from napari_sam.formats.coco_lengths import compressed, decompressed, mask_of
 
@@ -63,16 +65,16 @@ def test_files_of_others_are_read(tmp_path):
     }
     path = tmp_path / "other.json"
     path.write_text(json.dumps(data))
-    found = found_in_coco(path)
-    assert found.shape == (2, 20, 30)
-    (one,) = found.objects
+    other = found_in_coco(path)
+    assert other.shape == (2, 20, 30)
+    (one,) = other.objects
     ((key, outline),) = one.outlines.items()
     assert key.fixed == ((0, 1),)
     assert outline.mask.box == (2, 2, 7, 5)
     assert outline.mask.area == 24
     assert one.category == "cell"
     assert outline.origin == "imported"
-    (row,) = found.prompts
+    (row,) = other.prompts
     assert row.vertices[0] == (0.0, 4.5, 3.5)
     assert row.vertices[2] == (0.0, 10.5, 13.5)
     with pytest.raises(ValueError, match="20 x 30"):
@@ -89,3 +91,39 @@ def test_sa1b_is_read(tmp_path):
     for data in ({"image": image, "annotations": [entry]}, [entry]):
         path.write_text(json.dumps(data))
         np.testing.assert_array_equal(read_coco(path).labels, pixels)
+
+
+def test_a_class_called_object_is_kept(tmp_path):
+    first = annotation()
+    first.objects[4] = replace(first.objects[4], category="object")
+    write_coco(first, tmp_path / "a.json")
+    again = read_coco(tmp_path / "a.json")
+    assert {k: one.category for k, one in again.objects.items()} == {4: "object", 7: ""}
+
+
+def test_pieces_of_a_track_are_united_and_crowds_marked(tmp_path):
+    def entry(track, x, crowd):
+        square = [x, 2, x + 4, 2, x + 4, 6, x, 6]
+        return {"image_id": 1, "segmentation": [square], "track_id": track, "iscrowd": crowd}
+
+    data = {
+        "images": [{"id": 1, "height": 20, "width": 30}],
+        "annotations": [entry(1, 2, 0), entry(1, 12, 0), entry(2, 20, 1)],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    again = read_coco(tmp_path / "a.json")
+    assert [(again.labels == k).sum() for k in (1, 2)] == [32, 16]
+    assert [one.attributes for one in again.objects.values()] == [{}, {"crowd": True}]
+    write_coco(again, tmp_path / "b.json")
+    entries = json.loads((tmp_path / "b.json").read_text())["annotations"]
+    assert [one["iscrowd"] for one in entries] == [0, 1]
+
+
+def test_an_open_image_may_be_larger_than_a_file_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(found, "MOST_PIXELS", 100)
+    monkeypatch.setattr(found, "PIXELS_PER_BYTE", 0)
+    first = annotation()
+    write_coco(first, tmp_path / "a.json")
+    assert read_coco(tmp_path / "a.json", first.labels.shape).labels.shape == first.labels.shape
+    with pytest.raises(ValueError, match="open the image"):
+        read_coco(tmp_path / "a.json")

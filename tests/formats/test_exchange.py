@@ -17,9 +17,11 @@ from napari_sam.formats import project
 from napari_sam.formats.annotation import Annotation, Geometry
 from napari_sam.formats.exchange import format_of
 from napari_sam.formats.label_tiff import LABEL_TIFF
+from napari_sam.formats.labels_store import open_labels
 from napari_sam.formats.ome_zarr import OME_ZARR, write_ome_zarr
-from napari_sam.formats.project import PROJECT
+from napari_sam.formats.project import PROJECT, ProjectWriter
 from napari_sam.objects.documents import object_to_json
+from napari_sam.steps import drive
 
 from .annotations import annotation
 
@@ -192,6 +194,96 @@ def test_links_inside_are_refused(tmp_path):
         OME_ZARR.read(path, None)
 
 
+PLANE = {"displayed": [1, 2], "fixed": [[0, 1]], "window": None, "level": None}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        [],
+        {"classes": 3},
+        {"classes": [{"name": "a"}]},
+        {"classes": [{"name": " ", "colour": "#ff0000", "key": ""}]},
+        {"classes": [{"name": "a", "colour": "red", "key": ""}]},
+        {"classes": 2 * [{"name": "a", "colour": "#ff0000", "key": ""}]},
+        {"classes": [{"name": n, "colour": "#ff0000", "key": "A"} for n in "ab"]},
+        {"complete": {}},
+        {"complete": [3]},
+        {"complete": [{"plane": PLANE | {"fixed": [[0, 9]]}, "box": None}]},
+        {"complete": [{"plane": PLANE | {"displayed": [0, 1], "fixed": []}, "box": None}]},
+        {"complete": [{"plane": PLANE, "box": [3, 0, 2, 5]}]},
+        {"complete": [{"plane": PLANE, "box": [1.5, 0, 2, 5]}]},
+    ],
+)
+def test_properties_of_a_stranger_are_checked(tmp_path, properties):
+    path = place(tmp_path, PROJECT)
+    PROJECT.write(annotation(), path)
+    index = json.loads((path / "project.json").read_text())
+    (path / "project.json").write_text(json.dumps(index | {"properties": properties}))
+    with pytest.raises(ValueError, match=r"class|complete|properties"):
+        PROJECT.read(path, None)
+    good = {"complete": [{"plane": PLANE, "box": [1, 0, 2, 5]}], "other": 3}
+    (path / "project.json").write_text(json.dumps(index | {"properties": good}))
+    assert PROJECT.read(path, None).properties == good
+
+
+@pytest.mark.parametrize(
+    ("layer", "mark", "corners"),
+    [
+        ("points", "1", 1),
+        ("points", "object", 2),
+        ("shapes", "star", 4),
+        ("shapes", "rectangle", 3),
+    ],
+)
+def test_prompts_that_cannot_be_drawn_are_refused(tmp_path, layer, mark, corners):
+    path = place(tmp_path, PROJECT)
+    PROJECT.write(annotation(), path)
+    file = path / "objects-1.json"
+    document = json.loads(file.read_text())
+    prompt = document["prompts"][0]
+    changed = {"layer": layer, "mark": mark, "vertices": corners * prompt["vertices"]}
+    file.write_text(json.dumps(document | {"prompts": [prompt | changed]}))
+    with pytest.raises(ValueError, match="no prompt"):
+        PROJECT.read(path, None)
+
+
+def test_chunks_of_an_array_in_a_folder_are_copied_as_they_are(tmp_path, monkeypatch):
+    whole = annotation((4, 20, 30))
+    array = open_labels(tmp_path / "labels", "objects", (4, 20, 30), (1, 2), "zyx", {})
+    array[:3] = whole.labels[:3]
+    monkeypatch.setattr("napari_sam.formats.ome_zarr._write_plane", None)
+    writer = ProjectWriter(place(tmp_path, PROJECT), array, whole.geometry)
+    drive(writer.write_planes([(0,), (1,), (2,), (3,)]))
+    array[1], array[2] = 0, 5
+    drive(writer.write_planes([(1,), (2,)]))
+    writer.finish(replace(whole, labels=array))
+    writer.close()
+    array[2] = 7
+    found = PROJECT.read(place(tmp_path, PROJECT), None).labels
+    assert np.array_equal(found[0], whole.labels[0])
+    assert [int(plane.max()) for plane in found[1:]] == [0, 5, 0]
+
+
+@pytest.mark.parametrize("kind", [OME_ZARR, LABEL_TIFF], ids=lambda one: one.suffixes[0])
+def test_losses_name_all_that_is_lost(tmp_path, kind):
+    whole = annotation()
+    complete = [{"plane": PLANE, "box": None}]
+    whole = replace(whole, properties=dict(whole.properties) | {"complete": complete})
+    lost = kind.losses(whole)
+    kind.write(whole, place(tmp_path, kind))
+    found = kind.read(place(tmp_path, kind), None)
+    assert ("the prompts" in lost) == (found.prompts != whole.prompts)
+    assert ("how each outline was made, with its score and other candidates" in lost) == (
+        not found.objects[1].outlines
+    )
+    assert ("the list of classes with its keys" in lost) == ("classes" not in found.properties)
+    assert ("which image was annotated" in lost) == (found.image is None)
+    assert ("the complete regions" in lost) == ("complete" not in found.properties)
+    bare = Annotation(whole.labels, {}, whole.geometry, {}, whole.name)
+    assert kind.losses(bare) == []
+
+
 def test_a_later_version_is_refused(tmp_path):
     path = place(tmp_path, PROJECT)
     PROJECT.write(annotation(), path)
@@ -201,7 +293,7 @@ def test_a_later_version_is_refused(tmp_path):
         PROJECT.read(path, None)
 
 
-@pytest.mark.parametrize("failing", ["write_group", "replacing", "_text"])
+@pytest.mark.parametrize("failing", ["LabelsGroup", "replacing", "_text"])
 def test_an_error_leaves_the_earlier_project(tmp_path, monkeypatch, failing):
     path = place(tmp_path, PROJECT)
     PROJECT.write(annotation(), path)

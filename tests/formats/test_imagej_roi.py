@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from napari_sam.formats import imagej_roi
 from napari_sam.formats.imagej_roi import found_in_rois, read_rois, write_rois
 from napari_sam.formats.imports import import_objects, imported
 from napari_sam.objects import Canvas, ObjectStore
+from napari_sam.objects.history import History
+from napari_sam.steps import drive
 
 
 def test_rois_keep_every_pixel_with_holes(tmp_path):
@@ -59,13 +62,14 @@ def test_import_is_one_edit_under_new_labels(tmp_path):
     labels = np.zeros(first.labels.shape, np.int32)
     labels[1, :4] = 1
     store = ObjectStore(Canvas(labels), 1)
-    store.apply(import_objects(store, objects))
+    history = History()
+    history.make(store, drive(import_objects(store, objects)))
     assert sorted(store.objects) == [2, 3]
     assert not prompts
     assert store.objects[2].category == "nucleus"
     np.testing.assert_array_equal(labels[0] == 2, first.labels[0] == 4)
     assert (labels[1, :4] == 1).all()
-    store.undo()
+    history.undo()
     assert labels.sum() == 4 * 30
     none, boxes = imported(tmp_path / "a.zip", first.labels.shape, as_prompts=True)
     assert not none
@@ -79,3 +83,22 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(imagej_roi, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="larger than"):
         found_in_rois(tmp_path / "a.zip", (20, 30))
+
+
+def test_lines_are_counted_and_names_of_classes_stay(tmp_path):
+    first = annotation()
+    name = "a/b: c-1 é%2F"
+    first.objects[4] = replace(first.objects[4], category=name)
+    write_rois(first, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as file:
+        line = roifile.ImagejRoi.frompoints(np.array([(1.5, 1.5), (9.5, 9.5)]))
+        line.roitype = roifile.ROI_TYPE.POLYLINE
+        file.writestr("line.roi", line.tobytes())
+        far = roifile.ImagejRoi(
+            roitype=roifile.ROI_TYPE.RECT, left=90, top=90, right=95, bottom=95, position=1
+        )
+        file.writestr("far.roi", far.tobytes())
+    again = read_rois(tmp_path / "a.zip", first.labels.shape)
+    assert again.objects[4].category == name
+    assert again.notice == "2 ROIs that enclose no pixel of the image"
+    np.testing.assert_array_equal(again.labels, first.labels)

@@ -8,6 +8,8 @@ from skimage.measure import regionprops
 
 from napari_sam.formats.measures_csv import write_measures
 
+from .annotations import annotation as with_prompts
+
 
 def test_measures_are_those_of_regionprops(tmp_path):
     first = annotation()
@@ -35,3 +37,18 @@ def test_measures_are_those_of_regionprops(tmp_path):
     assert flat.loc[4, "min_intensity"] == pytest.approx(one.intensity_min)
     with pytest.raises(ValueError, match="shape"):
         write_measures(first, tmp_path / "a.csv", image[0])
+
+
+def test_each_time_of_a_4d_stack_has_its_own_volume(tmp_path):
+    whole = with_prompts((2, 3, 20, 30))
+    whole.labels[:] = 0
+    whole.labels[0, 0:2, 2:6, 3:8] = 5
+    whole.labels[1, 2, 2:6, 3:8] = 5
+    write_measures(whole, tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv")
+    volumes = table[table["z"].isna()]
+    assert volumes["t"].tolist() == [0, 1]
+    assert volumes["volume_voxels"].tolist() == [40, 20]
+    assert volumes["planes"].tolist() == [2, 1]
+    places = table[table["z"].notna()][["t", "z", "area_pixels"]].to_numpy().tolist()
+    assert places == [[0, 0, 20], [0, 1, 20], [1, 2, 20]]

@@ -5,6 +5,7 @@ A file that the format writes is damaged: bits flip, ends are cut off, numbers b
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,11 @@ from exchanged import annotation
 
 from napari_sam.formats.exchange import FORMATS
 from napari_sam.formats.imagej_roi import write_rois
+from napari_sam.formats.imports import import_objects, objects_of
+from napari_sam.formats.yolo import write_yolo
+from napari_sam.objects import Canvas, ObjectStore
+from napari_sam.objects.documents import edit_from_json, edit_to_json
+from napari_sam.steps import drive
 
 CASES = int(os.environ.get("NAPARI_SAM_FUZZ", "40"))
 """Damaged files of each format; 2,000 by hand."""
@@ -47,7 +53,10 @@ def damaged(data, rng):
 def written(one, folder):
     """Write an example that the format reads."""
     example = annotation()
-    if one.write is None:
+    if one.suffixes == (".txt",):
+        write_yolo(example, folder / "all.yolo")
+        path = shutil.move(folder / "all.yolo" / "cells_0.txt", folder / "cells_0.txt")
+    elif one.write is None:
         write_rois(example, folder / "all.zip")
         shutil.unpack_archive(folder / "all.zip", folder)
         path = sorted(folder.glob("*" + one.suffixes[0]))[0]
@@ -78,6 +87,33 @@ def test_damaged_files_give_one_sentence(title, tmp_path):
                 sentences.append(str(error))
             file.write_bytes(whole[file])
             assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY, case
+    finally:
+        tracemalloc.stop()
+    assert sentences
+    assert not [one for one in sentences if not one or "\n" in one]
+
+
+def test_damaged_edits_give_one_sentence():
+    """Of a journal or a project: objects, prompts and pixels as JSON."""
+    example = annotation()
+    store = ObjectStore(Canvas(np.zeros(example.labels.shape, np.int32)))
+    edit = drive(import_objects(store, objects_of(example)))
+    whole = json.dumps(edit_to_json(edit)).encode()
+    rng = np.random.default_rng(0)
+    sentences, case = [], 0
+    tracemalloc.start()
+    try:
+        while case < CASES:
+            try:
+                data = json.loads(damaged(whole, rng).decode())
+            except ValueError:
+                continue  # no JSON; its readers say so
+            case += 1
+            try:
+                edit_from_json(data)
+            except ValueError as error:
+                sentences.append(str(error))
+        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
     assert sentences

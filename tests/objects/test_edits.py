@@ -8,6 +8,7 @@ import zarr
 
 from napari_sam.objects import Canvas, Edit, ObjectStore, Outline, edits
 from napari_sam.objects import patch as patch_module
+from napari_sam.objects.history import History
 from napari_sam.objects.overlap import all_pixels
 from napari_sam.types import Mask, Prompts, SliceKey
 
@@ -34,7 +35,7 @@ def test_keep_writes_one_label_over_several_planes():
     edit = edits.keep(state, [outlines])
     assert edit.text == "object 5"
     assert not state.canvas.data.any()  # nothing is written yet
-    state.apply(edit)
+    History().make(state, edit)
     expected = np.zeros((3, *SIZE), int)
     expected[1, 4:8, 3:10] = 5
     expected[2, 4:8, 4:10] = 5
@@ -46,8 +47,8 @@ def test_keep_writes_one_label_over_several_planes():
 
 
 def test_pixels_of_other_objects_stay_theirs():
-    state = store()
-    state.apply(edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}]))
+    state, history = store(), History()
+    history.make(state, edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}]))
     edit = edits.keep(
         state,
         [
@@ -58,20 +59,20 @@ def test_pixels_of_other_objects_stay_theirs():
     )
     assert edit.text == "objects 2, 3"
     assert list(edit.objects) == [2, 3]
-    state.apply(edit)
+    history.make(state, edit)
     expected = np.zeros(SIZE, int)
     expected[10:20, 10:20] = 3
     expected[5:15, 5:15] = 2
     expected[:10, :10] = 1
     assert np.array_equal(state.canvas.data, expected)
-    state.undo()
+    history.undo()
     assert np.unique(state.canvas.data).tolist() == [0, 1]
     assert list(state.objects) == [1]
 
 
 def test_planes_without_a_free_pixel_are_left_out():
     state = store((3, *SIZE))
-    state.apply(edits.keep(state, [{SECOND: rectangle(0, 0, 30, 20)}]))
+    History().make(state, edits.keep(state, [{SECOND: rectangle(0, 0, 30, 20)}]))
     empty = Outline(Mask.of(np.zeros(SIZE, bool)))
     first = SliceKey((1, 2), ((0, 0),))
     both = {SECOND: rectangle(3, 3, 5, 5), THIRD: rectangle(3, 3, 5, 5), first: empty}
@@ -82,23 +83,25 @@ def test_planes_without_a_free_pixel_are_left_out():
 
 
 def test_another_overlap_rule():
-    state = store()
-    state.apply(edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}]))
-    state.apply(edits.keep(state, [{PLANE: rectangle(5, 5, 15, 15)}], lambda mask, labels: mask))
+    state, history = store(), History()
+    history.make(state, edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}]))
+    history.make(
+        state, edits.keep(state, [{PLANE: rectangle(5, 5, 15, 15)}], lambda mask, labels: mask)
+    )
     assert (state.canvas.data == 2).sum() == 100
     assert (state.canvas.data == 1).sum() == 75
-    state.undo()
+    history.undo()
     assert (state.canvas.data == 1).sum() == 100
 
 
 def test_keep_notes_the_class_and_the_time_and_spares_finished_objects():
     state = store()
     first = edits.keep(state, [{PLANE: rectangle(0, 0, 10, 10)}], category="cell", time=5.0)
-    state.apply(first)
+    History().make(state, first)
     assert (state.objects[1].category, state.objects[1].time) == ("cell", 5.0)
     finished = replace(state.objects[1], status="finished")
-    state.apply(Edit("finished", objects={1: (state.objects[1], finished)}))
-    state.apply(edits.keep(state, [{PLANE: rectangle(5, 5, 15, 15)}], all_pixels))
+    History().make(state, Edit("finished", objects={1: (state.objects[1], finished)}))
+    History().make(state, edits.keep(state, [{PLANE: rectangle(5, 5, 15, 15)}], all_pixels))
     assert (state.canvas.data == 1).sum() == 100
     assert (state.canvas.data == 2).sum() == 75
     with pytest.raises(ValueError, match="object 1 is finished; unlock it"):
@@ -106,15 +109,15 @@ def test_keep_notes_the_class_and_the_time_and_spares_finished_objects():
 
 
 def test_revise_changes_only_the_pixels_of_one_object():
-    state = store((3, *SIZE))
+    state, history = store((3, *SIZE)), History()
     both = {SECOND: rectangle(0, 0, 10, 10), THIRD: rectangle(0, 0, 10, 10)}
-    state.apply(edits.keep(state, [both], category="cell", annotator="ann", time=5.0))
-    state.apply(edits.keep(state, [{SECOND: rectangle(10, 0, 20, 10)}]))
+    history.make(state, edits.keep(state, [both], category="cell", annotator="ann", time=5.0))
+    history.make(state, edits.keep(state, [{SECOND: rectangle(10, 0, 20, 10)}]))
     state.canvas.data[1, 15, 3] = 1  # painted beyond the outline
     before, known = state.canvas.data.copy(), state.objects[1]
     edit = edits.revise(state, 1, {SECOND: rectangle(4, 2, 14, 12)}, time=9.0)
     assert np.array_equal(state.canvas.data, before)  # nothing is written yet
-    state.apply(edit)
+    history.make(state, edit)
     expected = np.zeros(SIZE, int)
     expected[2:12, 4:14] = 1
     expected[0:10, 10:20] = 2
@@ -125,17 +128,17 @@ def test_revise_changes_only_the_pixels_of_one_object():
     assert (after.category, after.annotator, after.time) == ("cell", "ann", 9.0)
     assert after.outlines[THIRD] is known.outlines[THIRD]
     assert after.outlines[SECOND].mask.box == (4, 2, 13, 11)
-    state.undo()
+    history.undo()
     assert np.array_equal(state.canvas.data, before)
     assert state.objects[1] is known
 
 
 def test_revise_removes_and_adds_planes_and_may_take_pixels_by_the_rule():
     state = store((3, *SIZE))
-    state.apply(edits.keep(state, [{SECOND: rectangle(0, 0, 10, 10)}]))
-    state.apply(edits.keep(state, [{THIRD: rectangle(0, 0, 10, 10)}]))
+    History().make(state, edits.keep(state, [{SECOND: rectangle(0, 0, 10, 10)}]))
+    History().make(state, edits.keep(state, [{THIRD: rectangle(0, 0, 10, 10)}]))
     change = {SECOND: None, THIRD: rectangle(5, 5, 15, 15)}
-    state.apply(edits.revise(state, 1, change, all_pixels))
+    History().make(state, edits.revise(state, 1, change, all_pixels))
     assert not state.canvas.data[1].any()
     assert (state.canvas.data[2] == 1).sum() == 100
     assert (state.canvas.data[2] == 2).sum() == 75
@@ -149,8 +152,8 @@ def test_revise_removes_and_adds_planes_and_may_take_pixels_by_the_rule():
 def test_revise_in_turned_planes():
     state = ObjectStore(Canvas(np.zeros((*SIZE[::-1], 2), np.uint8)))
     key = SliceKey((1, 0), ((2, 1),))  # displayed transposed
-    state.apply(edits.keep(state, [{key: rectangle(3, 4, 10, 8)}]))
-    state.apply(edits.revise(state, 1, {key: rectangle(8, 6, 25, 9)}))
+    History().make(state, edits.keep(state, [{key: rectangle(3, 4, 10, 8)}]))
+    History().make(state, edits.revise(state, 1, {key: rectangle(8, 6, 25, 9)}))
     expected = np.zeros((*SIZE[::-1], 2), int)
     expected[8:25, 6:9, 1] = 1
     assert np.array_equal(state.canvas.data, expected)
@@ -182,25 +185,25 @@ def test_every_orientation(shape, key, index, kind):
     if kind == "zarr":
         chunks = tuple(n if axis in key.displayed else 1 for axis, n in enumerate(shape))
         data = zarr.array(data, chunks=chunks)
-    state = ObjectStore(Canvas(data))
+    state, history = ObjectStore(Canvas(data)), History()
     mask = np.zeros(SIZE, bool)
     mask[4:8, 3:10] = True
     mask[4, 9] = False  # not symmetric
-    state.apply(edits.keep(state, [{key: Outline(Mask.of(mask))}]))
+    history.make(state, edits.keep(state, [{key: Outline(Mask.of(mask))}]))
     assert np.array_equal(key.read(data), mask)
     assert np.count_nonzero(data[:]) == mask.sum()
     assert data[:][index].sum() == mask.sum()
     labels = np.arange(600).reshape(SIZE) % 11
-    state.apply(edits.replace_plane(state, key, labels, "everything"))
+    history.make(state, edits.replace_plane(state, key, labels, "everything"))
     assert np.array_equal(key.read(data), labels)
     assert np.count_nonzero(data[:]) == np.count_nonzero(labels)
-    state.apply(edits.delete(state, 1, key))
+    history.make(state, edits.delete(state, 1, key))
     assert np.array_equal(key.read(data), np.where(labels == 1, 0, labels))
     for _ in range(3):
-        state.undo()
+        history.undo()
     assert not np.any(data[:])
     for _ in range(3):
-        state.redo()
+        history.redo()
     assert np.array_equal(key.read(data), np.where(labels == 1, 0, labels))
 
 
@@ -219,10 +222,10 @@ def test_keep_reads_and_writes_the_box_only():
             seen.append(np.size(value))
             self.whole[index] = value
 
-    state = ObjectStore(Canvas(Data()))
-    state.apply(edits.keep(state, [{PLANE: rectangle(900, 800, 1000, 850, (2000, 2000))}]))
-    state.undo()
-    state.redo()
+    state, history = ObjectStore(Canvas(Data())), History()
+    history.make(state, edits.keep(state, [{PLANE: rectangle(900, 800, 1000, 850, (2000, 2000))}]))
+    history.undo()
+    history.redo()
     assert max(seen) == 100 * 50
     assert len(seen) == 7  # keep reads once, and each of the others reads and writes
 
@@ -239,7 +242,7 @@ def test_labels_that_do_not_fit_the_type_are_refused():
     with pytest.raises(ValueError, match="my objects holds uint8 and so at most 255 labels"):
         edits.keep(state, three)
     hidden = {PLANE: rectangle(0, 0, 2, 2)}
-    state.apply(edits.keep(state, [three[0], hidden]))  # the hidden one needs no label
+    History().make(state, edits.keep(state, [three[0], hidden]))  # the hidden one needs no label
     assert state.next_label == 256
     with pytest.raises(ValueError, match="at most 255"):
         edits.keep(state, three[1:2])
@@ -250,71 +253,71 @@ def test_labels_that_do_not_fit_the_type_are_refused():
 
 
 def test_delete_a_known_object():
-    state = store((3, *SIZE))
+    state, history = store((3, *SIZE)), History()
     first = {SECOND: rectangle(3, 4, 10, 8), THIRD: rectangle(4, 4, 10, 8)}
-    state.apply(edits.keep(state, [first, {SECOND: rectangle(8, 2, 14, 9)}]))
+    history.make(state, edits.keep(state, [first, {SECOND: rectangle(8, 2, 14, 9)}]))
     state.canvas.data[1, 5, 5] = 9  # painted over: stays
     before, objects = state.canvas.data.copy(), dict(state.objects)
     edit = edits.delete(state, 1)
     assert edit.text == "the deletion of object 1"
-    state.apply(edit)
+    history.make(state, edit)
     assert np.array_equal(state.canvas.data, np.where(before == 1, 0, before))
     assert list(state.objects) == [2]
-    state.undo()
+    history.undo()
     assert np.array_equal(state.canvas.data, before)
     assert dict(state.objects) == objects
 
 
 def test_delete_takes_what_was_painted_beyond_the_outline_of_the_plane_shown():
-    state = store((3, *SIZE))
-    state.apply(edits.keep(state, [{SECOND: rectangle(3, 4, 10, 8)}]))
+    state, history = store((3, *SIZE)), History()
+    history.make(state, edits.keep(state, [{SECOND: rectangle(3, 4, 10, 8)}]))
     state.canvas.data[1, 15, 20] = 1
     state.canvas.data[2, 15, 20] = 1
-    state.apply(edits.delete(state, 1, SECOND))
+    history.make(state, edits.delete(state, 1, SECOND))
     assert np.argwhere(state.canvas.data).tolist() == [[2, 15, 20]]
-    state.undo()
+    history.undo()
     assert (state.canvas.data == 1).sum() == 4 * 7 + 2
 
 
 def test_delete_what_is_not_known():
-    state = store((3, *SIZE))
+    state, history = store((3, *SIZE)), History()
     state.canvas.data[1, 2:5, 3:6] = 7
     state.canvas.data[2, 2:5, 3:6] = 7
     with pytest.raises(ValueError, match="there is no object 7$"):
         edits.delete(state, 7)
     with pytest.raises(ValueError, match="no object 8 in this plane"):
         edits.delete(state, 8, SECOND)
-    state.apply(edits.delete(state, 7, SECOND))
+    history.make(state, edits.delete(state, 7, SECOND))
     assert not state.canvas.data[1].any()
     assert (state.canvas.data[2] == 7).sum() == 9
-    state.undo()
+    history.undo()
     assert (state.canvas.data == 7).sum() == 18
 
 
 def test_delete_where_everything_was_painted_over():
     state = store()
-    state.apply(edits.keep(state, [{PLANE: rectangle(3, 4, 10, 8)}]))
+    History().make(state, edits.keep(state, [{PLANE: rectangle(3, 4, 10, 8)}]))
     state.canvas.data[4:8, 3:10] = 5
     edit = edits.delete(state, 1)
     assert edit.patches == ()
     assert edit.changes
-    state.apply(edit)
+    History().make(state, edit)
     assert dict(state.objects) == {}
     assert (state.canvas.data == 5).sum() == 28
 
 
 def test_replace_plane_keeps_only_what_changes(monkeypatch):
     monkeypatch.setattr(patch_module, "TILE", 8)
-    state = store((3, *SIZE))
+    state, history = store((3, *SIZE)), History()
     labels = np.zeros(SIZE, np.int64)
     assert not edits.replace_plane(state, SECOND, labels, "everything").changes
     labels[9:12, 9:12] = 40
     edit = edits.replace_plane(state, SECOND, labels, "everything in plane 2 of 3")
     assert [patch.index for patch in edit.patches] == [(1, slice(8, 16), slice(8, 16))]
-    state.apply(edit)
+    history.make(state, edit)
     assert np.array_equal(state.canvas.data[1], labels)
     assert state.next_label == 41
-    state.undo()
+    history.undo()
     assert not state.canvas.data.any()
     assert state.next_label == 1
 
@@ -322,7 +325,7 @@ def test_replace_plane_keeps_only_what_changes(monkeypatch):
 def test_replace_part_of_a_plane():
     state = store((3, *SIZE))
     window = SliceKey((1, 2), ((0, 1),), (5, 6, 9, 8))
-    state.apply(edits.replace_plane(state, window, np.full((2, 4), 3), "a part"))
+    History().make(state, edits.replace_plane(state, window, np.full((2, 4), 3), "a part"))
     assert (state.canvas.data[1, 6:8, 5:9] == 3).all()
     assert np.count_nonzero(state.canvas.data) == 8
     with pytest.raises(ValueError, match=r"size \(2, 4\), but its new labels \(4, 2\)"):
@@ -331,17 +334,17 @@ def test_replace_part_of_a_plane():
 
 def test_selecting_again_and_again_is_one_small_step(monkeypatch):
     monkeypatch.setattr(patch_module, "TILE", 8)
-    state = store((3, *SIZE))
+    state, history = store((3, *SIZE)), History()
     rng = np.random.default_rng(0)
     for number in range(30):
         labels = rng.integers(1, 90 - number, SIZE)
         edit = edits.replace_plane(state, SECOND, labels, "everything")
-        state.amend(edit) if number else state.apply(edit)
+        (history.join if number else history.make)(state, edit)
         assert state.next_label == labels.max() + 1
-    assert len(state.newest.patches) == 12  # 3 x 4 tiles
+    assert len(history.newest.parts[0][1].patches) == 12  # 3 x 4 tiles
     assert np.array_equal(state.canvas.data[1], labels)
-    state.undo()
+    history.undo()
     assert not state.canvas.data.any()
-    assert not state.can_undo
-    state.redo()
+    assert history.newest is None
+    history.redo()
     assert np.array_equal(state.canvas.data[1], labels)

@@ -276,3 +276,48 @@ def test_a_target_that_is_gone_takes_its_parts_along(store):
     assert prompts.rows == ()
     assert store.objects
     assert history.newest is None
+
+
+def test_what_the_recorder_refused_is_handed_over_before_the_next_step(store):
+    recorder, prompts = TextRecorder(), Prompts()
+    history = History(recorder, limit_bytes=1)
+    history.make(store, edits.keep(store, [square()]))
+    recorder.full = True
+    rows = [DrawnRow("points", "object", ((1.0, float(x)),)) for x in range(4)]
+    for joined, row in ((True, rows[0]), (False, rows[1]), (False, rows[2])):
+        with pytest.raises(OSError, match="the disk is full"):  # they are drawn already
+            (history.note_joined if joined else history.note)(prompts, Edit("", added=(row,)))
+    assert prompts.rows == tuple(rows[:3])
+    with pytest.raises(OSError, match="the disk is full"):
+        history.make(store, edits.keep(store, [square(1)]))
+    history.undo()
+    history.undo()
+    history.redo()
+    assert list(recorder.steps) == [1]  # nobody asks for steps that it does not know
+    assert recorder.made_again == []
+    assert prompts.rows == tuple(rows[:2])
+    recorder.full = False
+    history.make(store, edits.keep(store, [square(1)]))
+    assert [len(parts) for parts in recorder.steps.values()] == [2, 1, 1]
+    assert [parts[-1][0] for parts in recorder.steps.values()] == ["prompts", "prompts", store.id]
+    while history.newest is not None:
+        history.undo()
+    assert prompts.rows == ()
+    assert not store.canvas.data.any()
+
+
+def test_steps_noted_while_one_is_written_come_after_it(store):
+    recorder, prompts = TextRecorder(), Prompts()
+    history = History(recorder)
+    steps = history.make_in_pieces(store, edits.keep(store, [square(), square(1)]))
+    next(steps)
+    drawn = Edit("a point", added=(DrawnRow("points", "object", ((1.0, 2.0),)),))
+    history.note(prompts, drawn)
+    list(steps)
+    assert list(recorder.steps) == [1, 2]
+    assert history.newest.number == 2
+    history.undo()
+    assert prompts.rows == ()
+    assert sorted(store.objects) == [1, 2]
+    history.undo()
+    assert not store.canvas.data.any()

@@ -17,10 +17,12 @@ import pytest
 from journal_work import SHAPE, SmallTarget, work
 
 from napari_sam.objects import journal_folder
+from napari_sam.objects.documents import object_to_json
 from napari_sam.objects.drawn import DrawnRow
 from napari_sam.objects.edit import Edit
 from napari_sam.objects.journal import Journal
-from napari_sam.objects.journal_reader import open_journal
+from napari_sam.objects.journal_reader import base_labels, has_unsaved, open_journal
+from napari_sam.objects.patch import Patch
 from napari_sam.steps import drive
 
 POINT = Edit("a point", added=(DrawnRow("points", "positive", ((1.0, 2.0, 3.0),), 1),))
@@ -132,12 +134,85 @@ def test_labels_that_were_there_are_kept(tmp_path):
     np.testing.assert_array_equal(pixels.array(), labels[1])
 
 
+def test_labels_of_before_are_found_though_they_change_while_they_are_kept(tmp_path):
+    journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
+    labels = target.store.canvas.data
+    rng = np.random.default_rng(0)
+    labels[:] = rng.integers(0, 4, SHAPE)
+    before = labels.copy()
+    journal.want_base(target)
+    keeping = journal.keep_base(target, labels)
+    for number in range(1, 41):  # patches in all directions, some taken back
+        start = [int(rng.integers(0, n - 3)) for n in SHAPE]
+        index = tuple(slice(one, one + 3) for one in start)
+        index = (start[0], *index[1:]) if number % 2 else (*index[:2], start[2])
+        old = labels[index].copy()
+        edit = Edit("", (Patch.of(index, old, rng.integers(0, 9, old.shape, np.int32)),))
+        journal.made(number, target, edit)
+        target.write(edit)
+        if number % 3 == 0:
+            journal.undone(number)
+            target.take_back()
+        if number % 10 == 0:
+            next(keeping, None)
+    drive(keeping)
+    journal.close()
+    kept = open_journal(journal.path)
+    assert not kept.targets["small"].lacking
+    found = base_labels(kept.targets["small"])
+    np.testing.assert_array_equal(found, before)
+    again = SmallTarget()
+    again.store.canvas.data[:] = found
+    for parts in kept.steps:
+        for _, edit in parts:
+            again.write(edit)
+    np.testing.assert_array_equal(again.store.canvas.data, labels)
+
+
+def test_objects_that_were_there_are_kept(tmp_path):
+    journal, target = worked(tmp_path / "a.sqlite", 60)
+    objects = dict(target.store.objects)
+    assert len(objects) > 1
+    other = SmallTarget()
+    other.id = "other"
+    opened = [Edit("", objects={label: (None, one)}) for label, one in objects.items()]
+    drive(journal.keep_base(other, np.zeros(SHAPE, np.int32), opened))
+    journal.close()
+    found = open_journal(journal.path).targets["other"].opened
+    read = {label: after for edit in found for label, (_, after) in edit.objects.items()}
+    assert {label: object_to_json(one) for label, one in read.items()} == {
+        label: object_to_json(one) for label, one in objects.items()
+    }
+
+
+def test_a_journal_goes_when_all_its_targets_are_in_another_one(tmp_path):
+    journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
+    other = SmallTarget()
+    other.id = "other"
+    journal.made(1, target, POINT)
+    journal.joined(1, other, POINT)
+    journal.close()
+    changed = journal_folder.changed_at(journal.path)
+    journal_folder.hand_over(journal.path, ["small"])
+    kept = open_journal(journal.path)
+    assert list(kept.targets) == ["other"]
+    assert [[name for name, _ in parts] for parts in kept.steps] == [["other"]]
+    assert kept.unsaved
+    os.utime(journal.path, (changed, changed))
+    assert journal_folder.read_unchanged(journal.path, has_unsaved)
+    assert journal_folder.changed_at(journal.path) == pytest.approx(changed, abs=1e-3)
+    journal_folder.hand_over(journal.path, ["other"])
+    assert not journal.path.exists()
+
+
 def test_labels_that_were_not_kept_to_the_end_do_not_count(tmp_path):
     journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
     journal.made(1, target, POINT)
     next(journal.keep_base(target, np.ones(SHAPE, np.int32)))
     journal.close()
-    assert not open_journal(journal.path).targets["small"].based
+    target = open_journal(journal.path).targets["small"]
+    assert not target.based
+    assert target.lacking
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")

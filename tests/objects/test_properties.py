@@ -25,6 +25,7 @@ from napari_sam.objects.complete import (
     mark_incomplete,
 )
 from napari_sam.objects.documents import edit_from_json, edit_to_json
+from napari_sam.objects.history import History
 from napari_sam.objects.search import outlines_in, search
 from napari_sam.steps import drive
 from napari_sam.types import Mask, SliceKey
@@ -42,7 +43,7 @@ def store():
     """Three objects in plane 1, labels 1 to 3."""
     made = ObjectStore(Canvas(np.zeros(SHAPE, np.int32)))
     boxes = [outline(10 * k, 2, 10 * k + 8, 12) for k in range(3)]
-    made.apply(edits.keep(made, [{PLANES[1]: one} for one in boxes]))
+    History().make(made, edits.keep(made, [{PLANES[1]: one} for one in boxes]))
     return made
 
 
@@ -57,63 +58,63 @@ def test_class_status_and_attributes_are_edits_that_write_no_pixel(store):
     assert made[1].text == "status finished of object 2"
     for edit in made:
         assert not edit.patches
-    store.apply(made[0])
-    store.apply(made[1])
-    store.apply(properties.set_attributes(store, [3], {"stage": "G1", "gone": None}))
+    History().make(store, made[0])
+    History().make(store, made[1])
+    History().make(store, properties.set_attributes(store, [3], {"stage": "G1", "gone": None}))
     assert [one.category for one in store.objects.values()] == ["nucleus", "", "nucleus"]
     assert [one.locked for one in store.objects.values()] == [False, True, False]
     assert properties.locked_labels(store) == {2}
     assert dict(store.objects[3].attributes) == {"stage": "G1"}
     assert np.array_equal(store.canvas.data, pixels)
     for edit in (made[1], made[0]):
-        store.apply(edit.inverse())
-    store.apply(properties.set_attributes(store, [3], {"stage": None}))
+        History().make(store, edit.inverse())
+    History().make(store, properties.set_attributes(store, [3], {"stage": None}))
     assert dict(store.objects[3].attributes) == {}
     assert store.objects[1] is before[1]
 
 
 def test_a_finished_object_is_not_deleted_until_it_is_unlocked(store):
-    store.apply(properties.set_status(store, [2], "finished"))
+    History().make(store, properties.set_status(store, [2], "finished"))
     with pytest.raises(ValueError, match="object 2 is finished; unlock it"):
         properties.delete_objects(store, [1, 2])
-    store.apply(properties.set_status(store, [2], ""))
+    History().make(store, properties.set_status(store, [2], ""))
     edit = properties.delete_objects(store, [1, 2])
     assert edit.text == "the deletion of 2 objects"
-    store.apply(edit)
+    History().make(store, edit)
     assert sorted(np.unique(store.canvas.data)) == [0, 3]
     assert list(store.objects) == [3]
-    store.apply(edit.inverse())
+    History().make(store, edit.inverse())
     assert sorted(np.unique(store.canvas.data)) == [0, 1, 2, 3]
 
 
 def test_a_label_is_not_given_out_twice_after_a_deletion(store):
-    store.apply(edits.delete(store, 3))
+    History().make(store, edits.delete(store, 3))
     edit = edits.keep(store, [{PLANES[2]: outline(0, 0, 5, 5)}])
     assert list(edit.objects) == [4]
 
 
 def test_classes_are_added_renamed_merged_and_removed(store):
-    store.apply(add_class(store, "nucleus"))
-    store.apply(add_class(store, "debris"))
+    History().make(store, add_class(store, "nucleus"))
+    History().make(store, add_class(store, "debris"))
     one, two = classes_of(store.properties)
     assert (one.name, one.key, two.key) == ("nucleus", "Control-1", "Control-2")
     assert one.colour != two.colour
-    store.apply(properties.set_category(store, [1], "nucleus"))
-    store.apply(properties.set_category(store, [2], "debris"))
+    History().make(store, properties.set_category(store, [1], "nucleus"))
+    History().make(store, properties.set_category(store, [2], "debris"))
     edit = rename_class(store, "nucleus", "cell")
     assert edit_from_json(edit_to_json(edit)).properties == dict(edit.properties)
-    store.apply(edit)
+    History().make(store, edit)
     assert [one.name for one in classes_of(store.properties)] == ["cell", "debris"]
     assert store.objects[1].category == "cell"
     merged = rename_class(store, "debris", "cell")
-    store.apply(merged)
+    History().make(store, merged)
     assert [one.name for one in classes_of(store.properties)] == ["cell"]
     assert store.objects[2].category == "cell"
-    store.apply(merged.inverse())
+    History().make(store, merged.inverse())
     assert store.objects[2].category == "debris"
-    store.apply(remove_class(store, "cell"))
+    History().make(store, remove_class(store, "cell"))
     assert store.objects[1].category == ""
-    store.apply(remove_class(store, "debris"))
+    History().make(store, remove_class(store, "debris"))
     assert "classes" not in store.properties
 
 
@@ -133,18 +134,18 @@ def test_classes_that_cannot_be_are_refused(store):
 
 
 def test_planes_and_boxes_are_marked_complete(store):
-    store.apply(mark_complete(store, PLANES[2], (5, 5, 15, 15)))
+    History().make(store, mark_complete(store, PLANES[2], (5, 5, 15, 15)))
     assert not is_complete(store, PLANES[2])
     assert is_complete(store, PLANES[2], (6, 5, 15, 9))
     assert not is_complete(store, PLANES[2], (4, 5, 15, 9))
     assert not is_complete(store, PLANES[1], (6, 5, 15, 9))
     assert complete_boxes(store, PLANES[2]) == ((5, 5, 15, 15),)
     edit = mark_complete(store, PLANES[2])
-    store.apply(edit)
+    History().make(store, edit)
     assert is_complete(store, PLANES[2], (0, 0, 3, 3))
     assert complete_planes(store) == (PLANES[2],)
     assert complete_boxes(store, PLANES[2]) == ()
-    store.apply(mark_incomplete(store, PLANES[2]))
+    History().make(store, mark_incomplete(store, PLANES[2]))
     assert "complete" not in store.properties
 
 
@@ -155,11 +156,11 @@ def test_labels_without_an_object_become_one_with_all_their_planes(store):
     here = outlines_in(store.canvas.data, PLANES[2], [40, 41], "everything")
     assert list(here) == [40]
     assert here[40].origin == "everything"
-    store.apply(properties.set_category(store, [40], "a", {40: {PLANES[2]: here[40]}}))
+    History().make(store, properties.set_category(store, [40], "a", {40: {PLANES[2]: here[40]}}))
     assert list(store.objects[40].outlines) == [PLANES[2]]
     found = drive(search(store.canvas.data, PLANES, [40]))
     edit = properties.add_planes(store, {**found, 77: found[40]})
-    store.apply(edit)
+    History().make(store, edit)
     assert list(edit.objects) == [40]  # 77 is no object
     assert set(store.objects[40].outlines) == {PLANES[2], PLANES[3]}
     for key, one in store.objects[40].outlines.items():
@@ -177,8 +178,8 @@ def test_outlines_of_a_plane_that_is_shown_turned():
 
 @pytest.mark.parametrize("high", [5, 2**31 - 1])
 def test_class_image(store, high):
-    store.apply(properties.set_category(store, [1], "b"))
-    store.apply(properties.set_category(store, [3], "a"))
+    History().make(store, properties.set_category(store, [1], "b"))
+    History().make(store, properties.set_category(store, [3], "a"))
     classes = [ObjectClass("a"), ObjectClass("b")]
     labels = np.array([[0, 1, 2], [3, 1, high]])
     image = class_image(labels, store.objects, classes)
@@ -191,8 +192,8 @@ def test_a_thousand_objects_get_a_class_at_once():
     state = ObjectStore(Canvas(np.zeros((1, 64, 64), np.int32)))
     mask = Mask.of(np.ones((1, 1), bool), (3, 3), (64, 64))
     found = {k: {PLANES[0]: Outline(mask)} for k in range(1, 1001)}
-    state.apply(properties.set_category(state, list(found), "a", found))
+    History().make(state, properties.set_category(state, list(found), "a", found))
     start = time.perf_counter()
-    state.apply(properties.set_status(state, list(found), "to check"))
+    History().make(state, properties.set_status(state, list(found), "to check"))
     assert time.perf_counter() - start < 0.2
     assert {one.status for one in state.objects.values()} == {"to check"}

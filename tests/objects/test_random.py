@@ -8,6 +8,7 @@ import zarr
 
 from napari_sam.objects import Canvas, ObjectStore, Outline, edits, strokes
 from napari_sam.objects import patch as patch_module
+from napari_sam.objects.history import History
 from napari_sam.types import Mask, SliceKey
 
 SHAPES = {2: (13, 17), 3: (3, 13, 17), 4: (2, 2, 13, 17)}
@@ -48,7 +49,7 @@ class Work:
     def __init__(self, seed, shape, data):
         self.rng = np.random.default_rng(seed)
         self.store, self.model = ObjectStore(Canvas(data)), Model(shape)
-        self.data = data
+        self.data, self.history = data, History()
 
     def key(self):
         shape = self.data.shape
@@ -66,12 +67,12 @@ class Work:
 
     def make(self, edit):
         """Apply an edit; sometimes as a part of the step before. The model is not changed yet."""
-        if self.store.can_undo and self.rng.random() < 0.2:
-            self.store.amend(edit)
+        if self.history.newest is not None and self.rng.random() < 0.2:
+            self.history.join(self.store, edit)
             self.model.undone.clear()
             self.amended = True
         else:
-            self.store.apply(edit)
+            self.history.make(self.store, edit)
             self.model.begin()
             self.amended = False
 
@@ -157,21 +158,21 @@ class Work:
             painted[places] = value
             value += int(self.rng.integers(2))
         self.data[...] = painted  # by somebody else
-        self.store.record(edits.stroke(self.store.canvas, atoms))
+        self.history.note(self.store, edits.stroke(self.store.canvas, atoms))
         self.model.begin()
         self.model.labels = painted
         self.model.raise_label()
 
     def undo(self):
-        assert self.store.can_undo == bool(self.model.done)
+        assert (self.history.newest is not None) == bool(self.model.done)
         if self.model.done:
-            self.store.undo()
+            self.history.undo()
             self.model.go(self.model.done, self.model.undone)
 
     def redo(self):
-        assert self.store.can_redo == bool(self.model.undone)
+        assert (self.history.next_undone is not None) == bool(self.model.undone)
         if self.model.undone:
-            self.store.redo()
+            self.history.redo()
             self.model.go(self.model.undone, self.model.done)
 
     def compare(self):

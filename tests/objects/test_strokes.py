@@ -9,6 +9,7 @@ from napari.layers import Labels
 
 from napari_sam.objects import Canvas, ObjectStore, strokes
 from napari_sam.objects.edits import stroke
+from napari_sam.objects.history import History
 
 Masked = namedtuple("Masked", "slice_key mask old_values new_value")
 
@@ -52,12 +53,13 @@ def test_atoms_that_touch_the_same_pixels_again(piece, monkeypatch):
     assert edit.text == "the last stroke"
     assert all(patch.fixed == ((0, 1),) for patch in edit.patches)
     assert len(edit.patches) == 1 if piece > 400 else len(edit.patches) > 10
-    state.record(edit)
+    history = History()
+    history.note(state, edit)
     assert state.next_label == after.max() + 1
     assert np.array_equal(data, after)
-    state.undo()
+    history.undo()
     assert np.array_equal(data, before)
-    state.redo()
+    history.redo()
     assert np.array_equal(data, after)
 
 
@@ -78,10 +80,10 @@ def test_a_stroke_across_planes_and_a_thin_one():
 def test_values_of_their_own_for_each_pixel():
     data = np.zeros((5, 5), int)
     atom = paint_places(data, ([0, 1, 2], [1, 1, 4]), np.array([3, 4, 5]))
-    state = ObjectStore(Canvas(data))
-    state.record(stroke(state.canvas, [atom]))
+    state, history = ObjectStore(Canvas(data)), History()
+    history.note(state, stroke(state.canvas, [atom]))
     assert state.next_label == 6
-    state.undo()
+    history.undo()
     assert not data.any()
 
 
@@ -89,13 +91,13 @@ def test_a_stroke_that_is_told_of_before_it_is_painted():
     data = np.zeros((5, 5), int)
     first = (([0, 1], [1, 1]), np.array([0, 0]), 3)
     again = Masked(np.s_[0:1, 1:3], None, np.array([[3, 0]]), 4)
-    state = ObjectStore(Canvas(data))
-    state.record(stroke(state.canvas, [first, again]))
+    state, history = ObjectStore(Canvas(data)), History()
+    history.note(state, stroke(state.canvas, [first, again]))
     data[[0, 1], [1, 1]] = 3
     data[0, 1:3] = 4
-    state.undo()
+    history.undo()
     assert not data.any()
-    state.redo()
+    history.redo()
     assert np.argwhere(data).tolist() == [[0, 1], [0, 2], [1, 1]]
     assert data[1, 1] == 3
 
@@ -136,9 +138,9 @@ def layer(request):
 
 @pytest.mark.parametrize("brush", ["paint", "drag", "fill", "erase", "volume", "setitem"])
 def test_what_napari_tells(layer, brush):
-    state = ObjectStore(Canvas(layer.data))
+    state, history = ObjectStore(Canvas(layer.data)), History()
     before = layer.data[:].copy()
-    layer.events.paint.connect(lambda event: state.record(stroke(state.canvas, event.value)))
+    layer.events.paint.connect(lambda event: history.note(state, stroke(state.canvas, event.value)))
     if brush == "paint":
         layer.paint((0, 8, 8), 3)
     elif brush == "fill":
@@ -156,8 +158,8 @@ def test_what_napari_tells(layer, brush):
                 layer.paint((0, 8, x), 4 + x % 2)
     after = layer.data[:].copy()
     assert not np.array_equal(before, after)
-    assert state.next_label == max(1, state.newest.largest + 1)
-    state.undo()
+    assert state.next_label == max(1, history.newest.parts[0][1].largest + 1)
+    history.undo()
     assert np.array_equal(layer.data[:], before)
-    state.redo()
+    history.redo()
     assert np.array_equal(layer.data[:], after)

@@ -416,21 +416,6 @@ def test_a_point_beside_the_image_does_not_count(hands):
     assert set(np.unique(hands.labels)) == {0, 1}
 
 
-def test_a_commit_on_one_plane_leaves_the_objects_of_others(open_dock, scene):
-    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
-    hands.go(0)
-    hands.click_and_wait(*CENTRES[1])
-    hands.go(2)
-    hands.until(lambda: "ready" in hands.prefetch.panel.text())
-    hands.click_and_wait(*CENTRES[2])
-    hands.press(Qt.Key.Key_Return)
-    hands.go(0)
-    hands.until(lambda: hands.answers)
-    hands.click_and_wait(30, 30)
-    (one,) = hands.answers.objects.values()
-    assert len(one.prompts.point_coords) == 2
-
-
 def test_our_layers_follow_the_image_in_the_world(hands, scene):
     image = hands.viewer.layers["scene"]
     image.scale = (2.0, 2.0)

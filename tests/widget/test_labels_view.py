@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import shutil
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import zarr
 from napari.layers import Labels
+from qtpy.QtWidgets import QApplication
 
-from napari_sam.objects import edits
+from napari_sam.objects import Edit, edits
 from napari_sam.objects.segmented import Outline
 from napari_sam.types import Mask, Prompts, SliceKey
+from napari_sam.widget import history as history_module
 from napari_sam.widget.history import History
 from napari_sam.widget.labels_view import LabelsView
 from napari_sam.widget.status import Status
@@ -125,3 +128,75 @@ def test_read_only_data_are_refused_and_undo_keeps_its_step():
     view.layer.data.flags.writeable = True
     view.history.undo(said)
     assert not view.layer.data.any()
+
+
+def finish(view, label=1):
+    one = view.store.objects[label]
+    view.apply(Edit("", objects={label: (one, replace(one, status="finished"))}))
+
+
+@pytest.mark.parametrize("stroke", ["paint", "erase", "fill", "drag", "polygon", "setitem"])
+def test_finished_objects_keep_their_pixels(qapp, stroke):
+    view = view_of(np.zeros((40, 40), np.int32))
+    keep(view)  # object 1 in [5, 25)
+    finish(view)
+    layer = view.layer
+    layer.data[30:35, 5:25] = 7  # somebody else's
+    before = layer.data.copy()
+    layer.brush_size = 8
+    if stroke == "paint":
+        layer.paint((25, 10), 9)
+    elif stroke == "erase":
+        layer.paint((29, 10), 0)
+        layer.paint((24, 10), 0)
+    elif stroke == "fill":
+        layer.fill((10, 10), 9)
+    elif stroke == "drag":
+        with layer.block_history():
+            for row in range(20, 34, 3):
+                layer.paint((row, 10), 9)
+    elif stroke == "polygon":
+        layer.paint_polygon([[20, 10], [20, 30], [33, 30], [33, 10]], 9)
+    else:
+        layer.data_setitem((np.array([6, 32]), np.array([6, 6])), 9)
+    QApplication.processEvents()
+    after = layer.data.copy()
+    assert np.array_equal(after == 1, before == 1)
+    assert "object 1 is finished: its pixels stay" in view.status.text
+    if stroke == "fill":  # nothing else was touched
+        assert np.array_equal(after, before)
+        assert view.history.steps.newest.text == ""
+        return
+    assert not np.array_equal(after, before)
+    view.history.undo(said)
+    assert np.array_equal(layer.data, before)
+    view.history.redo(said)
+    assert np.array_equal(layer.data, after)
+
+
+def test_long_edits_leave_the_window_its_turns(qapp, monkeypatch):
+    monkeypatch.setattr(history_module, "SLICE", 0.0)
+    data = np.zeros((50, 40, 40), np.int32)
+    view = view_of(data)
+    mask = Mask.of(np.ones((5, 5), bool), (5, 5), (40, 40))
+    outlines = {SliceKey((1, 2), ((0, z),)): Outline(mask) for z in range(50)}
+    done = []
+    edit = edits.keep(view.store, [outlines])
+    view.apply_in_pieces(edit, lambda: done.append(len(view.store.objects)))
+    assert not done
+    assert not view.layer.editable
+    with pytest.raises(ValueError, match="wait until"):
+        view.history.undo(said)
+    while not done:
+        QApplication.processEvents()
+    assert done == [1]
+    assert view.layer.editable
+    assert data[:, 5:10, 5:10].all()
+    view.apply_in_pieces(edits.delete(view.store, 1), lambda: done.append("deleted"))
+    QApplication.processEvents()
+    assert np.count_nonzero(data) < 50 * 25
+    view.close()  # what was begun is taken back
+    QApplication.processEvents()
+    assert done == [1]
+    assert data[:, 5:10, 5:10].all()
+    assert view.layer.editable

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 from plain_format import PLAIN, TABLE, read_plain, use_plain
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
-from napari_sam.formats import exchange
-from napari_sam.formats.annotation import AnnotationFormat, ImageReference
+from napari_sam.formats import exchange, labels_store
+from napari_sam.formats.annotation import Annotation, AnnotationFormat, Geometry, ImageReference
 from napari_sam.formats.image_reference import difference, image_beside, reference_to
-from napari_sam.formats.snapshot import snapshot_of
+from napari_sam.formats.project import PROJECT
+from napari_sam.formats.snapshot import writer_of
+from napari_sam.objects.drawn import DrawnRow
+from napari_sam.objects.edit import Edit
+from napari_sam.objects.patch import Patch
+from napari_sam.objects.segmented import Outline, SegmentedObject
 from napari_sam.steps import drive
-from napari_sam.widget import saves
+from napari_sam.types import Mask, SliceKey
+from napari_sam.widget import live_save, saves
 from napari_sam.widget.features.saving.logic import Saving
 from napari_sam.widget.features.saving.save_dialog import losses_text
 from napari_sam.widget.unsaved import State, unsaved_text
@@ -33,6 +40,19 @@ def kept(plain, hands):
     hands.until(lambda: hands.bench.results.store.objects)
     hands.click_and_wait(28, 90)
     return hands
+
+
+@pytest.fixture
+def hands_on_stack(open_dock):
+    """A window on a stack of five planes."""
+    return open_dock(("add_image", np.zeros((5, 40, 60), np.uint8), {"name": "stack"}))
+
+
+def filled(view, plane, label):
+    """Return an edit that fills a box of a plane."""
+    box = (slice(plane, plane + 1), slice(3, 9), slice(4, 20))
+    old = view.store.canvas.read(box)
+    return Edit("a box", (Patch.of(box, old, np.full_like(old, label)),))
 
 
 def saved(hands, path):
@@ -118,28 +138,103 @@ def test_losses_are_said_before_saving(kept):
     dialog.reject()
 
 
-def test_labels_that_change_while_they_are_copied_are_copied_again(kept, tmp_path, monkeypatch):
-    copied, changed = threading.Event(), threading.Event()
-    copies = []
+@pytest.fixture
+def slow(monkeypatch):
+    """All planes are written at first, and then the test has its turn."""
+    written, go_on, counts = threading.Event(), threading.Event(), []
 
-    def slow(labels):
-        copies.append(labels)
-        snapshot = yield from snapshot_of(labels)
-        copied.set()
-        assert changed.wait(20)
-        return snapshot
+    class Slow:
+        def __init__(self, writer):
+            self.finish, self.close, self._writer = writer.finish, writer.close, writer
 
-    monkeypatch.setattr(saves, "snapshot_of", slow)
+        def write_planes(self, places):
+            places = list(places)
+            counts.append(len(places))
+            yield from self._writer.write_planes(places)
+            written.set()
+            assert go_on.wait(20)
+
+    monkeypatch.setattr(saves, "writer_of", lambda *args: Slow(writer_of(*args)))
+    yield written, go_on, counts
+    go_on.set()
+
+
+def test_labels_that_change_while_they_are_copied_are_copied_again(kept, tmp_path, slow):
+    written, go_on, counts = slow
     kept.context.saves.save_as(tmp_path / "a.plain.npz")
-    kept.until(copied.is_set)
+    kept.until(written.is_set)
     kept.press(Qt.Key.Key_Return)
     kept.until(lambda: len(kept.bench.results.store.objects) == 2)
-    changed.set()
+    go_on.set()
     kept.until(lambda: "saved 2 objects" in kept.status)
-    assert len(copies) == 2
+    assert counts == [1, 1]
     with np.load(tmp_path / "a.plain.npz") as file:
         np.testing.assert_array_equal(file["labels"], kept.labels)
     assert kept.context.saves.unsaved == ""
+
+
+def test_only_planes_that_change_are_written_again(hands_on_stack, tmp_path, slow):
+    written, go_on, counts = slow
+    hands, view = hands_on_stack, hands_on_stack.bench.results
+    view.apply(filled(view, 1, 7))
+    hands.context.saves.save_as(tmp_path / "a.samproject")
+    hands.until(written.is_set)
+    view.apply(filled(view, 3, 8))
+    hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    hands.until(lambda: not view.layer.data[3].any())
+    view.apply(filled(view, 2, 9))
+    go_on.set()
+    hands.until(lambda: "saved" in hands.status and not hands.context.saves.busy)
+    assert counts == [5, 2]
+    found = PROJECT.read(tmp_path / "a.samproject", None)
+    np.testing.assert_array_equal(found.labels, view.layer.data)
+    assert [int(plane.max()) for plane in found.labels] == [0, 7, 9, 0, 0]
+
+
+def test_a_stroke_that_is_being_painted_is_awaited(hands_on_stack, tmp_path, slow, monkeypatch):
+    written, go_on, counts = slow
+    hands, layer = hands_on_stack, hands_on_stack.bench.results.layer
+    held = [Qt.MouseButton.LeftButton]
+    monkeypatch.setattr(live_save.QApplication, "mouseButtons", lambda: held[0])
+    hands.context.saves.save_as(tmp_path / "a.samproject")
+    hands.until(written.is_set)
+    go_on.set()
+    with layer.block_history():
+        layer.paint((2, 10, 10), 5)
+        hands.rest(0.2)
+        assert hands.context.saves.busy
+        layer.paint((2, 12, 10), 5)
+    held[0] = Qt.MouseButton.NoButton
+    hands.until(lambda: "saved" in hands.status and not hands.context.saves.busy)
+    assert counts == [5, 1]
+    found = PROJECT.read(tmp_path / "a.samproject", None)
+    np.testing.assert_array_equal(found.labels, layer.data)
+    assert found.labels[2, 12, 10] == 5 == found.labels[2, 10, 10]
+
+
+def test_another_layer_chosen_while_saving_leaves_the_file(hands_on_stack, tmp_path, slow):
+    written, go_on, _ = slow
+    hands = hands_on_stack
+    hands.context.saves.save_as(tmp_path / "a.samproject")
+    hands.until(written.is_set)
+    other = hands.viewer.add_labels(np.zeros((5, 40, 60), np.int32))
+    hands.bench.use_results(other)
+    go_on.set()
+    hands.until(lambda: "another image or layer was chosen" in hands.status)
+    assert not hands.context.saves.busy
+    assert list((tmp_path / "a.samproject").iterdir()) == []
+
+
+def test_a_save_says_that_everything_mode_is_not_in_it(hands_on_stack, tmp_path):
+    hands = hands_on_stack
+    found = hands.viewer.add_labels(np.zeros((5, 40, 60), np.int32), name="found")
+    hands.bench.everything = view = hands.bench.view_of(found)
+    hands.context.saves.save_as(tmp_path / "a.samproject")
+    hands.until(lambda: "saved 0 objects" in hands.status)
+    assert "everything" not in hands.status
+    view.apply(filled(view, 3, 8))
+    hands.context.saves.save()
+    hands.until(lambda: "the labels of everything mode are not in it" in hands.status)
 
 
 def test_opens_what_was_saved(kept, tmp_path, open_dock, scene):
@@ -194,16 +289,110 @@ def test_import_is_one_step(kept, tmp_path, open_dock, scene):
     np.testing.assert_array_equal(other.labels, mine)
 
 
-def test_snapshot_of_a_folder_stays(tmp_path):
+@pytest.fixture
+def large(monkeypatch):
+    """Labels of all stacks are too large for memory."""
+    for module in ("labels_store", "ome_zarr"):
+        monkeypatch.setattr(f"napari_sam.formats.{module}.LIMIT_BYTES", 0)
+
+
+def large_project(path, shape=(5, 40, 60)):
+    """Save a project with an object on two planes and a prompt; return the labels."""
+    labels = np.zeros(shape, np.int32)
+    labels[1:3, 4:9, 5:11] = 6
+    bits = labels[1] == 6
+    keys = [SliceKey((1, 2), ((0, z),)) for z in (1, 2)]
+    one = SegmentedObject(6, {key: Outline(Mask.of(bits)) for key in keys}, "cell", "finished")
+    geometry = Geometry(("z", "y", "x"), (1.0,) * 3, ("pixel",) * 3, (0.0,) * 3)
+    prompts = (DrawnRow("points", "object", ((3.0, 7.0, 8.0),), 2),)
+    PROJECT.write(Annotation(labels, {6: one}, geometry, {}, "stack", prompts), path)
+    return labels
+
+
+def test_a_large_project_goes_to_a_folder_and_is_saved_again(large, hands_on_stack, tmp_path):
+    hands, place = hands_on_stack, tmp_path / "a.samproject"
+    expected = large_project(place)
+    hands.context.opening.open(place)
+    dialog = hands.dock.feature(Saving)
+    hands.until(lambda: dialog._dialog is not None)
+    assert hands.bench.results is None
+    dialog._dialog.named.emit(str(tmp_path / "labels"))
+    hands.until(lambda: hands.bench.results is not None)
+    view = hands.bench.results
+    np.testing.assert_array_equal(view.layer.data[...], expected)
+    assert view.store.next_label == 7
+    assert view.store.objects[6].status == "finished"
+    assert len(hands.bench.prompts.drawing()) == 1
+    assert hands.context.saves.unsaved == ""
+    assert [one.name for one in (tmp_path / "labels").iterdir() if one.name[0] != "."] == [
+        "objects.zarr"
+    ]
+    view.apply(filled(view, 4, 9))
+    expected[4, 3:9, 4:20] = 9
+    hands.context.saves.save()
+    hands.until(lambda: "saved 1 object" in hands.status)
+    found = PROJECT.read(place, None)
+    np.testing.assert_array_equal(found.labels[...], expected)
+    assert len(found.prompts) == 1
+
+
+def test_opening_a_large_project_can_be_stopped(large, hands_on_stack, tmp_path, monkeypatch):
+    hands, place, go_on = hands_on_stack, tmp_path / "a.samproject", threading.Event()
+    large_project(place)
+    read = labels_store._read_plane
+    monkeypatch.setattr(labels_store, "_read_plane", lambda *args: go_on.wait(20) and read(*args))
+    hands.context.opening.open(place)
+    feature = hands.dock.feature(Saving)
+    hands.until(lambda: feature._dialog is not None)
+    feature._dialog.named.emit(str(tmp_path / "labels"))
+    hands.until(feature.panel.stop.isVisible)
+    QTest.mouseClick(feature.panel.stop, Qt.MouseButton.LeftButton)
+    go_on.set()
+    hands.until(lambda: hands.context.scheduler.wait(0))
+    assert "nothing was opened" in hands.status
+    assert hands.bench.results is None
+    assert not feature.panel.stop.isVisible()
+    assert [one.name for one in (tmp_path / "labels").iterdir()] in ([], [labels_store.LOCK])
+
+
+def test_prompts_of_a_project_that_napari_opened_are_drawn_and_saved(hands_on_stack, tmp_path):
+    hands = hands_on_stack
+    large_project(tmp_path / "a.samproject")
+    (layer,) = hands.viewer.open(str(tmp_path / "a.samproject"), plugin="napari-sam-stack")
+    hands.bench.use_results(layer, 6)
+    hands.until(hands.bench.prompts.drawing)
+    assert [row.vertices for row in hands.bench.prompts.drawing()] == [((3.0, 7.0, 8.0),)]
+    layer.save(str(tmp_path / "b.samproject"), plugin="napari-sam-stack")
+    found = PROJECT.read(tmp_path / "b.samproject", None)
+    assert [row.vertices for row in found.prompts] == [((3.0, 7.0, 8.0),)]
+    hands.bench.prompts.redraw(hands.bench.prompts.drawing())
+    layer.save(str(tmp_path / "c.samproject"), plugin="napari-sam-stack")
+    assert PROJECT.read(tmp_path / "c.samproject", None).prompts == ()
+
+
+def test_labels_in_a_folder_are_copied_by_their_files(tmp_path):
     import zarr
 
     array = zarr.create_array(tmp_path / "a.zarr", shape=(3, 8, 8), chunks=(1, 8, 8), dtype="i4")
     array[0] = 1
-    copy = drive(snapshot_of(array))
-    array[0], array[1] = 2, 3
-    assert (copy.labels[0] == 1).all()
-    assert not copy.labels[1].any()
-    copy.close()
+    geometry = Geometry(("z", "y", "x"), (1.0,) * 3, ("pixel",) * 3, (0.0,) * 3)
+    written = []
+    kind = AnnotationFormat(
+        "Test",
+        (".test",),
+        lambda found, path: written.append(found.labels[...]),
+        None,
+        PLAIN.losses,
+    )
+    annotation = Annotation(array, {}, geometry)
+    writer = writer_of(kind, annotation, tmp_path / "a.test")
+    drive(writer.write_planes([]))
+    array[1] = 3
+    drive(writer.write_planes([(1,)]))
+    array[0] = 2
+    writer.finish(annotation)
+    writer.close()
+    assert [int(plane.max()) for plane in written[0]] == [1, 3, 0]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.zarr"]
 
 

@@ -92,7 +92,7 @@ def test_a_click_on_a_kept_object_selects_it_and_the_next_one_prompts(hands):
     hands.click(*CENTRES[1])
     hands.until(lambda: len(hands.bench.prompts.points.data) == 0)
     assert "object 1 (" in hands.status
-    assert "px) is finished: Ctrl+D deletes it" in hands.status
+    assert "px) is kept: E works on it again, Ctrl+D deletes it" in hands.status
     assert hands.bench.results.layer.selected_label == 1
     assert hands.prompting.asker.question is None
     hands.click_and_wait(*CENTRES[1])

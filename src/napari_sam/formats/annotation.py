@@ -76,6 +76,8 @@ class Annotation:
         Of objects in work.
     image : ImageReference or None
         The image that was annotated; None if unknown.
+    notice : str
+        What was left out when it was read, a clause; empty if nothing was.
     """
 
     labels: Any
@@ -85,6 +87,7 @@ class Annotation:
     name: str = ""
     prompts: Drawing = ()
     image: ImageReference | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True, eq=False)

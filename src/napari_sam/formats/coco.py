@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..masks import to_rle
-from ..types import MaskRecord
+from ..types import Mask, MaskRecord
 
 
 def as_annotations(
@@ -32,14 +32,34 @@ def as_annotations(
     if segmentation not in ("mask", "rle"):
         raise ValueError(f'segmentation is "mask" or "rle", but is {segmentation!r}')
     return [
-        {
-            "segmentation": to_rle(r.mask) if segmentation == "rle" else r.segmentation,
-            "area": r.area,
-            "bbox": list(r.bbox),
-            "predicted_iou": r.predicted_iou,
-            "point_coords": [list(r.point_coords)],
-            "stability_score": r.stability_score,
-            "crop_box": list(r.crop_box),
-        }
+        sa1b_entry(
+            r.mask,
+            to_rle(r.mask) if segmentation == "rle" else r.segmentation,
+            r.predicted_iou,
+            r.stability_score,
+            [list(r.point_coords)],
+            r.crop_box,
+        )
         for r in records
     ]
+
+
+def sa1b_entry(
+    mask: Mask,
+    segmentation: Any,
+    predicted_iou: float,
+    stability_score: float,
+    point_coords: list[list[float]],
+    crop_box: Sequence[int],
+) -> dict[str, Any]:
+    """Return the fields that SA-1B has of a mask."""
+    x0, y0, x1, y1 = mask.box
+    return {
+        "segmentation": segmentation,
+        "area": mask.area,
+        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
+        "predicted_iou": predicted_iou,
+        "point_coords": point_coords,
+        "stability_score": stability_score,
+        "crop_box": list(crop_box),
+    }

@@ -14,7 +14,8 @@ from ..objects import Outline, SegmentedObject
 from ..objects.drawn import DrawnRow
 from ..types import Mask, SliceKey
 from .annotation import Annotation, AnnotationFormat
-from .coco_lengths import compressed, mask_of
+from .coco import sa1b_entry
+from .coco_lengths import compressed, either, mask_of
 from .found import (
     MOST_PLANES,
     Found,
@@ -31,6 +32,8 @@ from .found import (
 from .losses import lost
 
 Json = dict[str, Any]
+NO_CLASS = "none"
+"""The supercategory of what objects without a class are called."""
 
 
 def coco_losses(annotation: Annotation) -> list[str]:
@@ -43,7 +46,8 @@ def write_coco(annotation: Annotation, path: Path) -> None:
 
     Beside COCO's own entries, an image has its place on the leading axes as "plane", and an
     annotation the label of its object as "track_id" and the fields of SA-1B. Objects without a
-    class are of the category "object".
+    class are of the category "object", which is marked by the supercategory "none"; COCO has no
+    others.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def write_coco(annotation: Annotation, path: Path) -> None:
     known = annotation.objects
     defined = [one["name"] for one in annotation.properties.get("classes") or ()]
     others = sorted({one.category for one in known.values()} - {"", *defined})
-    names = [*dict.fromkeys(["object", *defined, *others])]
+    names = ["", *dict.fromkeys([*defined, *others])]
     images: list[Json] = []
     annotations: list[Json] = []
     for number, (place, key, plane) in enumerate(planes_of(annotation.labels), 1):
@@ -71,10 +75,12 @@ def write_coco(annotation: Annotation, path: Path) -> None:
         for label, mask in masks_of(plane):
             one = known.get(label)
             entry = _entry(label, mask, None if one is None else one.outlines.get(key))
-            category = "object" if one is None else one.category or "object"
+            entry["iscrowd"] = int(one is not None and bool(one.attributes.get("crowd")))
+            category = "" if one is None else one.category
             entry |= {"id": len(annotations) + 1, "image_id": number}
             annotations.append(entry | {"category_id": names.index(category) + 1})
-    categories = [{"id": k, "name": one} for k, one in enumerate(names, 1)]
+    categories = [{"id": 1, "name": "object", "supercategory": NO_CLASS}]
+    categories += [{"id": k, "name": one} for k, one in enumerate(names[1:], 2)]
     shape = [int(n) for n in annotation.labels.shape]
     data = {
         "info": {"description": annotation.name, "shape": shape},
@@ -88,14 +94,16 @@ def write_coco(annotation: Annotation, path: Path) -> None:
 
 def read_coco(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
     """Return the annotation of a COCO or SA-1B file; raises as `found_in_coco` does."""
-    return found_in_coco(path, shape).annotation(path.name.split(".")[0])
+    return found_in_coco(path, shape).annotation(path, shape)
 
 
 def found_in_coco(path: Path, shape: tuple[int, ...] | None = None) -> Found:
     """Return what a COCO or SA-1B file holds.
 
     An image without a "plane" is the plane of its place in the list. Annotations that have
-    polygons or run lengths are objects, those with a box alone are prompts.
+    polygons or run lengths are objects, those with a box alone are prompts. Several of one track in
+    one plane are pieces of one outline. A crowd, several objects that nobody told apart, is one
+    object with the attribute "crowd".
 
     Parameters
     ----------
@@ -116,8 +124,8 @@ def found_in_coco(path: Path, shape: tuple[int, ...] | None = None) -> Found:
     if "images" not in data and isinstance(data.get("image"), dict):
         data = {**data, "images": [data["image"]]}
     images, entries = _dictionaries(data, "images"), _dictionaries(data, "annotations")
-    names: dict[Any, Any] = {
-        whole(one.get("id"), "a category's id", -(2**53), 2**53): one.get("name")
+    names: dict[Any, str] = {
+        whole(one.get("id"), "a category's id", -(2**53), 2**53): _category(one)
         for one in (_dictionaries(data, "categories") if data.get("categories") else ())
     }
     if not images:
@@ -128,23 +136,20 @@ def found_in_coco(path: Path, shape: tuple[int, ...] | None = None) -> Found:
 
 
 def _entry(label: int, mask: Mask, outline: Outline | None) -> Json:
-    x0, y0, x1, y1 = mask.box
     lengths = to_rle(mask)
     score = 1.0 if outline is None else float(outline.score)
     prompts = None if outline is None else outline.prompts
     points = [] if prompts is None else prompts.point_coords.tolist()
+    segmentation = {"size": lengths["size"], "counts": compressed(lengths["counts"])}
+    score = score if math.isfinite(score) else 0.0
     height, width = mask.size
-    return {
-        "segmentation": {"size": lengths["size"], "counts": compressed(lengths["counts"])},
-        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
-        "area": mask.area,
-        "iscrowd": 0,
-        "track_id": label,
-        "predicted_iou": score if math.isfinite(score) else 0.0,
-        "stability_score": 1.0,
-        "crop_box": [0, 0, width, height],
-        "point_coords": points,
-    }
+    entry = sa1b_entry(mask, segmentation, score, 1.0, points, (0, 0, width, height))
+    return entry | {"track_id": label}
+
+
+def _category(one: Json) -> str:
+    name = one.get("name")
+    return name if isinstance(name, str) and one.get("supercategory") != NO_CLASS else ""
 
 
 def _dictionaries(data: Json, name: str) -> list[Json]:
@@ -194,11 +199,12 @@ def _planes(images: list[Json], shape: tuple[int, ...]) -> dict[Any, SliceKey]:
 
 
 def _found(
-    entries: list[Json], keys: dict[Any, SliceKey], names: dict[Any, Any], shape: tuple[int, ...]
+    entries: list[Json], keys: dict[Any, SliceKey], names: dict[Any, str], shape: tuple[int, ...]
 ) -> Found:
     size = shape[-2], shape[-1]
     outlines: dict[int, dict[SliceKey, Outline]] = {}
     categories: dict[int, str] = {}
+    crowds: set[int] = set()
     prompts: list[DrawnRow] = []
     tracks = [one.get("track_id") for one in entries]
     used = {one for one in tracks if isinstance(one, int)}
@@ -214,15 +220,20 @@ def _found(
             continue
         label = following if track is None else whole(track, "a track id", 1, 2**53)
         following += track is None
-        if key in outlines.setdefault(label, {}):
-            raise ValueError(f"object {label} has two outlines in one plane")
         score = one.get("predicted_iou", 1.0)
         score = float(reals([score], "a predicted IoU")[0])
         mask = mask_of(one["segmentation"], size)
-        outlines[label][key] = Outline(mask, score=score, origin="imported")
-        name = names.get(_name(one.get("category_id")))
-        categories[label] = name if isinstance(name, str) and name != "object" else ""
-    objects = (SegmentedObject(k, one, categories[k]) for k, one in outlines.items())
+        planes = outlines.setdefault(label, {})
+        if key in planes:
+            mask = either(planes[key].mask, mask)
+        planes[key] = Outline(mask, score=score, origin="imported")
+        categories[label] = names.get(_name(one.get("category_id")), "")
+        if one.get("iscrowd"):
+            crowds.add(label)
+    objects = (
+        SegmentedObject(k, one, categories[k], attributes={"crowd": True} if k in crowds else {})
+        for k, one in outlines.items()
+    )
     return Found(tuple(objects), tuple(prompts), shape)
 
 

@@ -70,7 +70,7 @@ def mask_of(segmentation: Any, size: Size) -> Mask:
         if len(values) % 2:
             raise ValueError("a polygon has x and y of each corner, but one number is left over")
         mask = filled([values.reshape(-1, 2)], size)
-        whole_mask = mask if whole_mask is None else _either(whole_mask, mask)
+        whole_mask = mask if whole_mask is None else either(whole_mask, mask)
     return whole_mask or Mask.of(np.zeros((0, 0), bool), size=size)
 
 
@@ -104,7 +104,8 @@ def _mask_of_lengths(data: dict[str, Any], size: Size) -> Mask:
     return Mask.of(inside, (first, 0), size)
 
 
-def _either(a: Mask, b: Mask) -> Mask:
+def either(a: Mask, b: Mask) -> Mask:
+    """Return the pixels of both masks of one plane."""
     if not (a and b):
         return a or b
     x0, y0 = min(a.box[0], b.box[0]), min(a.box[1], b.box[1])

@@ -11,6 +11,7 @@ from .label_tiff import LABEL_TIFF
 from .measures_csv import MEASURES
 from .ome_zarr import OME_ZARR
 from .project import PROJECT
+from .yolo import YOLO, YOLO_TEXT
 
 FORMATS: tuple[AnnotationFormat, ...] = (
     PROJECT,
@@ -19,6 +20,8 @@ FORMATS: tuple[AnnotationFormat, ...] = (
     COCO,
     IMAGEJ_ROIS,
     IMAGEJ_ROI,
+    YOLO,
+    YOLO_TEXT,
     MEASURES,
 )
 """In the order in which the dock offers them."""

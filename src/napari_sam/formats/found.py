@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,10 @@ from .annotation import Annotation, Geometry
 
 LARGEST_FILE = 2**28
 """Bytes of a text or a list of outlines."""
-MOST_PIXELS = 2**28
-"""Of an annotation that is made of a file that only names its size; larger with an open image."""
+MOST_PIXELS = 2**25
+"""Of labels whose size only their file names; larger with an open image."""
+PIXELS_PER_BYTE = 2**12
+"""So many pixels more for each byte of the file."""
 MOST_PLANES = 2**20
 
 Size = tuple[int, int]
@@ -41,22 +42,36 @@ class Found:
         What has no area of its own: points, and boxes.
     shape : tuple of int
         Of the labels.
+    notice : str
+        What was left out, a clause; empty if nothing was.
     """
 
     objects: tuple[SegmentedObject, ...]
     prompts: Drawing
     shape: tuple[int, ...]
+    notice: str = ""
 
-    def annotation(self, name: str) -> Annotation:
+    def annotation(self, path: Path, image: tuple[int, ...] | None) -> Annotation:
         """Return it as labels; a pixel that several objects have goes to the first.
+
+        Parameters
+        ----------
+        path : Path
+            Of the file, or the folder of files.
+        image : tuple of int or None
+            Shape of the open image; None if there is none.
 
         Raises
         ------
         ValueError
-            If the labels would take too much memory.
+            If the labels would take far more memory than the file.
         """
-        if math.prod(self.shape) > MOST_PIXELS:
-            raise ValueError(f"labels of the shape {self.shape} are too many to be made of a file")
+        size = path.stat().st_size if path.is_file() else 0
+        if image is None and math.prod(self.shape) > max(MOST_PIXELS, PIXELS_PER_BYTE * size):
+            raise ValueError(
+                f"{path.name} says that its labels have the shape {self.shape}; open the image "
+                "that they belong to first"
+            )
         largest = max((one.label for one in self.objects), default=0)
         labels = np.zeros(self.shape, np.int32 if largest < 2**31 else np.int64)
         for one in self.objects:
@@ -76,8 +91,9 @@ class Found:
             {one.label: one for one in self.objects},
             geometry,
             {"classes": classes} if classes else {},
-            name,
+            path.name.split(".")[0],
             self.prompts,
+            notice=self.notice,
         )
 
 
@@ -202,8 +218,3 @@ def masks_of(plane: NDArray[Any]) -> Iterator[tuple[int, Mask]]:
         if label:
             corner = part[1].start, part[0].start
             yield label, Mask.of(places[part] == number, corner, size)
-
-
-def single_line(text: str) -> str:
-    """Return a text without line breaks and signs that paths give a meaning."""
-    return re.sub(r"[\x00-\x1f/\\:]+", "_", text)

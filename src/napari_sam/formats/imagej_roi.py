@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import roifile
@@ -18,7 +19,7 @@ from ..objects import Outline, SegmentedObject
 from ..objects.drawn import DrawnRow
 from ..types import Mask, SliceKey
 from .annotation import Annotation, AnnotationFormat
-from .found import Found, key_of, masks_of, planes_of, point_row, single_line
+from .found import Found, key_of, masks_of, planes_of, point_row
 from .losses import lost
 from .polygons import Ring, filled, rings_of
 
@@ -39,6 +40,8 @@ DAMAGED = (
 )
 """What roifile raises where bytes are not as it expects."""
 LARGEST_COORDINATE = 2**15 - 1
+NAME_SIGNS = " !#$&'()+,;=@[]^{}"
+"""What a class keeps in the name of a ROI beside letters and digits; others become "%2F"."""
 NAME = re.compile(r"(\d{1,15})-(\d+)(?:-(.*))?")
 STROKES = (roifile.ROI_TYPE.LINE, roifile.ROI_TYPE.POLYLINE, roifile.ROI_TYPE.FREELINE)
 
@@ -71,7 +74,7 @@ def write_rois(annotation: Annotation, path: Path) -> None:
                     positions[f"{axis}_position"] = k + 1
             for label, mask in masks_of(plane):
                 one = annotation.objects.get(label)
-                category = "" if one is None else single_line(one.category)
+                category = "" if one is None else quote(one.category, NAME_SIGNS)
                 name = f"{label}-{number}" + (f"-{category}" if category else "")
                 roi = _roi(rings_of(mask), mask, name)
                 for what, k in positions.items():
@@ -81,7 +84,7 @@ def write_rois(annotation: Annotation, path: Path) -> None:
 
 def read_rois(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
     """Return the annotation of a .roi, or a zip of them; raises as `found_in_rois` does."""
-    return found_in_rois(path, shape).annotation(path.name.split(".")[0])
+    return found_in_rois(path, shape).annotation(path, shape)
 
 
 def found_in_rois(path: Path, shape: tuple[int, ...] | None = None) -> Found:
@@ -106,6 +109,7 @@ def found_in_rois(path: Path, shape: tuple[int, ...] | None = None) -> Found:
     outlines: dict[int, dict[SliceKey, Outline]] = {}
     categories: dict[int, str] = {}
     prompts: list[DrawnRow] = []
+    flat = 0
     named = [NAME.fullmatch(name) for name, _ in rois]
     following = max([0, *(int(one[1]) for one in named if one)]) + 1
     for (name, roi), match in zip(rois, named, strict=True):
@@ -115,18 +119,21 @@ def found_in_rois(path: Path, shape: tuple[int, ...] | None = None) -> Found:
             prompts += [point_row(key, x - 0.5, y - 0.5) for x, y in points.tolist()]
             continue
         if roi.roitype in STROKES or roi.roitype == roifile.ROI_TYPE.ANGLE:
+            flat += 1
             continue  # lines have no area
         mask = filled(_rings(roi, name), (shape[-2], shape[-1]))
         if not mask:
+            flat += 1
             continue  # outside of the image, or smaller than a pixel
         label = int(match[1]) if match and int(match[1]) else following
         if key in outlines.get(label, {}):
             label = following
         following += label == following
         outlines.setdefault(label, {})[key] = Outline(mask, origin="imported")
-        categories[label] = (match[3] or "") if match else ""
+        categories[label] = unquote(match[3] or "") if match else ""
     objects = (SegmentedObject(k, one, categories[k]) for k, one in outlines.items())
-    return Found(tuple(objects), tuple(prompts), tuple(shape))
+    notice = f"{flat} ROI{'s' * (flat > 1)} that enclose no pixel of the image" if flat else ""
+    return Found(tuple(objects), tuple(prompts), tuple(shape), notice)
 
 
 def _roi(rings: list[Ring], mask: Mask, name: str) -> Any:

@@ -18,12 +18,19 @@ import tifffile
 from ..checks import shown
 from ..images.decoding import UNREADABLE
 from ..images.readers import read_image
+from ..images.tiff_files import check_planes, checked_page
 from ..objects import SegmentedObject
 from ..objects.documents import object_from_json, object_to_json
 from .annotation import Annotation, AnnotationFormat, Geometry
+from .checked_properties import checked_properties
 from .label_images import PROGRAM, write_labels
+from .losses import lost_by_labels
 from .ome_axes import PIXEL, standard_names
 
+LARGEST_EXPANSION = 2000
+"""Labels of an unknown image that expand more than so many times are refused; zlib reaches 1032."""
+SMALL_BYTES = 2**24
+"""What labels may take in memory however small their file is."""
 MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 
 
@@ -73,6 +80,7 @@ def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
                 f"its labels have the shape {extent}, but the image has {tuple(shape)}; open the "
                 "image that they were made for"
             )
+        _check_stored(path, shape is not None)
         if note is None:
             return _foreign(path)
         labels = tifffile.imread(path)
@@ -82,7 +90,7 @@ def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
             labels,
             {one.label: one for one in objects},
             _geometry(note, labels.ndim),
-            dict(note.get("properties", {})),
+            checked_properties(note.get("properties", {}), labels.shape),
             str(note.get("name", "")),
         )
     except UNREADABLE as error:
@@ -93,6 +101,7 @@ def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
 def _described(path: Path) -> tuple[Mapping[str, Any] | None, tuple[int, ...]]:
     """Return the note of a file of ours, and the shape of its labels."""
     with tifffile.TiffFile(path) as file:
+        check_planes(file)
         extent = tuple(int(n) for n in file.series[0].shape)
         text = file.ome_metadata
     try:
@@ -102,6 +111,33 @@ def _described(path: Path) -> tuple[Mapping[str, Any] | None, tuple[int, ...]]:
         return None, extent
     ours = isinstance(note, dict) and note.get("program") == PROGRAM and "axes" in note
     return (note if ours else None), extent
+
+
+def _check_stored(path: Path, known: bool) -> None:
+    """Refuse a file that does not hold all that it declares, before memory is asked for.
+
+    Parameters
+    ----------
+    path : Path
+    known : bool
+        Whether its labels have the shape of an open image.
+    """
+    with tifffile.TiffFile(path) as file:
+        size = int(file.filehandle.size)
+        for series in file.series:
+            nbytes = math.prod(series.shape) * series.dtype.itemsize
+            page = series.keyframe
+            if series.dataoffset is None:
+                for one in series:
+                    checked_page(one)
+            elif series.dataoffset + nbytes > size:
+                raise ValueError("it ends too early, the file is torn")
+            if math.prod(page.chunks) > math.prod(page.shape) + SMALL_BYTES:
+                raise ValueError(f"its tiles of {page.chunks} are far larger than its planes")
+            if not known and nbytes > max(SMALL_BYTES, LARGEST_EXPANSION * size):
+                raise ValueError(
+                    f"{size} bytes expand to {nbytes}; open the image that they were made for first"
+                )
 
 
 def _foreign(path: Path) -> Annotation:
@@ -141,9 +177,7 @@ def _without_outlines(one: SegmentedObject) -> SegmentedObject:
 
 
 def _losses(annotation: Annotation) -> list[str]:
-    if any(one.keyframes for one in annotation.objects.values()) or annotation.prompts:
-        return ["the prompts"]
-    return []
+    return lost_by_labels(annotation, properties=True)
 
 
 LABEL_TIFF = AnnotationFormat(

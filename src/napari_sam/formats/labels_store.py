@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import weakref
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ..images.decoding import UNREADABLE
 from ..types import Progress
+from .zarr_checks import check_array
 
 if TYPE_CHECKING:
     import zarr
@@ -134,6 +137,7 @@ def _opened(
     from zarr.codecs import ZstdCodec
 
     if place.exists():
+        check_array(place)  # the folder may come from a stranger
         return zarr.open_array(place, mode="r+")
     return zarr.create_array(
         place,
@@ -145,6 +149,83 @@ def _opened(
         dimension_names=list(axes),
         attributes=dict(attributes),
     )
+
+
+class Copied(NamedTuple):
+    """Labels that were copied into a folder.
+
+    Attributes
+    ----------
+    name : str
+        What they are called there.
+    largest : int
+        The largest label.
+    array : zarr.Array
+        While it is used, no other program can open labels of the folder.
+    """
+
+    name: str
+    largest: int
+    array: Any
+
+
+def copy_labels(
+    labels: Any,
+    folder: Path,
+    name: str,
+    axes: Sequence[str],
+    attributes: Mapping[str, Any],
+) -> Generator[Progress, None, Copied]:
+    """Copy labels into a folder, plane by plane; they get their name when they are complete.
+
+    Parameters
+    ----------
+    labels : (..., H, W) int array-like
+    folder, name, axes, attributes
+        As in `open_labels`; what is there already under this name stays, and the copy gets another.
+
+    Raises
+    ------
+    ValueError
+        As `open_labels` does; if a label is too large for int32, or a chunk is damaged.
+    """
+    shape = tuple(int(n) for n in labels.shape)
+    hidden = f".{name}.partial"
+    place = folder / f"{hidden}{SUFFIX}"
+    displayed = (len(shape) - 2, len(shape) - 1)
+    opened = partial(open_labels, folder, hidden, shape, displayed, axes, attributes)
+    array = opened()  # from here on the folder is ours, and what lies there of a killed process
+    whole = False
+    try:
+        shutil.rmtree(place)
+        array = opened()
+        largest = 0
+        places = list(np.ndindex(*shape[:-2]))
+        for number, at in enumerate(places, 1):
+            plane = _read_plane(labels, at)
+            most = int(plane.max(initial=0))
+            if most > np.iinfo(np.int32).max or plane.min(initial=0) < 0:
+                raise ValueError("labels are from 0 to 2147483647, but one is not")
+            if most:
+                array[at] = plane.astype(np.int32, copy=False)
+                largest = max(largest, most)
+            yield Progress(number, len(places), "copying the labels")
+        name = free_name(folder, name)
+        place.rename(folder / f"{name}{SUFFIX}")
+        whole = True
+    except OSError as error:
+        raise ValueError(f"no place for labels in {folder}: {error.strerror or error}") from error
+    finally:
+        if not whole:
+            shutil.rmtree(place, ignore_errors=True)
+    return Copied(name, largest, array)
+
+
+def _read_plane(labels: Any, place: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(labels[place])
+    except UNREADABLE as error:
+        raise ValueError(f"plane {place} of the labels is damaged: {error}") from error
 
 
 def check_there(labels: Any, name: str) -> None:
@@ -253,6 +334,7 @@ def _fits(place: Path, shape: Sequence[int]) -> bool:
     if place.suffix != SUFFIX or not place.is_dir():
         return False
     try:
+        check_array(place)
         array = zarr.open_array(place, mode="r")
     except UNREADABLE:  # no array, or a damaged one
         return False

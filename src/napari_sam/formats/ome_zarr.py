@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import colorsys
 import math
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +22,7 @@ from ..images.decoding import UNREADABLE
 from ..objects import SegmentedObject
 from .annotation import Annotation, AnnotationFormat, Geometry
 from .labels_store import LIMIT_BYTES
+from .losses import lost_by_labels
 from .ome_axes import axes_of, geometry_of
 from .zarr_checks import check_array, check_no_links, inner_path, read_json
 
@@ -57,54 +60,104 @@ def write_ome_zarr(annotation: Annotation, path: Path, version: Version = "0.5")
         write_group(annotation, partial, version)
 
 
-def write_group(
-    annotation: Annotation, folder: Path, version: Version = "0.5", plain: bool = False
-) -> None:
+def write_group(annotation: Annotation, folder: Path, version: Version = "0.5") -> None:
     """Write labels into a new folder, plane by plane.
-
-    `plain` writes no smaller copies, and the chunks into one folder: three times as fast.
 
     Raises
     ------
     ValueError
         If the labels are no integers, or have fewer than 2 or more than 5 axes.
     """
-    import zarr
-
     labels = annotation.labels
-    shape = tuple(int(n) for n in labels.shape)
-    if np.dtype(labels.dtype).kind not in "biu" or not all(shape):
-        raise ValueError(f"labels are integers, but these are {labels.dtype} of the shape {shape}")
-    axes = axes_of(annotation.geometry, len(shape))
-    steps = [1] if plain else _steps(shape)
-    multiscale = {
-        "name": annotation.name or "labels",
-        "axes": axes,
-        "datasets": [_dataset(annotation.geometry, number, n) for number, n in enumerate(steps)],
-        "type": "nearest",
-    }
-    image_label: dict[str, Any] = {"version": version, "colors": _colours(annotation)}
-    if annotation.objects:
-        image_label["properties"] = [_properties(one) for one in annotation.objects.values()]
-    if not image_label["colors"]:
-        del image_label["colors"]
-    modern = version == "0.5"
-    if modern:
-        ome = {"version": version, "multiscales": [multiscale], "image-label": image_label}
-        attributes: dict[str, Any] = {"ome": ome}
-    else:
+    group = LabelsGroup(folder, labels.shape, labels.dtype, annotation.geometry, version)
+    for place in np.ndindex(*labels.shape[:-2]):
+        group.write_plane(labels, place)
+    group.describe(annotation)
+
+
+class LabelsGroup:
+    """OME-Zarr labels that are being written: first the planes, then what is known of the labels.
+
+    Parameters
+    ----------
+    folder : Path
+    shape : sequence of int
+    dtype : numpy.dtype
+    geometry : Geometry
+    version : {"0.5", "0.4"}
+    plain : bool
+        Write no smaller copies, and the chunks into one folder: three times as fast.
+
+    Raises
+    ------
+    ValueError
+        If the labels are no integers, or have fewer than 2 or more than 5 axes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: Sequence[int],
+        dtype: Any,
+        geometry: Geometry,
+        version: Version = "0.5",
+        plain: bool = False,
+    ) -> None:
+        import zarr
+
+        extent = tuple(int(n) for n in shape)
+        if np.dtype(dtype).kind not in "biu" or not all(extent):
+            raise ValueError(f"labels are integers, but these are {dtype} of the shape {extent}")
+        self._geometry, self._version, self._folder = geometry, version, folder
+        self._axes = axes_of(geometry, len(extent))
+        self._steps = [1] if plain else _steps(extent)
+        self._group = zarr.open_group(folder, mode="w", zarr_format=3 if self._modern else 2)
+        names = [str(axis["name"]) for axis in self._axes]
+        separator: Literal[".", "/"] = "." if plain else "/"
+        self._levels = [
+            _new_level(self._group, n, step, extent, np.dtype(dtype), names, separator)
+            for n, step in enumerate(self._steps)
+        ]
+
+    @property
+    def _modern(self) -> bool:
+        return self._version == "0.5"
+
+    def write_plane(self, labels: Any, place: tuple[int, ...]) -> None:
+        """Write a plane of labels, for the first time or again.
+
+        Parameters
+        ----------
+        labels : (..., H, W) int array-like
+        place : tuple of int
+            Of the plane, along all axes but the last two.
+        """
+        if len(self._levels) == 1 and _copy_chunk(self._folder, self._levels[0], place, labels):
+            return
+        plane = np.array(labels[place])  # a copy: the labels may change while it is compressed
+        for level, step in zip(self._levels, self._steps, strict=True):
+            _write_plane(self._folder, level, place, plane[::step, ::step])
+
+    def describe(self, annotation: Annotation) -> None:
+        """Write what is known of the labels; until then, nothing says that these are labels."""
+        geometry, version = self._geometry, self._version
+        multiscale: dict[str, Any] = {
+            "name": annotation.name or "labels",
+            "axes": self._axes,
+            "datasets": [_dataset(geometry, number, n) for number, n in enumerate(self._steps)],
+            "type": "nearest",
+        }
+        image_label: dict[str, Any] = {"version": version}
+        if colours := _colours(annotation):
+            image_label["colors"] = colours
+        if annotation.objects:
+            image_label["properties"] = [_properties(one) for one in annotation.objects.values()]
+        if self._modern:
+            ome = {"version": version, "multiscales": [multiscale], "image-label": image_label}
+            self._group.attrs.update({"ome": ome})
+            return
         multiscale["version"] = version
-        attributes = {"multiscales": [multiscale], "image-label": image_label}
-    group = zarr.open_group(folder, mode="w", zarr_format=3 if modern else 2)
-    names = [str(axis["name"]) for axis in axes]
-    separator: Literal[".", "/"] = "." if plain else "/"
-    levels = [_new_level(group, n, step, labels, names, separator) for n, step in enumerate(steps)]
-    for place in np.ndindex(*shape[:-2]):
-        plane = np.asarray(labels[place])
-        for level, step in zip(levels, steps, strict=True):
-            _write_plane(folder, level, place, plane[::step, ::step])
-    # last: until then, nothing says that these are labels
-    group.attrs.update(attributes)
+        self._group.attrs.update({"multiscales": [multiscale], "image-label": image_label})
 
 
 def read_ome_zarr(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
@@ -255,17 +308,17 @@ def _new_level(
     group: zarr.Group,
     number: int,
     step: int,
-    labels: Any,
+    shape: tuple[int, ...],
+    kind: np.dtype[Any],
     names: Sequence[str],
     separator: Literal[".", "/"],
 ) -> zarr.Array[Any]:
     from numcodecs import Zstd
     from zarr.codecs import ZstdCodec
 
-    *leading, height, width = (int(n) for n in labels.shape)
+    *leading, height, width = shape
     plane = (-(-height // step), -(-width // step))
     modern = group.metadata.zarr_format == 3
-    kind = np.dtype(labels.dtype)
     return group.create_array(
         str(number),
         shape=(*leading, *plane),
@@ -284,12 +337,35 @@ def _write_plane(
     """Write the chunk of a plane; zarr's own way takes three times as long for many small ones."""
     from numcodecs import Zstd
 
-    if not (plane.max() or plane.min()):
-        return  # what is not there is background
-    values = np.ascontiguousarray(plane, level.dtype.newbyteorder("<"))
     file = folder / level.path / level.metadata.encode_chunk_key((*place, 0, 0))
+    if not plane.any():
+        file.unlink(missing_ok=True)  # what is not there is background
+        return
+    values = np.ascontiguousarray(plane, level.dtype.newbyteorder("<"))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(Zstd(level=1).encode(values))
+
+
+def _copy_chunk(folder: Path, level: zarr.Array[Any], place: tuple[int, ...], labels: Any) -> bool:
+    """Copy a plane of a zarr array on the disk as it is there; return whether that was possible.
+
+    The array must hold a plane to a chunk as ours does. Its files are never changed in place:
+    zarr writes another beside them and renames it.
+    """
+    root = getattr(getattr(labels, "store", None), "root", None)
+    ours = level.metadata
+    if root is None or getattr(labels.metadata, "codecs", None) != getattr(ours, "codecs", ()):
+        return False
+    alike = labels.chunks == level.chunks and labels.dtype == level.dtype
+    if not alike or labels.fill_value != 0 or len(labels.shape) != len(place) + 2:
+        return False
+    chunk = (*place, 0, 0)
+    source = Path(root) / str(labels.path) / labels.metadata.encode_chunk_key(chunk)
+    target = folder / level.path / ours.encode_chunk_key(chunk)
+    target.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # what is not there is background
+        shutil.copyfile(source, target)
+    return True
 
 
 def _is_empty(folder: Path) -> bool:
@@ -297,12 +373,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _losses(annotation: Annotation) -> list[str]:
-    lost = []
-    if any(one.keyframes for one in annotation.objects.values()) or annotation.prompts:
-        lost.append("the prompts")
-    if annotation.properties.get("complete"):
-        lost.append("the regions marked complete")
-    return lost
+    return lost_by_labels(annotation, properties=False)
 
 
 OME_ZARR = AnnotationFormat(

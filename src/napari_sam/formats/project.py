@@ -11,13 +11,15 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from ..checks import shown
 from ..files import replacing
@@ -32,9 +34,13 @@ from ..objects.documents import (
     row_to_json,
 )
 from ..objects.drawn import Drawing
+from ..predict.prompt_kinds import kind_in
+from ..steps import drive
+from ..types import Progress
 from .annotation import Annotation, AnnotationFormat, Geometry, ImageReference
+from .checked_properties import checked_properties
 from .label_images import PROGRAM
-from .ome_zarr import read_ome_zarr, write_group
+from .ome_zarr import LabelsGroup, read_ome_zarr
 from .zarr_checks import inner_path, read_json
 
 if TYPE_CHECKING:
@@ -44,6 +50,17 @@ FORMAT = "napari-sam project"
 VERSION = 1
 """Goes up when a program that reads this version cannot read a project any more."""
 INDEX = "project.json"
+Place = tuple[int, ...]
+"""Of a plane: its index along all axes but the last two."""
+_MANY = 10**6
+_CORNERS = {
+    "rectangle": (4, 4),
+    "ellipse": (4, 4),
+    "line": (2, 2),
+    "path": (2, _MANY),
+    "polygon": (2, _MANY),
+}
+"""Fewest and most corners of what can be drawn."""
 _SAVED = re.compile(r"labels-(\d{1,9})\.ome\.zarr|objects-(\d{1,9})\.json")
 _OPEN: WeakValueDictionary[Path, zarr.Array[Any]] = WeakValueDictionary()
 """Labels that this process still reads from their folder."""
@@ -63,30 +80,109 @@ def write_project(annotation: Annotation, path: Path) -> None:
     ValueError
         If the labels do not fit, something else is there, or the disk refuses it.
     """
-    folder = Path(path)
+    labels = annotation.labels
+    writer = ProjectWriter(path, labels, annotation.geometry)
     try:
-        _check_free(folder)
-        folder.mkdir(exist_ok=True)
-        number = 1 + max(_saves(folder), default=0)
-        labels, objects = f"labels-{number}.ome.zarr", f"objects-{number}.json"
-        try:
-            write_group(annotation, folder / labels, plain=True)
-            document = {
-                "format": FORMAT,
-                "version": VERSION,
-                "objects": [object_to_json(one) for one in annotation.objects.values()],
-                "prompts": [row_to_json(row) for row in annotation.prompts],
-            }
-            (folder / objects).write_text(_text(document), encoding="utf-8")
+        drive(writer.write_planes(np.ndindex(*labels.shape[:-2])))
+        writer.finish(annotation)
+    finally:
+        writer.close()
+
+
+class ProjectWriter:
+    """A project that is being saved: first its planes, as often as they change, then all the rest.
+
+    Parameters
+    ----------
+    path : Path
+        As in `write_project`.
+    labels : (..., H, W) int array-like
+        May change until `finish`, if `write_planes` is called again for what changed.
+    geometry : Geometry
+
+    Raises
+    ------
+    ValueError
+        As `write_project` does; its methods, too.
+    """
+
+    def __init__(self, path: Path, labels: Any, geometry: Geometry) -> None:
+        self._folder = Path(path)
+        self._labels = labels
+        self._number = 0
+        self._finished = False
+        with self._refused():
+            _check_free(self._folder)
+            self._folder.mkdir(exist_ok=True)
+            self._number = 1 + max(_saves(self._folder), default=0)
+            try:
+                place = self._folder / self._labels_name
+                shape, dtype = labels.shape, labels.dtype
+                self._group = LabelsGroup(place, shape, dtype, geometry, plain=True)
+            except BaseException:
+                self.close()
+                raise
+
+    def write_planes(self, places: Iterable[Place]) -> Generator[Progress, None, None]:
+        """Write planes, for the first time or again."""
+        found = list(places)
+        with self._refused():
+            for number, place in enumerate(found, 1):
+                self._group.write_plane(self._labels, place)
+                yield Progress(number, len(found), "saving")
+
+    def finish(self, annotation: Annotation) -> None:
+        """Write objects and prompts; from then on the folder holds this save and no other.
+
+        Parameters
+        ----------
+        annotation : Annotation
+            Of the moment at which the planes were written.
+        """
+        folder = self._folder
+        with self._refused():
+            self._group.describe(annotation)
+            with (folder / self._objects_name).open("w", encoding="utf-8") as file:
+                file.writelines(_objects_document(annotation))
+            index = _index(annotation, self._labels_name, self._objects_name)
             with replacing(folder / INDEX) as partial:
-                partial.write_text(_text(_index(annotation, labels, objects)), encoding="utf-8")
-        except BaseException:
-            _remove_save(folder, number)
-            raise
-        for other in _saves(folder) - {number}:
-            _remove_save(folder, other)
-    except OSError as error:
-        raise ValueError(f"no place for the project {path}: {error.strerror or error}") from error
+                partial.write_text(_text(index), encoding="utf-8")
+            self._finished = True
+            for other in _saves(folder) - {self._number}:
+                _remove_save(folder, other)
+
+    def close(self) -> None:
+        """Remove what was written, unless it is finished."""
+        if not self._finished and self._number:
+            _remove_save(self._folder, self._number)
+
+    @property
+    def _labels_name(self) -> str:
+        return f"labels-{self._number}.ome.zarr"
+
+    @property
+    def _objects_name(self) -> str:
+        return f"objects-{self._number}.json"
+
+    @contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(f"no place for the project {self._folder}: {reason}") from error
+
+
+def _objects_document(annotation: Annotation) -> Iterator[str]:
+    """Return the document of objects and prompts in pieces, so that other threads have a turn."""
+    head = _text({"format": FORMAT, "version": VERSION})
+    yield f'{head[:-1]}, "objects": ['
+    for number, one in enumerate(annotation.objects.values()):
+        yield f"{', ' if number else ''}{_text(object_to_json(one))}"
+    yield '], "prompts": ['
+    for number, row in enumerate(annotation.prompts):
+        yield f"{', ' if number else ''}{_text(row_to_json(row))}"
+    yield "]}"
 
 
 def read_project(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
@@ -147,14 +243,11 @@ def _read(folder: Path, shape: tuple[int, ...] | None) -> Annotation:
         _OPEN[place.resolve()] = annotation.labels
     document = _document(inner_path(folder, index["objects"]))
     image = index.get("image")
-    properties = index.get("properties", {})
-    if not isinstance(properties, Mapping):
-        raise ValueError(f"the properties are a dictionary, but are {shown(properties)}")
     return replace(
         annotation,
         objects=_objects(document, extent),
         geometry=_geometry(index, len(extent)),
-        properties=dict(properties),
+        properties=checked_properties(index.get("properties", {}), extent),
         name=str(index.get("name", "")),
         prompts=_prompts(document, len(extent)),
         image=None if image is None else _image_from_json(image),
@@ -196,8 +289,13 @@ def _objects(document: Mapping[str, Any], shape: tuple[int, ...]) -> dict[int, S
 
 def _prompts(document: Mapping[str, Any], dimensions: int) -> Drawing:
     rows = tuple(row_from_json(one) for one in document.get("prompts", ()))
-    if any(len(row.vertices[0]) != dimensions for row in rows):
-        raise ValueError(f"a prompt has not {dimensions} coordinates")
+    for row in rows:
+        if len(row.vertices[0]) != dimensions:
+            raise ValueError(f"a prompt has not {dimensions} coordinates")
+        fewest, most = _CORNERS.get(row.mark, (1, 0)) if row.layer == "shapes" else (1, 1)
+        if kind_in(row.layer, row.mark) is None or not fewest <= len(row.vertices) <= most:
+            number = len(row.vertices)
+            raise ValueError(f"there is no prompt {shown(row.mark)} with {number} corners")
     return rows
 
 

@@ -93,6 +93,7 @@ def read_tiff(path: Path, number: int | None) -> TiffImage:
     with warnings_raised():
         file = tifffile.TiffFile(path)
         try:
+            check_planes(file)
             _check_parts(path, file)
             if not file.series:
                 return TiffImage(np.zeros((0, 0)), "YX", {}, "")
@@ -141,6 +142,22 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the message of a record."""
         self.messages.append(record.getMessage())
+
+
+def check_planes(file: tifffile.TiffFile) -> None:
+    """Refuse an OME-TIFF that names more planes than its bytes can hold; tifffile lists them all.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not file.is_ome:
+        return
+    size = int(file.filehandle.size)
+    for pixels in ET.fromstring(file.ome_metadata or "<OME/>").findall(".//{*}Pixels"):
+        planes = math.prod(int(pixels.get(f"Size{axis}") or 1) for axis in "CZT")
+        if planes > size:
+            raise ValueError(f"it names {planes} planes, but has {size} bytes")
 
 
 def _check_parts(path: Path, file: tifffile.TiffFile) -> None:
@@ -196,7 +213,7 @@ def _read(
     check_size(path, nbytes, math.prod(page) * series.dtype.itemsize if many else nbytes)
     offset = series.dataoffset
     if offset is None:
-        parts = [_checked(part) for part in series]
+        parts = [checked_page(part) for part in series]
     elif offset + nbytes <= file.filehandle.size:
         parts = []
     else:
@@ -209,7 +226,7 @@ def _read(
     return Blocks(shape, page, series.dtype, _Pages(path, number))
 
 
-def _checked(page: Page | None) -> Page:
+def checked_page(page: Page | None) -> Page:
     """Return a page; refuse one that is missing, or whose pixels lie beyond the end of its file."""
     if page is None:
         raise ValueError("pages are missing, the file is torn")
@@ -261,7 +278,7 @@ class _Pages:
 
     def __call__(self, number: int) -> NDArray[Any]:
         """Return a page."""
-        page = _checked(self._series[number])
+        page = checked_page(self._series[number])
         handle = page.parent.filehandle
         closed = handle.closed  # one of the other files of a set
         try:

@@ -126,7 +126,8 @@ def commit(
     rule : OverlapRule
         Which pixels of others they get; finished objects lose none.
     found : mapping of int to SegmentedObject
-        Objects that the labels hold and the store does not know, by label.
+        Objects as their labels are now, by label: those that the store does not know, and those
+        that somebody painted.
     category : str
         Of new objects; empty for none.
     annotator : str
@@ -146,10 +147,10 @@ def commit(
     draft, rule = Draft(store.canvas), _sparing_finished(store, rule)
     objects: dict[int, Change] = {}
     for label, outlines in changed.items():
-        known = store.objects.get(label) or found.get(label)
+        known = found.get(label) or store.objects.get(label)
         kept = _revised(draft, label, known, outlines, rule)
-        author = {"annotator": annotator or kept.annotator, "time": time or kept.time}
-        objects[label] = store.objects.get(label), replace(kept, **author)
+        kept = replace(kept, annotator=annotator or kept.annotator, time=time or kept.time)
+        objects[label] = store.objects.get(label), kept
     label = store.next_label
     for one in new:
         gets = {

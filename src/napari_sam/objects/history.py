@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ..steps import drive
 from ..types import Progress
 from .edit import Edit
+from .recorded_steps import RecordedSteps
 from .recorder import Recorder, Target
+from .step import Part, Step, size_of
 
 LIMIT_BYTES = 64 * 2**20
 """Where all steps take more, the oldest are left to the recorder; without one they are dropped."""
-PATCH_BYTES = 1000
-ROW_BYTES = 500
-"""What a patch takes beside its pixels and what a prompt takes, about."""
-
-Part = tuple[Target, Edit]
-
-
-@dataclass(eq=False)
-class Step:
-    """What is undone and redone at once.
-
-    Attributes
-    ----------
-    number : int
-        Grows from step to step.
-    text : str
-        What it was, in words.
-    targets : list of Target
-        Of its parts.
-    parts : list of (Target, Edit) or None
-        In the order in which they were written; None where only the recorder has them.
-    nbytes : int
-        What the parts take in memory, about.
-    """
-
-    number: int
-    text: str
-    targets: list[Target]
-    parts: list[Part] | None
-    nbytes: int = field(default=0)
-
-
 Walk = Generator[Progress, None, list[Part]]
 """Yields between pieces of some milliseconds; returns the edits as they were written. Closed before
 its end, it leaves everything as it was."""
@@ -62,7 +32,7 @@ class History:
 
     def __init__(self, recorder: Recorder | None = None, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
-        self._recorder: Recorder | None = None
+        self._records = RecordedSteps()
         self._done: list[Step] = []
         self._undone: list[Step] = []
         self._walked: Step | None = None
@@ -108,17 +78,12 @@ class History:
         OSError
             If the recorder cannot keep them; it is not used then.
         """
-        for step in (*self._done, *reversed(self._undone)):
-            for place, (target, edit) in enumerate(self._parts(step)):
-                (recorder.joined if place else recorder.made)(step.number, target, edit)
-        for step in self._undone:
-            recorder.undone(step.number)
-        self._recorder = recorder
+        self._records.use(recorder, self._done, reversed(self._undone))
         self._trim()
 
     def stop_recording(self) -> None:
         """Go on without the recorder: it cannot keep anything."""
-        self._recorder = None
+        self._records.recorder = None
 
     def make(self, target: Target, edit: Edit) -> None:
         """Write an edit as a new step.
@@ -132,14 +97,15 @@ class History:
         """
         drive(self.make_in_pieces(target, edit))
 
-    def make_in_pieces(self, target: Target, edit: Edit) -> Generator[Progress, None, None]:
-        """Write an edit like `make`, a piece at a time."""
+    def make_in_pieces(self, target: Target, edit: Edit) -> Generator[Progress, None, Step]:
+        """Write an edit like `make`, a piece at a time; returns the step."""
         edit = target.completed(edit, edit)
-        number = self._count + 1
-        if self._recorder is not None:
-            self._recorder.made(number, target, edit)
+        number = self._next_number()  # another step may be made between two pieces
+        self._records.make(number, target, edit, self._done)
         yield from self._write_recorded(number, target, edit)
-        self._add(target, edit)
+        step = self._add(number, target, edit)
+        step.is_recorded = self._records.recorder is not None
+        return step
 
     def join(self, target: Target, edit: Edit, to: Step | None = None) -> None:
         """Write an edit as a part of a step; raises as `make` does, or without a step.
@@ -158,8 +124,7 @@ class History:
     ) -> Generator[Progress, None, None]:
         """Write an edit like `join`, a piece at a time."""
         step, edit, whole = self._joined(target, edit, to)
-        if self._recorder is not None:
-            self._recorder.joined(step.number, target, edit)
+        self._records.join(step, target, edit, self._done)
         yield from self._write_recorded(step.number, target, edit)
         self._put(step, target, whole)
 
@@ -175,17 +140,15 @@ class History:
         """
         edit = target.completed(edit, edit)
         target.adopt(edit)
-        self._add(target, edit)
-        if self._recorder is not None:
-            self._recorder.made(self._count, target, edit)
+        step = self._add(self._next_number(), target, edit)
+        self._records.note(step, target, edit, self._done)
 
     def note_joined(self, target: Target, edit: Edit) -> None:
         """Take up an edit like `note`, as a part of the newest step."""
         step, edit, whole = self._joined(target, edit)
         target.adopt(edit)
         self._put(step, target, whole)
-        if self._recorder is not None:
-            self._recorder.joined(step.number, target, edit)
+        self._records.note(step, target, edit, self._done)
 
     def undo(self) -> list[Part]:
         """Take back the newest step.
@@ -227,6 +190,7 @@ class History:
                 step.targets = [one for one in step.targets if one is not target]
                 if step.parts is not None:
                     step.parts = [part for part in step.parts if part[0] is not target]
+                step.refused = [part for part in step.refused if part[0] is not target]
             steps[:] = [step for step in steps if step.targets]
 
     # -- walking --------------------------------------------------------------------------------
@@ -239,10 +203,10 @@ class History:
         written: list[Part] = []
         whole = False
         try:
-            parts = self._parts(step)
-            step.parts, step.nbytes = parts, _nbytes(parts)
+            parts = self._records.parts(step)
+            step.parts, step.nbytes = parts, size_of(parts)
             todo = [(one, edit.inverse()) for one, edit in reversed(parts)] if back else parts
-            self._record_walk(step, back)
+            self._records.walk(step, back)
             try:
                 for target, edit in todo:
                     yield from target.write_in_pieces(edit)
@@ -252,7 +216,7 @@ class History:
                 if not whole:
                     for target, edit in reversed(written):
                         drive(target.write_in_pieces(edit.inverse()))
-                    self._record_walk(step, not back)
+                    self._records.walk(step, not back)
         finally:
             self._walked = None
         if step in source:  # a target may have been dropped meanwhile
@@ -260,27 +224,6 @@ class History:
             goal.append(step)
         self._trim()
         return written
-
-    def _record_walk(self, step: Step, back: bool) -> None:
-        if self._recorder is not None:
-            (self._recorder.undone if back else self._recorder.redone)(step.number)
-
-    def _parts(self, step: Step) -> list[Part]:
-        """Return the parts of a step, from the recorder where they are no longer in memory."""
-        if step.parts is not None:
-            return step.parts
-        if self._recorder is None:
-            raise ValueError(f"{step.text} is no longer kept")
-        targets = {target.id: target for target in step.targets}
-        parts: list[Part] = []
-        for name, edit in self._recorder.parts(step.number):
-            if name not in targets:
-                continue  # of a layer that is gone
-            if parts and parts[-1][0].id == name:
-                parts[-1] = (parts[-1][0], parts[-1][1].then(edit))
-            else:
-                parts.append((targets[name], edit))
-        return parts
 
     # -- new steps ------------------------------------------------------------------------------
 
@@ -292,8 +235,8 @@ class History:
             yield from target.write_in_pieces(edit)
             whole = True
         finally:
-            if not whole and self._recorder is not None:
-                self._recorder.withdrawn(number)
+            if not whole:
+                self._records.withdraw(number)
 
     def _joined(
         self, target: Target, edit: Edit, to: Step | None = None
@@ -302,7 +245,7 @@ class History:
         step = self.newest if to is None else to
         if step is None:
             raise ValueError("there is no step to join")
-        parts = self._parts(step)
+        parts = self._records.parts(step)
         last = parts[-1][1] if parts and parts[-1][0] is target else None
         whole = edit if last is None else last.then(edit)
         edit = target.completed(edit, whole)
@@ -321,7 +264,7 @@ class History:
         if parts and parts[-1][0] is target:
             parts.pop()
         step.parts = [*parts, (target, whole)]
-        step.nbytes = _nbytes(step.parts)
+        step.nbytes = size_of(step.parts)
         if target not in step.targets:
             step.targets.append(target)
         if step.parts[0][0] is target:
@@ -329,12 +272,18 @@ class History:
         self._forget_undone()
         self._trim()
 
-    def _add(self, target: Target, edit: Edit) -> None:
+    def _add(self, number: int, target: Target, edit: Edit) -> Step:
         self._forget_undone()
-        self._count += 1
         parts = [(target, edit)]
-        self._done.append(Step(self._count, edit.text, [target], parts, _nbytes(parts)))
+        step = Step(number, edit.text, [target], parts, size_of(parts))
+        later = sum(one.number > number for one in self._done)  # made while it was written
+        self._done.insert(len(self._done) - later, step)
         self._trim()
+        return step
+
+    def _next_number(self) -> int:
+        self._count += 1
+        return self._count
 
     def _forget_undone(self) -> None:
         """Drop what was taken back; what is being made again stays until it is."""
@@ -345,21 +294,10 @@ class History:
         for step in (*self._done[:-1], *self._undone[:-1]):
             if total <= self.limit_bytes or self.walking:
                 return
-            total -= step.nbytes
-            if self._recorder is not None:
+            if self._records.releases(step):
+                total -= step.nbytes
                 step.parts, step.nbytes = None, 0
-            elif step in self._done:
+            elif self._records.recorder is None and step in self._done:
+                total -= step.nbytes
                 self._done.remove(step)
                 self._dropped = True
-
-
-def _nbytes(parts: list[Part]) -> int:
-    """Return what edits take, about: pixels, outlines, prompts, and a sum for each patch."""
-    total = 0
-    for _, edit in parts:
-        objects = (one for change in edit.objects.values() for one in change if one is not None)
-        outlines = (outline for one in objects for outline in one.outlines.values())
-        total += edit.nbytes + sum(outline.mask.packed.nbytes for outline in outlines)
-        total += PATCH_BYTES * (1 + len(edit.patches))
-        total += ROW_BYTES * (len(edit.removed) + len(edit.added))
-    return total

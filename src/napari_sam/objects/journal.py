@@ -34,8 +34,7 @@ LEVEL = 1
 MOST_PLANES = 8
 """Planes of the image that are hashed for one step, at most."""
 FULL = (
-    "the disk has no room for the journal ({}), so nothing more is changed; make room in {} and "
-    "do the step again"
+    "the disk has no room for the journal ({}), so no step can be kept; make room in {} and go on"
 )
 CLOSED = "the journal is closed"
 

@@ -49,6 +49,7 @@ DAMAGED = (
 )
 """What reading a damaged file may raise."""
 
+
 class Base(IntEnum):
     """Whether something was there before the first step of a target."""
 
@@ -148,6 +149,18 @@ def read_targets(path: Path) -> list[KeptTarget]:
     """
     with _opened(path) as found:
         return list(_targets(found, whole=False))
+
+
+def has_unsaved(path: Path) -> bool:
+    """Tell whether a journal holds steps that are in no file of the user.
+
+    Raises
+    ------
+    ValueError
+        As `open_journal` does.
+    """
+    with _opened(path) as found:
+        return _in_force(found)[1]
 
 
 def note_restored(path: Path, targets: Iterable[str]) -> bool:
@@ -328,14 +341,14 @@ def _info(data: dict[str, Any]) -> TargetInfo:
     texts = [data[name] for name in ("dtype", "labels_dtype", "stored")]
     if not all(isinstance(one, str) for one in texts):
         raise ValueError("a target is described wrongly")
+    if data["kind"] != "prompts" and np.dtype(data["labels_dtype"]).kind not in "biu":
+        raise ValueError("its labels are no integers")
     return TargetInfo(data["kind"], shape, *texts)
 
 
 def _base(connection: sqlite3.Connection, target: int, info: TargetInfo) -> Iterator[BasePlane]:
     query = "SELECT position, low, high, data FROM bases WHERE target = ?"
     dtype = np.dtype(info.labels_dtype)
-    if dtype.kind not in "biu":
-        raise ValueError("its labels are no integers")
     plane = info.shape[-2:]
     if math.prod(plane) > LARGEST_BASE:
         raise ValueError("a plane of its labels is too large")

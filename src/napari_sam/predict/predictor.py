@@ -20,7 +20,7 @@ from ..images.transforms import (
 from ..masks import tidied
 from ..models.contract import InstanceFields
 from ..types import Contrast, ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
-from .upsampling import Upsampler, moved_logits
+from .upsampling import LOW_RES_STRIDE, Frame, Upsampler, frame_of, moved_logits
 from .windows import check_inside, cut_to_plane
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Prompts that are decoded together."""
-LOW_RES_STRIDE = 4
-"""Pixels of the padded input that one low-resolution logit covers, in every family."""
 FLAT = 2
 """Largest difference of 8-bit values in which there is nothing to see."""
 
@@ -172,16 +170,10 @@ class SamPredictor:
         (rows, columns), fine = upsampler.within(logits, threshold)
         return Mask.of(fine > threshold, (columns.start, rows.start), size)
 
-    def logits_frame(self, embedding: ImageEmbedding) -> tuple[float, float, float, float]:
+    def logits_frame(self, embedding: ImageEmbedding) -> Frame:
         """Return what low-resolution logits of an embedding cover; see `MaskLogits.frame`."""
         padded = self.model.padded_size(embedding.input_size)
-        height, width = (
-            whole * pad / inner
-            for whole, pad, inner in zip(
-                embedding.original_size, padded, embedding.input_size, strict=True
-            )
-        )
-        return -0.5, -0.5, width - 0.5, height - 0.5
+        return frame_of(embedding.original_size, embedding.input_size, padded)
 
     def decode(
         self,

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ..images.transforms import bilinear_matrix
-from ..types import MaskLogits
+from ..types import Mask, MaskLogits
 
+Frame = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) of the outer edges of logits; see `MaskLogits.frame`."""
+
+LOW_RES_STRIDE = 4
+"""Pixels of the padded input that one low-resolution logit covers, in every family."""
 NO_OBJECT = -2.0
 """Logit outside the window of an earlier answer: probably no object, but not known."""
 
@@ -78,6 +83,22 @@ class Upsampler:
         return (rows, columns), _resized(self.rows[rows], logits, self.columns[columns])
 
 
+def frame_of(size: tuple[int, int], input_size: tuple[int, int], padded: tuple[int, int]) -> Frame:
+    """Return what the logits of a plane cover; see `MaskLogits.frame`.
+
+    Parameters
+    ----------
+    size : (H, W) int
+        Of the plane.
+    input_size, padded : (h, w) int
+        Of the plane as the model gets it, and with its padding.
+    """
+    height, width = (
+        whole * pad / inner for whole, pad, inner in zip(size, padded, input_size, strict=True)
+    )
+    return -0.5, -0.5, width - 0.5, height - 0.5
+
+
 def _resized(
     rows: csr_array, plane: NDArray[np.float32], columns: csr_array
 ) -> NDArray[np.float32]:
@@ -89,9 +110,7 @@ def _resized(
     return np.asarray((columns @ np.ascontiguousarray((rows @ plane).T)).T, np.float32)
 
 
-def moved_logits(
-    logits: MaskLogits, frame: tuple[float, float, float, float], shape: tuple[int, int]
-) -> NDArray[np.float32]:
+def moved_logits(logits: MaskLogits, frame: Frame, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return logits in another frame: bilinear at its cells, no object where they tell nothing.
 
     Parameters
@@ -107,10 +126,41 @@ def moved_logits(
     values = logits.values
     if values.shape == shape and np.allclose(logits.frame, frame, rtol=0, atol=1e-6):
         return values
-    rows = _resampling(logits.frame[1::2], values.shape[0], frame[1::2], shape[0])
-    columns = _resampling(logits.frame[::2], values.shape[1], frame[::2], shape[1])
+    rows, columns = _matrices(logits.frame, values.shape, frame, shape)
     known = np.outer(rows.sum(axis=1), columns.sum(axis=1)) > 0
     return np.where(known, _resized(rows, values, columns), np.float32(NO_OBJECT))
+
+
+def coverage(mask: Mask, frame: Frame, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return which part of each cell of a frame a mask covers.
+
+    Parameters
+    ----------
+    mask : Mask
+        With a pixel at least.
+    frame : (x0, y0, x1, y1) float, pixels of the same plane
+    shape : (h, w) int, cells of that frame
+
+    Returns
+    -------
+    (h, w) float32 in 0..1; interpolated where cells are smaller than pixels
+    """
+    bits = np.pad(mask.bits, 1).astype(np.float32)  # beyond the box there is nothing
+    x0, y0, x1, y1 = mask.box
+    source = (x0 - 1.5, y0 - 1.5, x1 + 1.5, y1 + 1.5)
+    rows, columns = _matrices(source, bits.shape, frame, shape)
+    return np.clip(_resized(rows, bits, columns), 0, 1)
+
+
+def _matrices(
+    source: Frame, count: Sequence[int], target: Frame, wanted: Sequence[int]
+) -> tuple[csr_array, csr_array]:
+    """Return the matrices from the cells of one frame to those of another, rows and columns."""
+    rows, columns = (
+        _resampling(source[axis::2], count[1 - axis], target[axis::2], wanted[1 - axis])
+        for axis in (1, 0)
+    )
+    return rows, columns
 
 
 def _resampling(

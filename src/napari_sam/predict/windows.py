@@ -44,15 +44,43 @@ def closer_window(
     if prompts.box is None and not best:
         return None
     box = np.array(best.box, np.float64) if prompts.box is None else prompts.box
-    h, w = embedding.original_size
+    sizes = embedding.original_size, embedding.input_size
+    return window_about(box, prompts.point_coords, *sizes, model, spacing, answer.present)
+
+
+def window_about(
+    box: NDArray[np.float64],
+    points: NDArray[np.float64],
+    size: tuple[int, int],
+    input_size: tuple[int, int],
+    model: PromptableModel,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    present: bool = True,
+) -> Window | None:
+    """Return where to look closer at an object in a box, or None if it is large enough as it is.
+
+    Parameters
+    ----------
+    box : (4,) float, (x0, y0, x1, y1)
+        Inclusive pixel centres.
+    points : (N, 2) float, (x, y)
+        What else the window holds.
+    size, input_size : (H, W) int
+        Of the plane, and of the plane as the model gets it.
+    model : PromptableModel
+    spacing : (float, float)
+        See `Plane.spacing`.
+    present : bool
+        Whether the model sees the object.
+    """
+    h, w = size
     aspect = np.array([spacing[1], spacing[0]]) / min(spacing)
     side = float(((box[2:] - box[:2] + 1) * aspect).max())
-    scale = embedding.input_size[1] / w / float(aspect[0])
+    scale = input_size[1] / w / float(aspect[0])
     least = SMALL_OBJECT if scale < 1 else TINY_OBJECT
-    if side * scale >= least or (scale >= 1 and not answer.present):
+    if side * scale >= least or (scale >= 1 and not present):
         return None
     reach = max(side * CONTEXT, LEAST_WINDOW) / 2
-    points = prompts.point_coords
     low = np.minimum(box[:2], points.min(0)) if len(points) else box[:2]
     high = np.maximum(box[2:], points.max(0)) if len(points) else box[2:]
     middle = (low + high) / 2

@@ -50,6 +50,11 @@ def redo(viewer: napari.viewer.Viewer) -> None:
     find_dock(viewer).feature(Prompting).changes.redo()
 
 
+def reopen(viewer: napari.viewer.Viewer) -> None:
+    """Work again on the object under the pointer, or the one that is selected."""
+    find_dock(viewer).feature(Prompting).reopener.reopen_here()
+
+
 def delete(viewer: napari.viewer.Viewer) -> None:
     """Remove the kept object under the pointer."""
     find_dock(viewer).feature(Prompting).changes.delete()

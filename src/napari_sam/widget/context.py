@@ -12,8 +12,9 @@ from ..objects.overlap import KEEP
 from ..predict.cache import DiskCache, default_folder
 from ..predict.session import Session
 from ..types import Plane
-from .history import History
+from .history import History, ShownTarget
 from .opening import Opening
+from .recording import Recording
 from .results_folder import ResultsFolder
 from .saves import Saves
 from .scheduler import Scheduler
@@ -46,6 +47,8 @@ class Context(QObject):  # type: ignore[misc]
         Why there is no session.
     history : History
         What can be undone, in all layers of ours.
+    recording : Recording
+        Keeps all steps in a journal.
     overlap : str
         Which pixels a new object gets where others are: the name of a rule of `objects.overlap`.
     category : str
@@ -84,6 +87,8 @@ class Context(QObject):  # type: ignore[misc]
         self.status = Status()
         self.history = History()
         self.history.on_failed = self.status.error
+        self.recording = Recording(self.history, self.scheduler, self.status)
+        self.saved.connect(self.recording.saved)
         self.bench = Workbench(viewer, self.history, self.status)
         self.folder = ResultsFolder(self.bench, self.scheduler, self.status)
         self.saves = Saves(self.bench, self.history, self.scheduler, self.status)
@@ -109,6 +114,11 @@ class Context(QObject):  # type: ignore[misc]
         for emitter in self._sliced:
             emitter.connect(self._on_dims_sliced)
 
+    @property
+    def prompt_log(self) -> ShownTarget | None:
+        """What changes of prompts of the image are written to; None if there is no image."""
+        return self.bench.image_prompts
+
     def use_session(self, session: Session | None, absence: str = "") -> None:
         """Answer with another model from now on.
 
@@ -131,12 +141,14 @@ class Context(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Disconnect from the viewer."""
         self.scheduler.close()
+        self.history.stop()
         for emitter in self._turned:
             emitter.disconnect(self._on_dims_turned)
         for emitter in self._sliced:
             emitter.disconnect(self._on_dims_sliced)
         self.saves.close()
         self.bench.close()
+        self.recording.close()
         self.session = None
 
     def _on_dims_turned(self, event: Any = None) -> None:

@@ -18,13 +18,14 @@ from .features.feature import Feature
 from .features.objects.logic import Objects
 from .features.prefetch.logic import Prefetch
 from .features.prompting.logic import Prompting
+from .features.recovery.logic import Recovery
 from .features.saving.logic import Saving
 from .features.series.logic import Series
 from .features.settings.logic import Settings
 from .features.source.logic import Source
 from .keys import Keys
 
-ABOVE: tuple[type[Feature], ...] = (Source, Prefetch, Saving)
+ABOVE: tuple[type[Feature], ...] = (Source, Recovery, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
 BELOW: tuple[type[Feature], ...] = (Prompting, Objects, Everything, Series, Settings)
 

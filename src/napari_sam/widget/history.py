@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal, Protocol
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Literal, Protocol
 
 from qtpy.QtCore import QTimer
 
@@ -12,10 +12,13 @@ from ..objects import history
 from ..objects.boxes import Box
 from ..objects.edit import Edit
 from ..objects.recorder import Recorder, Target
+from ..objects.step import Part, Step
+from ..types import Progress
 
 SLICE = 0.03
 """Seconds that a long step is written for before the window gets its turn."""
 
+Steps = Generator[Progress, None, Any]
 Happened = Literal["made", "undone", "redone"]
 """What became of an edit."""
 Done = Callable[[str, tuple[Box, ...]], None]
@@ -41,12 +44,16 @@ class History:
     steps : napari_sam.objects.history.History
     on_failed : callable
         Called with a sentence if something could not be written or recorded.
+    elsewhere : callable
+        Returns " on NAME" for a target of an image that is not worked on, else nothing.
     """
 
     def __init__(self) -> None:
         self.steps = history.History()
         self.on_failed: Callable[[str], None] = lambda text: None
+        self.elsewhere: Callable[[Target], str] = lambda target: ""
         self._walk: history.Walk | None = None
+        self._work: Steps | None = None
         self._held: list[Target] = []
 
     @property
@@ -56,8 +63,8 @@ class History:
 
     @property
     def walking(self) -> bool:
-        """Whether something is being taken back or made again."""
-        return self._walk is not None
+        """Whether something is being taken back, made again or restored."""
+        return self._walk is not None or self._work is not None
 
     def use(self, recorder: Recorder) -> None:
         """Record all steps from now on; see `objects.history.History.use`."""
@@ -68,10 +75,66 @@ class History:
         try:
             (self.steps.note_joined if joined else self.steps.note)(target, edit)
         except OSError as error:
-            self.on_failed(str(error))
+            self.on_failed(f"{edit.text} stays, but is not in the journal yet: {error}")
+
+    def run(self, steps: Steps, done: Callable[[str], None]) -> None:
+        """Make steps in pieces, such as those of a journal; until the end nothing is taken back.
+
+        Parameters
+        ----------
+        steps : generator
+        done : callable
+            Called at the end; with a sentence if something could not be written or recorded.
+
+        Raises
+        ------
+        ValueError
+            If the last change is still being written.
+        """
+        if self.walking:
+            raise ValueError("wait until the last change is written")
+        self._work = steps
+        self._run_on(steps, done)
+
+    def write(self, target: ShownTarget, steps: Steps, done: Callable[[], None]) -> None:
+        """Make or join an edit in pieces; nobody changes the target until it is written.
+
+        Parameters
+        ----------
+        target : ShownTarget
+        steps : generator
+            Of `steps.make_in_pieces`, for one. A short one is at its end when this returns.
+        done : callable
+            Called at the end; `on_failed` instead if something could not be written or recorded.
+
+        Raises
+        ------
+        ValueError
+            If the last change is still being written.
+        """
+
+        def ended(failed: str) -> None:
+            self._release()
+            if failed:
+                self.on_failed(failed)
+            else:
+                done()
+
+        self.run(steps, ended)
+        if self._work is steps:
+            self._hold([target])
+
+    def stop(self) -> None:
+        """Leave what `run` and `write` have begun."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
+            self._release()
 
     def drop(self, target: ShownTarget) -> None:
         """Forget a target that is gone; what is being written in it is taken back."""
+        if self._work is not None and target in self._held:
+            self.stop()
         step = self.steps.walked
         if self._walk is not None and step is not None and target in step.targets:
             walk = self._end()
@@ -95,7 +158,7 @@ class History:
     def _begin(
         self,
         walk: Callable[[], history.Walk],
-        step: history.Step | None,
+        step: Step | None,
         happened: Happened,
         done: Done,
     ) -> None:
@@ -107,9 +170,7 @@ class History:
             return
         self._go_on(self._walk, step, happened, done)
 
-    def _go_on(
-        self, walk: history.Walk, step: history.Step, happened: Happened, done: Done
-    ) -> None:
+    def _go_on(self, walk: history.Walk, step: Step, happened: Happened, done: Done) -> None:
         """Write for a moment; go on after the window had its turn, until all is written."""
         if walk is not self._walk:
             return  # a target was dropped meanwhile
@@ -120,31 +181,58 @@ class History:
                 next(walk)
         except StopIteration as stop:
             self._end()
-            written: list[history.Part] = stop.value
+            written: list[Part] = stop.value
             parts = [(one, edit.inverse()) for one, edit in reversed(written)]
             if happened == "redone":
                 parts = written
             for target, edit in parts:
                 _shown(target).walked(edit, happened)
-            done(step.text, parts[0][1].boxes if parts else ())
+            elsewhere = self.elsewhere(parts[0][0]) if parts else ""
+            boxes = parts[0][1].boxes if parts and not elsewhere else ()
+            done(step.text + elsewhere, boxes)
         except (ValueError, OSError) as error:
             self._end()
             self.on_failed(str(error))
         else:
             if not self._held:
-                self._held = list(step.targets)
-                for target in self._held:
-                    _shown(target).hold(True)  # nobody paints where it is still being written
+                self._hold(step.targets)
             QTimer.singleShot(0, lambda: self._go_on(walk, step, happened, done))
+
+    def _run_on(self, steps: Steps, done: Callable[[str], None]) -> None:
+        if steps is not self._work:
+            return
+        failed = ""
+        end = time.perf_counter() + SLICE
+        try:
+            while time.perf_counter() < end:
+                next(steps)
+        except StopIteration:
+            pass
+        except (ValueError, OSError) as error:
+            failed = str(error)
+        else:
+            QTimer.singleShot(0, lambda: self._run_on(steps, done))
+            return
+        self._work = None
+        done(failed)
 
     def _end(self) -> history.Walk:
         walk, self._walk = self._walk, None
-        held, self._held = self._held, []
-        for target in held:
-            _shown(target).hold(False)
+        self._release()
         if walk is None:
             raise RuntimeError("no step is being written")
         return walk
+
+    def _hold(self, targets: Sequence[Target]) -> None:
+        """Let nobody paint where it is still being written."""
+        self._held = list(targets)
+        for target in self._held:
+            _shown(target).hold(True)
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for target in held:
+            _shown(target).hold(False)
 
 
 def _shown(target: Target) -> ShownTarget:

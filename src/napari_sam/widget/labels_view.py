@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.QtCore import QTimer
 
 from ..formats.carried import METADATA, Carried, carried_by
 from ..formats.image_reference import plane_hash
@@ -16,6 +17,9 @@ from ..formats.labels_store import check_there, stored_at
 from ..objects import edits
 from ..objects.canvas import Canvas
 from ..objects.edit import Edit
+from ..objects.locks import sentence, spare
+from ..objects.patch import Patch
+from ..objects.properties import locked_labels
 from ..objects.recorder import TargetInfo, TargetKind
 from ..objects.store import ObjectStore
 from ..types import Progress, SliceKey
@@ -106,6 +110,32 @@ class LabelsView:
         self._shown(refresh)
         self.on_edit(edit, "made")
 
+    def apply_in_pieces(
+        self, edit: Edit, done: Callable[[], None] = lambda: None, refresh: bool = True
+    ) -> None:
+        """Make an edit that may be long: the window stays alive.
+
+        Parameters
+        ----------
+        edit : Edit
+        done : callable
+            Called when it is written; not if it cannot be, which is said in the status line.
+        refresh : bool
+            Whether the plane shown may have changed.
+
+        Raises
+        ------
+        ValueError
+            If the last change is still being written.
+        """
+
+        def written() -> None:
+            self._shown(refresh)
+            self.on_edit(edit, "made")
+            done()
+
+        self.history.write(self, self.history.steps.make_in_pieces(self, edit), written)
+
     def amend(self, edit: Edit, refresh: bool = True) -> None:
         """Make an edit part of the newest one, so that both are undone together."""
         step = self.history.steps.newest_of(self)
@@ -114,10 +144,16 @@ class LabelsView:
         self.history.steps.join(self, edit, step)
         self._shown(refresh)
 
+    def join(self, edit: Edit) -> None:
+        """Make an edit part of the newest step, of whichever layer that is."""
+        self.history.steps.join(self, edit)
+        self._shown()
+        self.on_edit(edit, "made")
+
     def delete(self, label: int, key: SliceKey) -> None:
         """Delete an object that lies in a plane; see `edits.delete`."""
-        self.apply(edits.delete(self.store, label, key))
-        self.on_deleted(label, key)
+        edit = edits.delete(self.store, label, key)
+        self.apply_in_pieces(edit, lambda: self.on_deleted(label, key))
 
     def _adopt_carried(self) -> None:
         """Take up the objects that the layer carries; from now on it carries those of the store."""
@@ -126,7 +162,7 @@ class LabelsView:
         properties = {name: (None, value) for name, value in carried.properties.items()}
         self.store.adopt(Edit("opening", objects=objects, properties=properties))
         self.layer.metadata[METADATA] = Carried(
-            self.store.objects, self.store.properties, image=carried.image
+            self.store.objects, self.store.properties, carried.prompts, carried.image
         )
 
     # -- as the history asks for it; see `ShownTarget` ------------------------------------------
@@ -170,12 +206,30 @@ class LabelsView:
 
     def _on_layer_paint(self, event: Any) -> None:
         edit = edits.stroke(self.store.canvas, event.value)
-        self.history.note(self, edit)
+        spared = spare(edit, locked_labels(self.store))
+        if spared.restored:
+            edit = spared.edit
+            self.status.error(sentence(spared.labels))
+            self._restore(spared.restored)
+            # napari tells of some strokes just before it paints them
+            QTimer.singleShot(0, partial(self._restore, spared.restored))
+        if edit.changes:
+            self.history.note(self, edit)
         try:
             check_there(self.layer.data, self.layer.name)
         except ValueError as error:
             self.status.error(str(error))
-        self.on_edit(edit, "made")
+        if edit.changes:
+            self.on_edit(edit, "made")
+
+    def _restore(self, patches: tuple[Patch, ...]) -> None:
+        """Give finished objects their pixels back where a stroke has painted over them."""
+        try:
+            for patch in patches:
+                self.store.canvas.write(patch)
+        except (ValueError, OSError) as error:
+            self.status.error(str(error))
+        self._shown()
 
     def _on_layer_drawn(self, event: Any = None) -> None:
         self._redrawn = True

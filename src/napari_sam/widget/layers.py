@@ -325,6 +325,18 @@ def show_preview(
         preview.translate = place
 
 
+def preview_colour(label: int) -> Sequence[float]:
+    """Return red, green and blue of an object in the preview, from 0 to 1."""
+    colour: list[float] = _YELLOWS[(label - 1) % len(_YELLOWS)]
+    return colour[:3]
+
+
+def colour_of(layer: Labels, label: int) -> Sequence[float]:
+    """Return red, green and blue of an object in a layer, from 0 to 1."""
+    colour = layer.get_color(label)
+    return (0.5, 0.5, 0.5) if colour is None else [float(c) for c in colour[:3]]
+
+
 def clear_preview(preview: Labels) -> None:
     """Empty the preview."""
     if preview.data.any():

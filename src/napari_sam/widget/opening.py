@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,21 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
-from scipy import ndimage
+import psutil
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Qt, Signal
 
 from ..formats.annotation import Annotation
+from ..formats.carried import METADATA, Carried
 from ..formats.exchange import format_of
 from ..formats.image_reference import difference, image_beside
-from ..formats.labels_store import LIMIT_BYTES, largest_label
+from ..formats.imports import boxes_of, import_objects, objects_of
+from ..formats.labels_store import largest_label, needs_folder
 from ..images.readers import StackImage, read_image
-from ..objects import edits
-from ..objects.drawn import Drawing, DrawnRow
-from ..objects.edit import Change, Edit
-from ..objects.overlap import RULES, sparing
-from ..objects.segmented import Outline, SegmentedObject
-from ..types import Mask, Progress, SliceKey
+from ..objects.drawn import Drawing
+from ..objects.edit import Edit
+from ..objects.overlap import RULES
+from ..objects.segmented import SegmentedObject
+from ..types import Progress
 from . import layers
+from .labels_view import LabelsView
+from .results_folder import COUNTING
 from .saves import image_array
 from .scheduler import Lane, Work
 from .unsaved import counted
@@ -33,8 +38,6 @@ if TYPE_CHECKING:
 
 OPENING = "opening"
 """The source of progress in the status line."""
-METADATA = "napari_sam"
-"""Where a layer carries its annotation until its view adopts it."""
 
 
 class Read(NamedTuple):
@@ -43,9 +46,9 @@ class Read(NamedTuple):
     Attributes
     ----------
     annotation : Annotation
-        Its labels in memory.
+        Its labels in memory, or a zarr array that is copied to the folder of the image.
     largest : int
-        The largest label.
+        The largest label of those in memory.
     difference : str
         How the image differs from the one that was annotated; empty if it does not.
     """
@@ -73,6 +76,9 @@ class Opening(QObject):  # type: ignore[misc]
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        # later: it is emitted before the layer is chosen, too
+        queued = Qt.ConnectionType.QueuedConnection
+        context.bench.changed.connect(self._on_bench_changed, queued)
 
     def open(self, path: Path) -> None:
         """Go on with a saved annotation of the image, or with the image that it names."""
@@ -104,17 +110,48 @@ class Opening(QObject):  # type: ignore[misc]
         frame = bench.frame
         if frame is None:
             return
-        before = bench.results
+        if not isinstance(annotation.labels, np.ndarray):
+            self._copy(path, read)
+            return
         layer = layers.make_labels(frame, f"{frame.layer.name} objects", annotation.labels)
-        layer.metadata[METADATA] = annotation
+        self._show(path, annotation, layer, read.largest)
+
+    def cancel(self) -> None:
+        """Stop reading; everything stays as it is."""
+        scheduler, status = self.context.scheduler, self.context.status
+        if scheduler.is_busy(Lane.FILES):
+            scheduler.cancel(Lane.FILES)
+            for source in (OPENING, COUNTING):
+                status.progress(source)
+            status.hint("nothing was opened; everything stays as it is")
+
+    def _copy(self, path: Path, read: Read) -> None:
+        """Copy labels that do not fit into memory to the folder of the image, and show them."""
+        frame, folder = self.context.bench.frame, self.context.folder
+        if frame is None or not folder.ready(partial(self.restore, path, read)):
+            return
+
+        def then(layer: Labels, largest: int) -> None:
+            now = self.context.bench.frame
+            if now is None or now.layer is not frame.layer:
+                self.context.status.error("another image was chosen meanwhile; open it again")
+                return
+            self._show(path, read.annotation, layer, largest)
+
+        folder.copy(frame, read.annotation.labels, then)
+
+    def _show(self, path: Path, annotation: Annotation, layer: Labels, largest: int) -> None:
+        """Go on with the labels of a layer, its objects and prompts."""
+        bench = self.context.bench
+        frame, before = bench.frame, bench.results
+        if frame is None:
+            return
+        layer.metadata[METADATA] = Carried(
+            annotation.objects, annotation.properties, image=annotation.image
+        )
         bench.add_below_prompts(layer)
-        bench.use_results(layer, read.largest)
-        view = bench.results
-        if view is not None and not view.store.objects and annotation.objects:
-            found = {label: (None, one) for label, one in annotation.objects.items()}
-            properties = {name: (None, value) for name, value in annotation.properties.items()}
-            view.apply(Edit(f"the opening of {path.name}", (), found, properties))
-        if before is not None and not before.store.objects and not np.any(before.layer.data):
+        bench.use_results(layer, largest)
+        if before is not None and not before.store.objects and _is_empty(before.layer.data):
             self.context.viewer.layers.remove(before.layer)
         if annotation.prompts:
             bench.prompts.redraw(bench.prompts.drawing(), annotation.prompts)
@@ -132,20 +169,20 @@ class Opening(QObject):  # type: ignore[misc]
             if view is None:
                 self.context.status.error("no layer takes objects yet; choose one under Into")
                 return
-            locked = [label for label, one in view.store.objects.items() if one.locked]
-            rule = sparing(RULES[self.context.overlap].rule, locked)
-            found = list(read.annotation.objects.values()) or objects_in(read.annotation.labels)
+            rule, annotation = RULES[self.context.overlap].rule, read.annotation
 
             def steps() -> Generator[Progress, None, Edit]:
                 yield Progress(0, 1, "importing")
-                return imported(
-                    edits.keep(view.store, [one.outlines for one in found], rule), found
-                )
+                return (yield from import_objects(view.store, _objects_of(annotation), rule))
 
             def made(edit: Edit) -> None:
-                view.apply(edit)
                 number = counted(len(edit.objects), "object")
-                self.context.status.hint(f"imported {number} from {path.name}; Ctrl+Z undoes it")
+                left_out = f", without {annotation.notice}" if annotation.notice else ""
+                text = f"imported {number} from {path.name}{left_out}; Ctrl+Z undoes it"
+                try:
+                    view.apply_in_pieces(edit, partial(self.context.status.hint, text))
+                except ValueError as error:
+                    self.context.status.error(str(error))
 
             work = Work(steps, on_result=made, text=f"importing {path.name}")
             self.context.scheduler.submit(work, Lane.FILES)
@@ -156,18 +193,52 @@ class Opening(QObject):  # type: ignore[misc]
         """Draw the prompts of a file, and boxes where it has objects without any."""
 
         def done(read: Read) -> None:
-            bench, annotation = self.context.bench, read.annotation
-            drawing = annotation.prompts or boxes_of(
-                list(annotation.objects.values()) or objects_in(annotation.labels)
-            )
-            if not drawing:
-                self.context.status.error(f"{path.name} holds no prompts and no objects")
-                return
-            bench.prompts.redraw((), drawing)
-            bench.prompts.changed.emit()
-            self.context.status.hint(f"drew {counted(len(drawing), 'prompt')} of {path.name}")
+            annotation = read.annotation
+
+            def steps() -> Generator[Progress, None, Drawing]:
+                yield Progress(0, 1, "importing")
+                return annotation.prompts or boxes_of(_objects_of(annotation))
+
+            def found(drawing: Drawing) -> None:
+                if not drawing:
+                    self.context.status.error(f"{path.name} holds no prompts and no objects")
+                    return
+                self._draw(drawing)
+                self.context.status.hint(f"drew {counted(len(drawing), 'prompt')} of {path.name}")
+
+            work = Work(steps, on_result=found, text=f"importing {path.name}")
+            self.context.scheduler.submit(work, Lane.FILES)
 
         self._read_for_image(path, done)
+
+    def _on_bench_changed(self) -> None:
+        """Draw the prompts that a layer carries since napari's own Open, when it is chosen."""
+        bench = self.context.bench
+        view, frame = bench.results, bench.frame
+        if view is None or frame is None or bench.prompts.points is None:
+            return
+        carried = view.layer.metadata.get(METADATA)
+        if not isinstance(carried, Carried) or carried.drawn is not None:
+            return
+        if frame.shape == view.store.canvas.shape:
+            drawn = partial(self._drawn, view)
+            view.layer.metadata[METADATA] = replace(carried, prompts=(), drawn=drawn)
+            if carried.prompts:
+                self._draw(carried.prompts)
+
+    def _drawn(self, view: LabelsView) -> Drawing:
+        """Return the prompts of a layer as they are drawn now."""
+        bench = self.context.bench
+        return bench.prompts.drawing() if bench.results is view else ()
+
+    def _draw(self, drawing: Drawing) -> None:
+        """Draw prompts beside those that are there; new objects get other numbers."""
+        prompts = self.context.bench.prompts
+        first = max((row.owner for row in prompts.drawing()), default=0)
+        shift = max(first, 0)
+        rows = (replace(row, owner=row.owner + shift) if row.owner > 0 else row for row in drawing)
+        prompts.redraw((), tuple(rows))
+        prompts.changed.emit()
 
     def _read_for_image(self, path: Path, done: Callable[[Read], None]) -> None:
         frame = self.context.bench.frame
@@ -194,7 +265,7 @@ class Opening(QObject):  # type: ignore[misc]
         def steps() -> Generator[Progress, None, Read]:
             annotation = read(path, shape)
             yield Progress(0, 2, "opening")
-            return (yield from _in_memory(annotation, image))
+            return (yield from _read_labels(annotation, image))
 
         def ended(read: Read) -> None:
             self.context.status.progress(OPENING)
@@ -234,23 +305,31 @@ class Opening(QObject):  # type: ignore[misc]
         self.context.scheduler.submit(work, Lane.FILES)
 
 
-def _in_memory(annotation: Annotation, image: Any) -> Generator[Progress, None, Read]:
-    """Read the labels, count them and compare the image with the one that was annotated."""
-    labels = annotation.labels
-    size = int(np.prod(labels.shape, dtype=np.int64)) * labels.dtype.itemsize
-    if size > LIMIT_BYTES:
-        raise ValueError(
-            f"the labels take {size / 1e9:.1f} GB, too much for memory; open the folder of labels "
-            "that they were made in"
-        )
-    array = np.asarray(labels[...])
-    yield Progress(1, 2, "opening")
-    largest = yield from largest_label(array)
+def _read_labels(annotation: Annotation, image: Any) -> Generator[Progress, None, Read]:
+    """Read labels that fit into memory, and compare the image with the one that was annotated."""
+    labels, largest = annotation.labels, 0
+    shape = tuple(int(n) for n in labels.shape)
+    if isinstance(labels, np.ndarray) or not needs_folder(shape):
+        size = math.prod(shape) * labels.dtype.itemsize
+        if not isinstance(labels, np.ndarray) and size > psutil.virtual_memory().available / 2:
+            raise ValueError(
+                f"the labels take {size / 1e9:.1f} GB, too much for the memory that is free; close "
+                "other programs and open them again"
+            )
+        array = np.asarray(labels[...])
+        yield Progress(1, 2, "opening")
+        largest = yield from largest_label(array)
+        annotation = replace(annotation, labels=array)
     reference = annotation.image
     other = ""
     if reference is not None and image is not None:
-        other = difference(reference, image, array.shape)
-    return Read(replace(annotation, labels=array), largest, other)
+        other = difference(reference, image, shape)
+    return Read(annotation, largest, other)
+
+
+def _is_empty(labels: Any) -> bool:
+    """Tell whether labels in memory have none; of others nobody knows."""
+    return isinstance(labels, np.ndarray) and not labels.any()
 
 
 def _whole(path: Path) -> Path:
@@ -260,56 +339,7 @@ def _whole(path: Path) -> Path:
     return path
 
 
-def objects_in(labels: np.ndarray[Any, Any]) -> list[SegmentedObject]:
-    """Return the objects of label images, by label over all planes.
-
-    Parameters
-    ----------
-    labels : (..., H, W) int
-    """
-    outlines: dict[int, dict[SliceKey, Outline]] = {}
-    rows = labels.ndim - 2
-    for place in np.ndindex(*labels.shape[:-2]):
-        key = SliceKey((rows, rows + 1), tuple(enumerate(place)))
-        plane = labels[place]
-        for number, part in enumerate(ndimage.find_objects(plane), 1):
-            if part is not None:
-                y, x = part
-                mask = Mask.of(plane[part] == number, (x.start, y.start), plane.shape)
-                outlines.setdefault(number, {})[key] = Outline(mask, origin="imported")
-    return [SegmentedObject(label, found) for label, found in sorted(outlines.items())]
-
-
-def imported(edit: Edit, found: Sequence[SegmentedObject]) -> Edit:
-    """Return an edit whose new objects have class, status and so on of those they were made of."""
-    sources = {id(outline): one for one in found for outline in one.outlines.values()}
-    objects: dict[int, Change] = {}
-    for label, (before, kept) in edit.objects.items():
-        if kept is None:
-            objects[label] = before, kept
-            continue
-        source = sources[id(next(iter(kept.outlines.values())))]
-        objects[label] = before, replace(source, label=label, outlines=kept.outlines)
-    return replace(edit, objects=objects, text=f"the import of {counted(len(objects), 'object')}")
-
-
-def boxes_of(found: Sequence[SegmentedObject]) -> Drawing:
-    """Return a box prompt for each outline; those of one object have one owner."""
-    return tuple(
-        DrawnRow("shapes", "rectangle", _corners(key, outline.mask), owner)
-        for owner, one in enumerate(found, 1)
-        for key, outline in one.outlines.items()
-    )
-
-
-def _corners(key: SliceKey, mask: Mask) -> tuple[tuple[float, ...], ...]:
-    """Return the corners of a mask's box in data coordinates of the array."""
-    x0, y0, x1, y1 = mask.box
-    corners = []
-    for y, x in ((y0, x0), (y0, x1), (y1, x1), (y1, x0)):
-        place = [0.0] * (2 + len(key.fixed))
-        place[key.displayed[0]], place[key.displayed[1]] = float(y), float(x)
-        for axis, at in key.fixed:
-            place[axis] = float(at)
-        corners.append(tuple(place))
-    return tuple(corners)
+def _objects_of(annotation: Annotation) -> Sequence[SegmentedObject]:
+    """Return the objects of an annotation by their outlines, or by the labels if it has none."""
+    outlined = [one for one in annotation.objects.values() if one.outlines]
+    return outlined or objects_of(annotation)

@@ -41,6 +41,8 @@ class PromptLayers(QObject):  # type: ignore[misc]
     preview : napari.layers.Labels or None
     kind : str
         Of the next point; one of `layers.POINT_KINDS`.
+    opens_objects : bool
+        Whether clicks open kept objects instead of making prompts.
 
     Signals
     -------
@@ -63,6 +65,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
         self.boxes: Shapes | None = None
         self.preview: Labels | None = None
         self.kind = layers.OBJECT
+        self.opens_objects = False
         self._display = BoxDisplay(viewer)
         self._seen: tuple[Sequence[str], int] = ((), 0)  # kinds of the points, number of boxes
         self._drawing = False
@@ -149,7 +152,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
             return f"{where} is selected, so a click makes no prompt; choose points or boxes below"
         if not active.visible:
             return f"the layer {active.name} is hidden; show it to prompt"
-        if not str(active.mode).startswith("add"):
+        if not self.opens_objects and not str(active.mode).startswith("add"):
             return f"{active.name} does not take clicks now; choose points or boxes below"
         return ""
 

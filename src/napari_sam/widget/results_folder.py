@@ -6,14 +6,23 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from .._version import __version__
-from ..formats.labels_store import check_folder, free_name, largest_label, open_labels
-from ..types import SliceKey
+from ..formats.labels_store import (
+    SUFFIX,
+    Copied,
+    check_folder,
+    copy_labels,
+    free_name,
+    largest_label,
+    open_labels,
+)
+from ..types import Progress, SliceKey
 from . import layers
 from .frame import Frame
 from .scheduler import Lane, Scheduler, Work
@@ -182,16 +191,65 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             return layers.make_labels(frame, f"{frame.layer.name} {kind}")
         return self._make(frame, free_name(self._folders[frame.layer], kind), key)
 
+    def reopened(self, frame: Frame, place: Path) -> Labels:
+        """Return a layer of labels that are in a folder already.
+
+        Parameters
+        ----------
+        frame : Frame
+        place : Path
+            Of the array.
+
+        Raises
+        ------
+        ValueError
+            If they are gone, or another program uses the folder.
+        """
+        if not place.is_dir():
+            raise ValueError(f"the labels in {place} are no longer there")
+        folder = place.parent
+        check_folder(folder, frame.shape)
+        self._check_unused(folder, frame)
+        self._folders[frame.layer] = folder
+        axes = len(frame.shape)
+        key = SliceKey((axes - 2, axes - 1), tuple((axis, 0) for axis in range(axes - 2)))
+        return self._make(frame, place.name.removesuffix(SUFFIX), key)
+
+    def copy(self, frame: Frame, labels: Any, then: Callable[[Labels, int], None]) -> None:
+        """Copy labels into the folder, in the background; `Opening.cancel` stops it.
+
+        Parameters
+        ----------
+        frame : Frame
+            Its folder is named already; see `ready`.
+        labels : (..., H, W) int array-like
+        then : callable
+            Called with the layer that shows them, and the largest label.
+        """
+        folder, axes = self._folders[frame.layer], frame.layer.axis_labels
+        key = SliceKey(
+            (len(frame.shape) - 2, len(frame.shape) - 1),
+            tuple((axis, 0) for axis in range(len(frame.shape) - 2)),
+        )
+
+        def step(now: Progress) -> None:
+            self.status.progress(COUNTING, f"copying the labels: {now.done} of {now.total} planes")
+
+        def done(copied: Copied) -> None:
+            self.status.progress(COUNTING)
+            try:
+                layer = self._make(frame, copied.name, key)
+            except ValueError as error:
+                self.status.error(str(error))
+                return
+            then(layer, copied.largest)
+
+        steps = partial(copy_labels, labels, folder, OBJECTS, axes, _attributes(frame))
+        work = Work(steps, step, done, self._on_error, "copying labels")
+        self.scheduler.submit(work, Lane.FILES)
+
     def _make(self, frame: Frame, name: str, key: SliceKey) -> Labels:
-        attributes = {
-            "scale": [float(size) for size in frame.transform["scale"]],
-            "units": [str(unit) for unit in frame.transform["units"]],
-            "provenance": {
-                "program": "napari-sam-stack",
-                "version": __version__,
-                "image": frame.layer.name,
-            },
-        }
+        attributes = _attributes(frame)
         folder, axes = self._folders[frame.layer], frame.layer.axis_labels
         try:
             array = open_labels(folder, name, frame.shape, key.displayed, axes, attributes)
@@ -216,6 +274,19 @@ class ResultsFolder(QObject):  # type: ignore[misc]
     def _on_error(self, text: str) -> None:
         self.forget()
         self.status.error(text)
+
+
+def _attributes(frame: Frame) -> dict[str, Any]:
+    """Return what an array in the folder says of itself."""
+    return {
+        "scale": [float(size) for size in frame.transform["scale"]],
+        "units": [str(unit) for unit in frame.transform["units"]],
+        "provenance": {
+            "program": "napari-sam-stack",
+            "version": __version__,
+            "image": frame.layer.name,
+        },
+    }
 
 
 def safe_name(name: str) -> str:

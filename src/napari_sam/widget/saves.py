@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,21 +16,19 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..formats.annotation import Annotation, AnnotationFormat, Geometry
 from ..formats.exchange import FORMATS, format_of
 from ..formats.image_reference import reference_to
-from ..formats.snapshot import Snapshot, snapshot_of
-from ..types import Progress
+from ..formats.snapshot import writer_of
 from .frame import Frame
 from .history import History
 from .labels_view import LabelsView
+from .live_save import LiveSave
 from .results_folder import safe_name
-from .scheduler import Lane, Scheduler, Work
+from .scheduler import Scheduler
 from .status import Status
 from .unsaved import State, counted, unsaved_text
 from .workbench import Workbench
 
 SAVING = "saving"
 """The source of progress in the status line."""
-WAIT_MS = 100
-"""Until labels that are just being written, or were changed while they were copied, are copied."""
 LOOK_MS = 500
 """Between two looks at what is unsaved."""
 Then = Callable[[], None]
@@ -101,6 +99,7 @@ class Saves(QObject):  # type: ignore[misc]
         self._states: WeakKeyDictionary[Image, State] = WeakKeyDictionary()
         self._saved_steps: WeakKeyDictionary[LabelsView, int] = WeakKeyDictionary()
         self._then: Then = _nothing
+        self._saving = False
         self._text = ""
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
@@ -124,7 +123,7 @@ class Saves(QObject):  # type: ignore[misc]
     @property
     def busy(self) -> bool:
         """Whether something is being saved."""
-        return self.scheduler.is_busy(Lane.SAVE)
+        return self._saving
 
     def image_path(self, image: Image) -> Path | None:
         """Return the file of an image; None if it came from none."""
@@ -190,19 +189,16 @@ class Saves(QObject):  # type: ignore[misc]
         """Save the annotation of an image to a place, which need not exist yet."""
         self._places[image] = place
 
-    def annotation(self, labels: Any = None) -> Annotation | None:
+    def annotation(self) -> Annotation | None:
         """Return the annotation of the image as it is now; None if there is no image.
 
-        Parameters
-        ----------
-        labels : array, optional
-            A copy of the labels; by default the array itself, which goes on changing.
+        Its labels are the array itself, which goes on changing.
         """
         frame, view = self.bench.frame, self.bench.results
         if frame is None or view is None:
             return None
         return Annotation(
-            view.layer.data if labels is None else labels,
+            view.layer.data,
             dict(view.store.objects),
             geometry_of(frame),
             dict(view.store.properties),
@@ -214,7 +210,7 @@ class Saves(QObject):  # type: ignore[misc]
         """Look no more."""
         self._timer.stop()
 
-    # -- one job: copied until it did not change meanwhile, then written ----------------------
+    # -- one job --------------------------------------------------------------------------------
 
     def _begin(self, path: Path, then: Then, keeps: bool) -> None:
         frame, view, kind = self.bench.frame, self.bench.results, format_of(path)
@@ -228,43 +224,36 @@ class Saves(QObject):  # type: ignore[misc]
         if self.busy:
             self.status.hint("the last save is still being written; press again when it has ended")
             return
-        self._copy(Job(frame, view, path, kind, then, keeps))
+        self._run(Job(frame, view, path, kind, then, keeps))
 
-    def _copy(self, job: Job) -> None:
-        if self.history.walking:
-            QTimer.singleShot(WAIT_MS, partial(self._copy, job))
+    def _run(self, job: Job) -> None:
+        annotation = self.annotation()
+        if annotation is None:
             return
-        step = self.history.number
+        begun, state = time.perf_counter(), State()
 
-        def done(snapshot: Snapshot) -> None:
-            here = self.bench.frame is not None and self.bench.frame.layer is job.frame.layer
-            if not here:
-                snapshot.close()
-                self._end("the image was changed before it was saved; go back to it and save it")
-            elif self.history.walking or self.history.number != step:
-                snapshot.close()
-                QTimer.singleShot(WAIT_MS, partial(self._copy, job))
-            else:
-                self._write(job, snapshot)
+        def moment() -> Callable[[], Annotation] | None:
+            nonlocal annotation, state
+            frame = self.bench.frame
+            if frame is None or frame.layer is not job.frame.layer:
+                return None
+            now = self.annotation() if self.bench.results is job.view else None
+            if now is None:
+                return None
+            annotation, state = now, self._state(job.view)
+            image, path = image_array(job.frame), self.image_path(job.frame.layer)
+            return partial(with_reference, now, image, path, job.path)
 
-        self.status.progress(SAVING, f"saving {job.path.name} ...")
-        steps = partial(snapshot_of, job.view.layer.data)
-        work = Work(steps, on_result=done, on_error=self._end, text="saving")
-        self.scheduler.submit(work, Lane.SAVE)
-
-    def _write(self, job: Job, snapshot: Snapshot) -> None:
-        annotation = self.annotation(snapshot.labels)
-        if annotation is None or job.format.write is None:
-            return
-        state = self._state(job.view)
-        image, path = image_array(job.frame), self.image_path(job.frame.layer)
-
-        def done(seconds: float) -> None:
+        def done(written: bool) -> None:
+            if not written:
+                self._end(
+                    "another image or layer was chosen before all was saved; go back and save it"
+                )
+                return
+            self._saving = False
             self.status.progress(SAVING)
-            self.status.hint(
-                f"saved {counted(len(annotation.objects), 'object')} to {job.path} "
-                f"({seconds:.1f} s)"
-            )
+            text = f"saved {counted(len(annotation.objects), 'object')} to {job.path}"
+            self.status.hint(f"{text} ({time.perf_counter() - begun:.1f} s){self._left_out(job)}")
             if job.keeps:
                 self._places[job.frame.layer] = job.path
                 self._states[job.frame.layer] = state
@@ -274,11 +263,21 @@ class Saves(QObject):  # type: ignore[misc]
             self._look()
             job.then()
 
-        steps = partial(written, annotation, job.format.write, job.path, snapshot, image, path)
-        work = Work(steps, on_result=done, on_error=self._end, text="saving")
-        self.scheduler.submit(work, Lane.SAVE)
+        self._saving = True
+        self.status.progress(SAVING, f"saving {job.path.name} ...")
+        begin = partial(writer_of, job.format, annotation, job.path)
+        LiveSave(job.view, self.history, self.scheduler, begin, moment, done, self._end)
+
+    def _left_out(self, job: Job) -> str:
+        """Say that labels of everything mode are in no file, if there are any."""
+        found = self.bench.everything
+        newest = None if found is None or found is job.view else self._unsaved_step(found)
+        if newest is None:
+            return ""
+        return "; the labels of everything mode are not in it: choose them under Into to save them"
 
     def _end(self, text: str) -> None:
+        self._saving = False
         self.status.progress(SAVING)
         self.status.error(text)
 
@@ -295,13 +294,15 @@ class Saves(QObject):  # type: ignore[misc]
 
     def _others_saved(self) -> bool:
         """Whether the newest step of every other layer of labels is in a file, too."""
-        for view in self.bench.views:
-            newest = self.history.steps.newest_of(view)
-            if view is self.bench.results or newest is None:
-                continue
-            if newest.number > self._saved_steps.get(view, 0):
-                return False
-        return True
+        others = (view for view in self.bench.views if view is not self.bench.results)
+        return all(self._unsaved_step(view) is None for view in others)
+
+    def _unsaved_step(self, view: LabelsView) -> int | None:
+        """Return the number of the newest step of a layer; None if it is in a file."""
+        newest = self.history.steps.newest_of(view)
+        if newest is None or newest.number <= self._saved_steps.get(view, 0):
+            return None
+        return newest.number
 
     def _look(self) -> None:
         frame = self.bench.frame
@@ -311,28 +312,13 @@ class Saves(QObject):  # type: ignore[misc]
             self.changed.emit()
 
 
-def written(
-    annotation: Annotation,
-    write: Callable[[Annotation, Path], None],
-    path: Path,
-    snapshot: Snapshot,
-    image: Any,
-    image_path: Path | None,
-) -> Generator[Progress, None, float]:
-    """Write an annotation with a reference to its image, and drop its copy of the labels.
-
-    Returns
-    -------
-    float, seconds that it took
-    """
-    begun = time.perf_counter()
-    try:
-        reference = reference_to(image, annotation.labels.shape, image_path, path.absolute().parent)
-        yield Progress(0, 1, "saving")
-        write(replace(annotation, image=reference), path)
-    finally:
-        snapshot.close()
-    return time.perf_counter() - begun
+def with_reference(
+    annotation: Annotation, image: Any, image_path: Path | None, path: Path
+) -> Annotation:
+    """Return an annotation that goes to a path with a reference to its image."""
+    shape = annotation.labels.shape
+    reference = reference_to(image, shape, image_path, path.absolute().parent)
+    return replace(annotation, image=reference)
 
 
 def geometry_of(frame: Frame) -> Geometry:

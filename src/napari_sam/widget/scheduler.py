@@ -27,8 +27,8 @@ class Lane(IntEnum):
     """What work is for, from most to least urgent.
 
     CLICK, PLANE, HOVER, PREFETCH, BULK and NEXT are computing lanes: they compute with the model,
-    and the less urgent one waits for the more urgent one. MODEL, LABELS, CACHE, FILES and
-    SAVE wait for files and the network; they neither make others wait nor wait themselves.
+    and the less urgent one waits for the more urgent one. The others wait for files and the
+    network; they neither make others wait nor wait themselves.
     """
 
     CLICK = auto()  # prompts are answered
@@ -39,6 +39,8 @@ class Lane(IntEnum):
     CACHE = auto()  # what is kept on disk is counted or removed
     FILES = auto()  # images and annotations are opened
     SAVE = auto()  # annotations are written
+    JOURNAL = auto()  # labels that were there before are kept in the journal
+    RECOVERY = auto()  # journals are looked through
     PREFETCH = auto()  # neighbouring planes are encoded
     BULK = auto()  # everything mode, and other long runs
     NEXT = auto()  # the next image of a series is encoded
@@ -46,7 +48,7 @@ class Lane(IntEnum):
     @property
     def computes(self) -> bool:
         """Whether work in this lane computes with the model."""
-        return self not in (Lane.MODEL, Lane.LABELS, Lane.CACHE, Lane.FILES, Lane.SAVE)
+        return self in (Lane.CLICK, Lane.PLANE, Lane.HOVER, Lane.PREFETCH, Lane.BULK, Lane.NEXT)
 
 
 @dataclass(frozen=True, eq=False)

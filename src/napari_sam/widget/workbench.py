@@ -8,10 +8,12 @@ from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
+from ..objects.recorder import Target
 from ..types import Plane
 from . import layers
 from .frame import Frame, chosen_contrast, frame_of
 from .history import History
+from .image_prompts import ImagePrompts
 from .image_watch import ImageWatch
 from .labels_view import LabelsView
 from .placement import pixel_spacing
@@ -36,6 +38,9 @@ class Workbench(QObject):  # type: ignore[misc]
         The image; None if there is none.
     prompts : PromptLayers
         Where prompts are drawn and answers shown.
+    image_prompts : ImagePrompts or None
+        The prompts of the image; those of other images in the viewer are kept. None if there is no
+        image.
     results : LabelsView or None
         The layer that objects are committed to.
     everything : LabelsView or None
@@ -70,14 +75,17 @@ class Workbench(QObject):  # type: ignore[misc]
 
     def __init__(self, viewer: Viewer, history: History, status: Status) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer, self.history = viewer, history
+        history.elsewhere = self._elsewhere
         self.frame: Frame | None = None
         self.prompts = PromptLayers(viewer)
+        self.image_prompts: ImagePrompts | None = None
         self.results: LabelsView | None = None
         self.everything: LabelsView | None = None
         self.views = Views(history, status, self._on_labels_replaced)
         self.counting = False
         self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
+        self._prompts_of: list[ImagePrompts] = []  # one for each image
         self._watch = ImageWatch(viewer)
         self._watch.moved.connect(self.follow_view)
         self._watch.moved.connect(self.moved)
@@ -86,7 +94,7 @@ class Workbench(QObject):  # type: ignore[misc]
         viewer.layers.events.removed.connect(self._on_layers_removed)
 
     def use_image(self, image: Image | None, counting: bool = False) -> None:
-        """Work on another image; prompts go, the results of each image stay.
+        """Work on another image; the prompts and the results of each image are kept.
 
         Parameters
         ----------
@@ -99,13 +107,18 @@ class Workbench(QObject):  # type: ignore[misc]
             self._parked.append((self.frame.layer, self.results))
             self.results = None
         self.counting = False
+        if self.image_prompts is not None:
+            self.image_prompts.put_away()
         self.prompts.remove()
         self._watch.watch(image)
         self.frame = None if image is None else frame_of(image, self.viewer.dims)
+        self.image_prompts = None if self.frame is None else self._prompts_on(self.frame)
         if self.frame is not None:
             self.results = self._unparked(self.frame)
             self.counting = counting and self.results is None
             self.ensure_layers()
+            if self.image_prompts is not None:
+                self.image_prompts.show()
             self.prompts.activate("points")
         self.changed.emit()
         self.image_changed.emit()
@@ -132,7 +145,9 @@ class Workbench(QObject):  # type: ignore[misc]
 
     def view_of(self, layer: Labels, largest: int = 0) -> LabelsView:
         """Return the view of a Labels layer; see `Views.open`."""
-        view = self.views.open(layer, largest)
+        view, frame = self.views.open(layer, largest), self.frame
+        if view.frame is None and frame is not None and frame.shape == view.store.canvas.shape:
+            view.frame = frame
         self.changed.emit()
         return view
 
@@ -179,6 +194,8 @@ class Workbench(QObject):  # type: ignore[misc]
         self.use_results(None)
         self.views.close()
         self._parked.clear()
+        self._prompts_of.clear()
+        self.image_prompts = None
         self.prompts.close()
         self.frame = None
 
@@ -191,6 +208,31 @@ class Workbench(QObject):  # type: ignore[misc]
                 return results
         return None
 
+    def _prompts_on(self, frame: Frame) -> ImagePrompts:
+        """Return the prompts of an image, as they were left if they fit."""
+        known = next((one for one in self._prompts_of if one.frame.layer is frame.layer), None)
+        if known is not None and known.frame.shape == frame.shape:
+            known.frame = frame
+            return known
+        self._drop_prompts(frame.layer)
+        self._prompts_of.append(ImagePrompts(self.prompts, frame))
+        return self._prompts_of[-1]
+
+    def _drop_prompts(self, image: Image) -> None:
+        """Forget the prompts of an image, and their steps."""
+        for one in [one for one in self._prompts_of if one.frame.layer is image]:
+            self._prompts_of.remove(one)
+            self.history.drop(one)
+
+    def _elsewhere(self, target: Target) -> str:
+        """Return " on NAME" for what belongs to an image that is not worked on, else nothing."""
+        if target is self.results or target is self.everything:
+            return ""
+        frame = target.frame if isinstance(target, (ImagePrompts, LabelsView)) else None
+        if frame is None or (self.frame is not None and frame.layer is self.frame.layer):
+            return ""
+        return f" on {frame.layer.name}"
+
     def _on_image_replaced(self) -> None:
         if self.frame is None:
             return
@@ -198,8 +240,17 @@ class Workbench(QObject):  # type: ignore[misc]
         if frame.shape != self.frame.shape:
             self.use_image(frame.layer)
         else:
+            self._reframe(frame.layer, frame)
             self.frame = frame
+            if self.image_prompts is not None:
+                self.image_prompts.frame = frame
         self.pixels_changed.emit()
+
+    def _reframe(self, image: Image, frame: Frame | None) -> None:
+        """Tell the views on an image what its pixels are now; that they are gone, if None."""
+        for view in self.views:
+            if view.frame is not None and view.frame.layer is image:
+                view.frame = frame
 
     def _drop_view(self, layer: Labels) -> bool:
         """Close the view of a layer; return whether objects went to it."""
@@ -228,5 +279,8 @@ class Workbench(QObject):  # type: ignore[misc]
         if isinstance(gone, Labels):
             self._drop_view(gone)
         self._parked = [pair for pair in self._parked if pair[0] is not gone]
+        if isinstance(gone, Image):
+            self._reframe(gone, None)
+            self._drop_prompts(gone)
         self.prompts.let_go(gone)
         self.changed.emit()

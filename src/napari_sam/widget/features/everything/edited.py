@@ -19,19 +19,26 @@ from ....types import SliceKey
 
 @dataclass(frozen=True, eq=False)
 class UserEdits:
-    """Edits of one array of labels that are the user's own.
+    """What is the user's own in one array of labels.
 
     Attributes
     ----------
     edits : tuple of Edit
         In their order; those that were taken back are not among them.
+    objects : frozenset of int
+        Labels of the objects that the user has given a class or a status, or has worked on.
     """
 
     edits: tuple[Edit, ...] = ()
+    objects: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is the user's own."""
+        return bool(self.edits or self.objects)
 
     @cached_property
     def largest(self) -> int:
-        """The largest label that any of them wrote or took away; 0 if there is none.
+        """The largest label that is the user's, or that an edit took away; 0 if there is none.
 
         New labels begin after it: the user's objects keep theirs, and one that was deleted can
         come back.
@@ -42,7 +49,7 @@ class UserEdits:
             for patch in edit.patches
             for side in (patch.before, patch.after)
         )
-        return max((*bounds, 0))
+        return max((*bounds, *self.objects, 0))
 
     def kept(self, key: SliceKey, labels: NDArray[np.int32]) -> NDArray[np.bool_] | None:
         """Return which pixels of a plane stay as they are.
@@ -55,11 +62,11 @@ class UserEdits:
 
         Returns
         -------
-        (H, W) bool, as displayed, or None if no pixel of the plane was changed
+        (H, W) bool, as displayed, or None if nothing of the plane is the user's
             Pixels that the user changed, and all of the objects that were changed.
         """
         changed: NDArray[np.bool_] | None = None
-        touched: set[int] = set()
+        touched = set(self.objects)
         for patch in self._patches(key, labels.shape):
             place, old, new = _in_plane(patch, key)
             if changed is None:
@@ -67,10 +74,10 @@ class UserEdits:
             differs = old != new
             changed[place] |= differs
             touched.update(np.unique(old[differs]).tolist(), np.unique(new[differs]).tolist())
-        if changed is None or not changed.any():
-            return None
-        shown = changed.T if key.displayed[0] > key.displayed[1] else changed
-        return shown | np.isin(labels, list(touched - {0}))
+        kept: NDArray[np.bool_] = np.isin(labels, list(touched - {0}))
+        if changed is not None:
+            kept |= changed.T if key.displayed[0] > key.displayed[1] else changed
+        return kept if kept.any() else None
 
     def merged(
         self,

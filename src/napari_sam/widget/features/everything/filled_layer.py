@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Generator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ....everything.amg_select import Candidates
 from ....objects import edits
 from ....objects.edit import Edit
 from ....stack.planes import PlaneResult
-from ....types import SliceKey
+from ....types import Progress, SliceKey
 from ...frame import Frame
 from ...history import Happened
 from ...labels_view import LabelsView
@@ -28,10 +28,13 @@ class Filled:
     ----------
     result : PlaneResult
     edit : Edit
+    seen : UserEdits
+        What was the user's when it was made.
     """
 
     result: PlaneResult
     edit: Edit
+    seen: UserEdits
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +116,13 @@ class FilledLayer:
 
         For workers: nothing is written.
         """
-        key, store = result.plane.key, self.view.store
-        if self.edits.edits:
+        key, store, seen = result.plane.key, self.view.store, self.edits
+        if seen:
             turn = key.displayed[0] > key.displayed[1]
             now = store.canvas.read(key.index)
-            merged = self.edits.merged(key, now.T if turn else now, result.labels, least_area)
+            merged = seen.merged(key, now.T if turn else now, result.labels, least_area)
             result = PlaneResult.of(result.plane, merged, result.candidates)
-        return Filled(result, edits.replace_plane(store, key, result.labels, text))
+        return Filled(result, edits.replace_plane(store, key, result.labels, text), seen)
 
     def begin(self) -> None:
         """Let what is written from now on be a step of its own, to be taken back at once."""
@@ -127,6 +130,8 @@ class FilledLayer:
 
     def write(self, filled: Filled, refresh: bool) -> None:
         """Write the labels of a plane, as a part of the step that was begun."""
+        if filled.seen is not self.edits:  # the user has changed something since
+            filled = self.filled(filled.result, filled.edit.text)
         if self._open_step is None or self.view.newest is not self._open_step:
             step = _Step(None, self._findings.copy())
             self._writing = True
@@ -145,11 +150,20 @@ class FilledLayer:
 
     def erase(self, label: int, keys: Collection[SliceKey]) -> None:
         """Delete an object in further planes, as a part of the user's last edit."""
-        for key in keys:
-            part = edits.delete(self.view.store, label, key)
-            self.view.amend(part, refresh=False)
-        self._done[-1].edit = self.view.newest
-        self._collect()
+        view, steps = self.view, self.view.history.steps
+        step = steps.newest_of(view)
+
+        def erased() -> Generator[Progress, None, None]:
+            for key in keys:
+                part = edits.delete(view.store, label, key)
+                yield from steps.join_in_pieces(view, part, step)
+                yield Progress(0, 0, part.text)
+
+        def done() -> None:
+            self._done[-1].edit = view.newest
+            self._collect()
+
+        view.history.write(view, erased(), done)
 
     def _on_edit(self, edit: Edit, happened: Happened) -> None:
         if self._writing:
@@ -172,6 +186,7 @@ class FilledLayer:
         self._undone.clear()
 
     def _collect(self) -> None:
-        """Find out which edits are the user's; a new value, which workers can go on reading."""
+        """Find out what is the user's; a new value, which workers can go on reading."""
         own = (step.edit for step in self._done if step.other_side is None)
-        self.edits = replace(self.edits, edits=tuple(edit for edit in own if edit is not None))
+        edits = tuple(edit for edit in own if edit is not None)
+        self.edits = UserEdits(edits, frozenset(self.view.store.objects))

@@ -189,6 +189,7 @@ class Everything(Feature):
             self._forget()
             layer = self.context.folder.new_labels(frame, EVERYTHING, key)
             view = self.bench.everything = self.bench.view_of(layer)
+            view.kind = "everything"
             filled = self._filled = FilledLayer(view, frame)
             view.on_deleted = self._on_deleted
             self.bench.add_below_prompts(layer)

@@ -142,7 +142,12 @@ class Objects(Feature):
         if view is None or not labels:
             self.status.hint("select objects in the list to delete them")
             return
-        self._apply(view, lambda: properties.delete_objects(view.store, labels), refresh=True)
+        self.status.acted()
+        try:
+            edit = properties.delete_objects(view.store, labels)
+            view.apply_in_pieces(edit, partial(self._on_deleted, edit.text))
+        except ValueError as error:
+            self.status.error(str(error))
 
     def toggle_complete(self) -> None:
         """Mark the plane shown complete, or take that back."""
@@ -306,6 +311,10 @@ class Objects(Feature):
         self.status.hint(f"{edit.text} (Ctrl+Z undoes it)")
         self.look()
         return edit
+
+    def _on_deleted(self, text: str) -> None:
+        self.status.hint(f"{text} (Ctrl+Z undoes it)")
+        self.look()
 
     def _with_classes(self, make: Callable[[ObjectStore], Edit]) -> None:
         self.bench.ensure_layers()

@@ -17,9 +17,10 @@ from ....types import Mask, Plane, Prediction, Prompts
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane, Work
+from .in_work import WorkOnPlanes, lost_masks
 from .owners import Owners
 from .panel import PromptPanel
-from .work import Question, RecentAnswers, gone_on
+from .work import ObjectInWork, Question, RecentAnswers, gone_on
 
 COMPUTING = "predicting"
 """The source of progress in the status line while an answer is on its way."""
@@ -50,7 +51,9 @@ class Asker:
     then : callable or None
         What waits for the answer that is on its way.
     recent : RecentAnswers
-        Answers of this and other planes that still hold.
+        Answers to earlier prompts that still hold.
+    work : WorkOnPlanes
+        The objects in work on all planes.
     """
 
     def __init__(self, context: Context, owners: Owners, panel: PromptPanel) -> None:
@@ -60,6 +63,7 @@ class Asker:
         self.shown: Question | None = None
         self.then: Callable[[], None] | None = None
         self.recent = RecentAnswers()
+        self.work = WorkOnPlanes(context)
         self._failed: Question | None = None
         self._slow = QTimer()
         self._slow.setSingleShot(True)
@@ -68,9 +72,14 @@ class Asker:
     @property
     def pending(self) -> bool:
         """Whether an answer is on its way."""
-        if self.question is None or self.question is self._failed:
+        if self.question is None or self.failed:
             return False
         return bool(self.question.open)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the newest question could not be answered."""
+        return self.question is not None and self.question is self._failed
 
     def ask(self) -> None:
         """Read the prompts of the plane and ask the model about those that are new."""
@@ -86,6 +95,7 @@ class Asker:
     def ask_anew(self) -> None:
         """Ask about all prompts of the plane: what was answered does not hold any more."""
         self.recent.clear()
+        self.work.answers.clear()
         self.shown = None
         self.ask()
 
@@ -113,7 +123,14 @@ class Asker:
         objects = dict(self.shown.objects)
         number = self._current(self.shown)
         one = objects[number]
-        if one.answer is not None:
+        if one.kept:
+            if one.prompts.empty:
+                self.status.hint("add a click first: there are no prompts to ask the model about")
+                return
+            objects[number] = ObjectInWork(one.prompts, one.prompts)
+            self.question = replace(self.shown, objects=objects)
+            self._submit(self.question)
+        elif one.answer is not None:
             objects[number] = replace(one, rank=(one.rank + 1) % len(one.answer.masks))
             self.question = replace(self.shown, objects=objects)
             self._show(self.question)
@@ -136,44 +153,117 @@ class Asker:
         self._slow.stop()
         self.question = self.shown = self.then = None
         self.recent.clear()
+        self.work.clear()
+
+    def questions(self, shown: Plane) -> list[Question]:
+        """Return what is asked of each plane with prompts, with the answers that are known.
+
+        Parameters
+        ----------
+        shown : Plane
+
+        Raises
+        ------
+        ValueError
+            If the prompts of a plane cannot be asked about; it names the plane.
+        """
+        questions = []
+        for plane in self.work.planes(shown):
+            try:
+                question = self._question(plane)
+            except ValueError as error:
+                raise ValueError(f"{plane_text(plane)}: {error}") from error
+            if question.objects:
+                questions.append(question)
+        return questions
+
+    def answer(self, question: Question, then: Callable[[], None]) -> None:
+        """Ask about another plane than the one shown, and do something when that is answered."""
+        session = self.context.session
+        if session is None:
+            return
+        text = f"computing {plane_text(question.plane)} ...; all planes are committed then"
+        self.status.progress(COMPUTING, text)
+
+        def done(answers: Answers) -> None:
+            self.status.progress(COMPUTING)
+            self.work.answers[question.plane.key] = question.answered(answers)
+            then()
+
+        def failed(text: str) -> None:
+            self.status.progress(COMPUTING)
+            self.status.error(text)
+
+        work = Work(
+            partial(single, partial(question.ask, session)),
+            on_result=done,
+            on_error=failed,
+            text="predicting",
+        )
+        self.context.scheduler.submit(work, Lane.CLICK)
+
+    def _work(
+        self,
+        ask: Callable[[], Answers],
+        done: Callable[[Answers], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        work = Work(partial(single, ask), on_result=done, on_error=failed, text="predicting")
+        self.context.scheduler.submit(work, Lane.CLICK)
 
     def _read(self) -> Question | None:
-        """Return the prompts of the plane with the answers known; None, and none shown, if none."""
+        """Return the question of the plane shown; None, and none shown, if there is none."""
         self.bench.ensure_layers()  # the user may have deleted one
         plane = self.context.shown()
         if plane is None:
             return None
         try:
-            drawn = self.bench.prompts.drawn(plane.key)
-            placed = self._inside(self.owners.own(drawn, plane.key), plane)
-            prompts = group_prompts(placed)
+            question = self._question(plane)
         except ValueError as error:
             self.forget()
             self.status.error(str(error))
             return None
-        if not prompts:
+        if not question.objects:
+            self.work.answers.pop(plane.key, None)
             self.forget()
             return None
-        fresh = self.shown is not None and self.shown.plane.same_as(plane)
-        shown = self.shown.objects if self.shown is not None and fresh else {}
-        objects = {
-            number: self.recent.find(plane, said) or gone_on(said, shown.get(number))
-            for number, said in prompts
-        }
+        return question
+
+    def _question(self, plane: Plane) -> Question:
+        """Return the prompts of a plane with the answers that are known."""
+        work = self.work.seen_from(plane.key)
+        drawn = self.bench.prompts.drawn(plane.key)
+        placed = self._inside(self.owners.own(drawn, plane.key, work), plane)
+        prompts = dict(group_prompts(placed))
+        objects = {number: self._known(number, said, plane) for number, said in prompts.items()}
+        for number in work.outlined:
+            start = self.work.reopened.start(-number, plane.key)
+            if number not in objects and start is not None:
+                objects[number] = start
         return Question(plane, objects)
+
+    def _known(self, number: int, said: Prompts, plane: Plane) -> ObjectInWork:
+        """Return an object of a plane with the answer that is known, or what it goes on from."""
+        fresh = self.shown is not None and self.shown.plane.same_as(plane)
+        before = self.shown.objects.get(number) if self.shown is not None and fresh else None
+        before = before or self.work.before(number, plane)
+        start = self.work.reopened.start(-number, plane.key) if number < 0 else None
+        known = [gone_on(said, one) for one in (before, start) if one is not None]
+        same = next((one for one in known if one.answer is not None), None)
+        same = same or self.recent.find(plane, said)
+        if same is not None:
+            return same
+        further = (one for one in known if one.start or one.asked.mask_input is not None)
+        return next(further, None) or gone_on(said, None)
 
     def _submit(self, question: Question) -> None:
         session, scheduler = self.context.session, self.context.scheduler
         if session is None:
             return  # asked again when the model is there
-        prompts, ready = question.open, session.ready(question.plane)
+        ready = session.ready(question.plane)
         if not ready:
             self.status.progress(COMPUTING, f"encoding {plane_text(question.plane)} ...")
         self._slow.start(SLOW_MS)
-
-        def answered() -> Answers:
-            answers = session.predict_many(question.plane, list(prompts.values()))
-            return dict(zip(prompts, answers, strict=True))
 
         def done(answers: Answers) -> None:
             if question is self.question:  # else another one has been asked since
@@ -186,7 +276,12 @@ class Asker:
                 self._clear()  # what was shown answers earlier prompts
                 self.status.error(text)
 
-        work = Work(partial(single, answered), on_result=done, on_error=failed, text="predicting")
+        work = Work(
+            partial(single, partial(question.ask, session)),
+            on_result=done,
+            on_error=failed,
+            text="predicting",
+        )
         scheduler.submit(work, Lane.CLICK)
         if ready:
             scheduler.wait(PATIENCE_MS, Lane.CLICK)
@@ -213,11 +308,7 @@ class Asker:
         self.status.progress(COMPUTING)
 
     def _on_answers(self, question: Question, answers: Mapping[int, Prediction]) -> None:
-        objects = {
-            number: replace(one, answer=answers[number]) if number in answers else one
-            for number, one in question.objects.items()
-        }
-        self.question = replace(question, objects=objects)
+        self.question = question.answered(answers)
         self._show(self.question)
         then, self.then = self.then, None
         if then is not None and not self.bench.prompts.is_drawing:  # the next prompt is begun
@@ -231,25 +322,46 @@ class Asker:
         self._end_computing()
         self.shown = question
         self.recent.keep(question)
-        first = bench.results.store.next_label if bench.results else 1
+        self.work.answers[question.plane.key] = question
         masks: dict[int, Mask] = {}
-        for label, (_, one) in enumerate(sorted(question.objects.items()), first):
+        for number, one in sorted(question.objects.items()):
             if one.mask is not None:
-                masks[label] = one.mask
-        layers.show_preview(preview, bench.frame, question.plane.key, masks)
+                masks[self.work.label(number)] = one.mask
+        lost = list(lost_masks(question, self.work.reopened).values())
+        layers.show_preview(preview, bench.frame, question.plane.key, masks, lost)
+        self.show_work()
         one = question.objects[self._current(question)]
         if one.answer is not None and one.mask is not None:
             doubt = "" if preview.visible else "the preview is hidden; "
             doubt += "" if one.answer.present else "the model sees no object there; "
             commits = "Enter commits it" if one.mask else "the answer is empty"
+            commits = "it is as it was kept" if one.kept else commits
             other = "N shows another answer, " if len(one.answer.masks) > 1 else ""
             self.status.hint(f"{doubt}{commits}, more points correct it, {other}Esc clears")
             score = float(one.answer.iou_predictions[one.shown])
             size = layers.area_text(one.mask.area, bench.frame, question.plane.key)
             self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, len(masks))
 
+    def show_work(self) -> None:
+        """Say which object is in work."""
+        numbers = self.work.numbers()
+        if not numbers:
+            self.panel.set_work(None)
+            return
+        number = self.owners.current
+        if number not in numbers or number is None:
+            number = numbers[-1]
+        view = self.work.reopened.view(-number) if number < 0 else None
+        label = self.work.label(number)
+        colour = layers.preview_colour(label)
+        if view is not None:
+            colour = layers.colour_of(view.layer, label)
+        planes = [", ".join(str(n) for _, n in key.fixed) for key in self.work.keys(number)]
+        state = "reopened" if number < 0 else "new"
+        self.panel.set_work(label, colour, state, [one for one in planes if one], len(numbers) - 1)
+
     def _current(self, question: Question) -> int:
-        current, objects = self.owners.current(question.plane.key), question.objects
+        current, objects = self.owners.current, question.objects
         return current if current is not None and current in objects else max(objects)
 
     def _inside(self, placed: Sequence[PlacedPrompt], plane: Plane) -> list[PlacedPrompt]:

@@ -11,12 +11,12 @@ from ... import layers
 from ...context import Context
 from ...history import Done
 from ...labels_view import LabelsView
+from ...places import show_place
 from ...scheduler import Lane
 from .asker import Asker
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
-from ...places import show_place
 
 
 class Changes:

@@ -1,28 +1,24 @@
-"""Clicks and boxes: what the user does with prompts, answers and objects."""
+"""Clicks and boxes: what the user does with prompts, answers and objects in work."""
 
 from __future__ import annotations
 
-import time
-
 from qtpy.QtCore import QTimer
 
-from ....objects import edits
-from ....objects.overlap import RULES
-from ....objects.segmented import Outline
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane
 from ..feature import Feature
 from .asker import Asker
 from .changes import Changes
+from .commits import commit_all
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
 from .owners import Owners
 from .panel import PromptPanel
 from .prompt_log import PromptLog
+from .reopener import Reopener
 from .tools import Tools
-from .work import ObjectInWork
 
 
 class Prompting(Feature):
@@ -44,18 +40,21 @@ class Prompting(Feature):
         self.new = NewPrompts(context, self.asker, self.log)
         self.hints = Hints(context)
         self.tools = Tools(context, self.panel, self.hints)
+        self.reopener = Reopener(context, self.asker, self.log, self.tools)
         self.changes = Changes(context, self.asker, self.hover, self.new, self.hints)
         self.keys = {
             "Enter": self.commit,
             "Escape": self.clear,
             "N": self.asker.next_candidate,
             "O": self.begin_object,
+            "E": self.reopener.reopen_here,
             "T": self.tools.toggle_kind,
             "W": self.tools.toggle,
             "Control-Z": self.changes.undo,
             "Control-Shift-Z": self.changes.redo,
             "Control-D": self.changes.delete,
         }
+        self._asked_to_clear = False
         self._connect()
 
     def start(self) -> None:
@@ -65,6 +64,7 @@ class Prompting(Feature):
     def close(self) -> None:
         """Disconnect from the viewer: no further answer is painted."""
         self.hover.close()
+        self.reopener.close()
         active = self.context.viewer.layers.selection.events.active
         active.disconnect(self._on_active_changed)
         self.asker.close()
@@ -81,7 +81,7 @@ class Prompting(Feature):
         self.hints.say("the next point outside all boxes begins another object; Enter commits all")
 
     def commit(self) -> None:
-        """Write the shown objects as the next labels, and clear the prompts of this plane."""
+        """Write the objects in work, with all their planes, and clear their prompts."""
         self.status.acted()
         if self.bench.prompts.end_drawing():
             return  # what was drawn is asked about first
@@ -95,44 +95,72 @@ class Prompting(Feature):
             self.status.hint("labels are being counted or written; press Enter again in a moment")
             return
         self.bench.ensure_layers()  # the user may have deleted the results
-        shown, folder = self.asker.shown, self.context.folder
-        opening = self.context.scheduler.is_busy(Lane.LABELS)
-        if shown is not None and folder.is_missing and not opening:
-            folder.open_objects(shown.plane.key, self.commit)
-            return
-        if shown is None or self.bench.results is None:
+        plane, folder = self.context.shown(), self.context.folder
+        work = self.asker.work
+        if plane is None or self.asker.failed or not (work.drawing() or work.numbers()):
             self.hints.say(f"nothing to commit yet: {self.hints.next}")
             return
-        view, model = self.bench.results, self.context.session.predictor.model.name
-        outlines = [
-            {shown.plane.key: _outline(one, model)} for _, one in sorted(shown.objects.items())
-        ]
+        opening = self.context.scheduler.is_busy(Lane.LABELS)
+        if folder.is_missing and not opening:
+            folder.open_objects(plane.key, self.commit)
+            return
+        if self.bench.results is None:
+            self.status.hint("the folder of the labels is being opened; press Enter in a moment")
+            return
         try:
-            view.look_again()
-            rule = RULES[self.context.overlap].rule
-            edit = edits.keep(
-                view.store, outlines, rule, category=self.context.category, time=time.time()
-            )
-            view.apply(edit)
+            questions = self.asker.questions(plane)
+            unanswered = next((one for one in questions if one.open), None)
+            if unanswered is not None:
+                self.asker.answer(unanswered, self.commit)
+                return
+            text = commit_all(self.context, work, questions)
         except (ValueError, OSError) as error:
             self.status.error(str(error))
             return
-        self._clear_plane()
+        self._end_work()
         self.log.note(joined=True)
-        covered = len(outlines) - len(edit.objects)
-        rest = f", {covered} covered by others" if covered else ""
-        rest += "" if view.layer.visible else f" into {view.layer.name}, which is hidden"
-        self.status.hint(f"{edit.text} committed{rest} (Ctrl+Z undoes it); {self.hints.next}")
+        self.status.hint(f"{text}; {self.hints.next}")
 
     def clear(self) -> None:
-        """Remove the prompts of this plane and the preview."""
+        """Clear the prompts of this plane, or those of all others where there are none here.
+
+        A kept object that is in work is closed and stays as it was.
+        """
         self.status.acted()
         self.bench.prompts.end_drawing()
+        plane, work = self.context.shown(), self.asker.work
+        here = () if plane is None else self.bench.prompts.drawn(plane.key)
+        rows, numbers = work.drawing(), work.numbers()
+        if any(number < 0 for number in numbers) or not here:
+            kept = [row for row in rows if row.owner < 0]
+            everywhere = not (here or kept or not rows)
+            if everywhere and not self._asked_to_clear:
+                self._asked_to_clear = True
+                self.hints.say("there are no prompts here; Esc again clears those of other planes")
+                return
+            self.tools.set_kind(layers.OBJECT)
+            self.bench.prompts.redraw(tuple(rows if everywhere else kept))
+            work.reopened.clear()
+        self._asked_to_clear = False
         self._clear_plane()
-        if self.log.note():
-            self.hints.ready()
+        if self.log.note() or numbers:
+            closed = [f"{-number}" for number in numbers if number < 0]
+            which = f"object {', '.join(closed)} stays as it was; " if closed else ""
+            self.hints.say(f"{which}{self.hints.next}")
         else:
             self.hints.say(f"there are no prompts to clear here; {self.hints.next}")
+        self.asker.ask()
+        self.asker.show_work()
+
+    def _end_work(self) -> None:
+        """Remove the prompts of all planes, and the preview: no object is in work."""
+        work = self.asker.work
+        self.tools.set_kind(layers.OBJECT)  # before: napari colours points that are there
+        self.bench.prompts.redraw(work.drawing())
+        self._clear_plane()
+        work.clear()
+        self.owners.clear()
+        self.asker.show_work()
 
     def _clear_plane(self) -> None:
         self.bench.ensure_layers()
@@ -143,6 +171,7 @@ class Prompting(Feature):
         self.new.forget()
         self.tools.set_kind(layers.OBJECT)
         if plane is not None:
+            self.asker.work.answers.pop(plane.key, None)
             self.owners.forget(plane.key)
             self.bench.prompts.clear(plane.key)
 
@@ -166,6 +195,8 @@ class Prompting(Feature):
         panel.begin_asked.connect(self.begin_object)
         panel.commit_asked.connect(self.commit)
         panel.clear_asked.connect(self.clear)
+        panel.reopen_asked.connect(self.reopener.reopen_here)
+        context.reopen_asked.connect(self.reopener.reopen)
         panel.undo_asked.connect(self.changes.undo)
         panel.redo_asked.connect(self.changes.redo)
         active = context.viewer.layers.selection.events.active
@@ -173,6 +204,7 @@ class Prompting(Feature):
 
     def _on_prompts_changed(self) -> None:
         self.status.acted()
+        self._asked_to_clear = False
         self.hover.end()
         self.asker.then = None
         if self.new.select_kept():
@@ -180,6 +212,7 @@ class Prompting(Feature):
         self.new.forget()
         self.asker.ask()
         self.log.note()
+        self.asker.show_work()
         if self.context.shown() is None:
             self.hints.ready()
         self.new.remove_strays()
@@ -189,6 +222,7 @@ class Prompting(Feature):
             self._on_prompts_changed()
 
     def _on_plane_changed(self) -> None:
+        self._asked_to_clear = False
         question, plane = self.asker.question, self.context.shown()
         if question is not None and plane is not None and question.plane.same_as(plane):
             return  # our own layers, or a box that reaches out of the image, moved napari's range
@@ -200,8 +234,9 @@ class Prompting(Feature):
 
     def _on_image_changed(self) -> None:
         self.asker.recent.clear()
+        self.asker.work.clear()
+        self.owners.clear()
         self.asker.forget()
-        self.log.begin()
         self._on_plane_changed()
 
     def _on_bench_changed(self) -> None:
@@ -221,6 +256,7 @@ class Prompting(Feature):
 
     def _on_session_changed(self) -> None:
         self.asker.recent.clear()
+        self.asker.work.answers.clear()
         self.asker.forget()
         self.hints.ready()
         if self.context.session is not None and self.bench.frame is not None:
@@ -233,11 +269,3 @@ class Prompting(Feature):
     def _on_clicks_changed(self) -> None:
         if self.asker.question is None or self.bench.prompts.hindrance():
             self.hints.ready()
-
-
-def _outline(one: ObjectInWork, model: str) -> Outline:
-    """Return an object in work as it is kept."""
-    if one.answer is None or one.mask is None:
-        raise ValueError("the object has no answer yet; wait a moment")
-    score = float(one.answer.iou_predictions[one.shown])
-    return Outline(one.mask, one.prompts, one.shown, score, "prompted", model)

@@ -50,6 +50,8 @@ class NewPrompts:
         drawn = bench.prompts.drawn(plane.key)
         if len(drawn) != 1 or len(added) != 1 or added[0].mark != layers.OBJECT:
             return False
+        if any(number != added[0].owner for number in self.asker.work.numbers()):
+            return False  # an object of another plane is in work, or one that was opened again
         label = int(view.layer.get_value(added[0].vertices[0], world=False) or 0)
         if not label or label == self._selected:
             return False
@@ -61,7 +63,8 @@ class NewPrompts:
         if outline is not None and bench.frame is not None:
             size = f" ({layers.area_text(outline.mask.area, bench.frame, plane.key)})"
         self.status.hint(
-            f"object {label}{size} is finished: Ctrl+D deletes it, a second click prompts inside it"
+            f"object {label}{size} is kept: E works on it again, Ctrl+D deletes it, a second click "
+            "prompts inside it"
         )
         return True
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ....predict.grouping import owner_of
 from ....predict.prompt_kinds import PlacedPrompt
@@ -12,80 +16,145 @@ from ...layers import DrawnPrompt
 Drawn = Sequence[DrawnPrompt]
 
 
+@dataclass(frozen=True)
+class InWork:
+    """The objects in work on all planes, as a plane sees them.
+
+    Attributes
+    ----------
+    elsewhere : collection of int
+        Numbers of those that have prompts on other planes, or are kept objects opened again.
+    outlined : collection of int
+        Numbers of kept objects that have an outline on this plane.
+    holds : callable of (int, (2,) float)
+        Tells whether the outline of an object, on the plane nearest to this one, contains a place
+        (x, y).
+    """
+
+    elsewhere: Collection[int] = ()
+    outlined: Collection[int] = ()
+    holds: Callable[[int, NDArray[np.float64]], bool] = lambda number, xy: False
+
+
 class Owners:
     """Numbers the objects in work, and gives each new prompt of a plane to one of them.
 
-    A box is an object of its own. A foreground point belongs to the object in whose box it lies, or
-    else to the object that points go to; a background point belongs to the object that was
-    prompted last.
+    New objects have positive numbers; a kept object that was opened again has its label, negative.
+
+    The first prompt on another plane goes on with the object in work. If there are several, it goes
+    on with the one whose outline lies there, or else begins another one. On the same plane a box
+    is an object of its own. A foreground point belongs to the object in whose box it lies, or else
+    to the object that points go to; a background point belongs to the object that was prompted
+    last.
     """
 
     def __init__(self) -> None:
-        self._current: dict[SliceKey, int] = {}
-        self._of_points: dict[SliceKey, int | None] = {}
+        self._current: int | None = None
+        self._of_points: dict[SliceKey, int] = {}
+        self._beginning = False
         self._last = 0
 
-    def current(self, key: SliceKey) -> int | None:
-        """Return the object of a plane that was prompted last."""
-        return self._current.get(key)
+    @property
+    def current(self) -> int | None:
+        """The object that was prompted last."""
+        return self._current
 
     def begin(self, key: SliceKey) -> None:
-        """Let the next foreground point outside all boxes of a plane begin another object."""
-        self._of_points[key] = None
+        """Let the next prompt outside all boxes begin another object."""
+        self._of_points.pop(key, None)
+        self._beginning = True
+
+    def take_up(self, number: int) -> None:
+        """Go on with an object."""
+        self._current = number
+        self._beginning = False
 
     def forget(self, key: SliceKey) -> None:
         """Begin anew on a plane: its objects in work are gone."""
-        self._current.pop(key, None)
         self._of_points.pop(key, None)
+        self._beginning = False
 
-    def own(self, drawn: Drawn, key: SliceKey) -> list[PlacedPrompt]:
+    def clear(self) -> None:
+        """Begin anew: no object is in work."""
+        self._current = None
+        self._of_points.clear()
+        self._beginning = False
+
+    def own(self, drawn: Drawn, key: SliceKey, work: InWork) -> list[PlacedPrompt]:
         """Give the new ones among the prompts of a plane to objects, and return all of them.
 
-        A copy of a box is new, and so is a background point whose object is gone.
+        A copy of a box is new, and so is a background point whose object is gone, and what belonged
+        to a kept object that is not there any more.
         """
         owned: list[DrawnPrompt] = []
         new: list[DrawnPrompt] = []
         taken: set[int | None] = {None}
         for one in drawn:
+            owner = one.placed.owner
             alone = one.placed.kind.scope == "object"
-            is_new = one.placed.owner is None or (alone and one.placed.owner in taken)
+            is_gone = owner is not None and owner < 0 and owner not in work.elsewhere
+            is_new = owner is None or is_gone or (alone and owner in taken)
             (new if is_new else owned).append(one)
             if alone:
-                taken.add(one.placed.owner)
+                taken.add(owner)
         begun = {one.placed.owner for one in owned if one.placed.kind.begins}
+        begun |= {one.placed.owner for one in owned if (one.placed.owner or 0) < 0}
         new += [one for one in owned if one.placed.owner not in begun]
         owned = [one for one in owned if one.placed.owner in begun]
-        choices = {"object": self._of_its_own, "place": self._by_place, "plane": self._latest}
+        self._last = max([self._last, *(one.placed.owner or 0 for one in owned), *work.elsewhere])
+        choices = {"object": self._by_plane, "place": self._by_place, "plane": self._latest}
         for scope, choose in choices.items():
             for one in new:
                 if one.placed.kind.scope == scope:
-                    owned.append(one.given_to(choose(one.placed, owned, key)))
+                    owned.append(one.given_to(choose(one.placed, owned, key, work)))
         return [one.placed for one in owned]
 
-    def _of_its_own(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int:
+    def _new(self) -> int:
         self._last += 1
-        self._current[key] = self._last
+        self._current = self._last
+        self._beginning = False
         return self._last
 
-    def _by_place(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int:
+    def _gone_on(self, placed: PlacedPrompt, owned: Drawn, work: InWork) -> int | None:
+        """Return the object of other planes that a prompt goes on with; None if with none."""
+        here = {one.placed.owner for one in owned}
+        candidates = [number for number in work.elsewhere if number not in here]
+        if self._beginning or not candidates:
+            return None
+        box = placed.box
+        place = placed.values.reshape(-1, 2)[0] if box is None else box.reshape(2, 2).mean(axis=0)
+        if len(candidates) > 1 or here:
+            candidates = [number for number in candidates if work.holds(number, place)]
+        if len(candidates) != 1:
+            return None
+        self._current = candidates[0]
+        return candidates[0]
+
+    def _by_plane(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey, work: InWork) -> int:
+        return self._gone_on(placed, owned, work) or self._new()
+
+    def _by_place(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey, work: InWork) -> int:
         boxes = {
             one.placed.owner: one.placed.box
             for one in owned
             if one.placed.owner is not None and one.placed.box is not None
         }
         owner = owner_of(placed.values, boxes)
-        if owner is None:
-            free = [one.placed.owner for one in owned if one.placed.owner not in boxes]
+        if owner is None and not self._beginning:
+            free = {one.placed.owner for one in owned} - set(boxes) - {None}
+            here = self._of_points.get(key)
             known = [number for number in free if number is not None]
-            owner = self._of_points.setdefault(key, max(known, default=None))
+            owner = here if here in free or here in boxes else max(known, default=None)
         if owner is None:
-            owner = self._of_points[key] = self._of_its_own(placed, owned, key)
-        self._current[key] = owner
+            owner = self._gone_on(placed, owned, work) or self._new()
+            self._of_points[key] = owner
+        self._current = owner
         return owner
 
-    def _latest(self, placed: PlacedPrompt, owned: Drawn, key: SliceKey) -> int | None:
-        here = [one.placed.owner for one in owned if one.placed.kind.begins]
-        current = self._current.get(key)
-        if current in here:
-            return current
+    def _latest(
+        self, placed: PlacedPrompt, owned: Drawn, key: SliceKey, work: InWork
+    ) -> int | None:
+        here = {one.placed.owner for one in owned if one.placed.kind.begins} | set(work.outlined)
+        if self._current in here:
+            return self._current
         return max((number for number in here if number is not None), default=None)

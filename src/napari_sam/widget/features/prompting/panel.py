@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -16,6 +19,12 @@ from superqt import QElidingLabel
 
 from ....predict.prompt_kinds import PROMPT_KINDS
 
+NO_WORK = "no object in work"
+OBJECTS = "objects"
+"""The tool that opens finished objects again."""
+SWATCH = 12
+"""Side of the patch of colour, pixels."""
+
 
 class PromptPanel(QWidget):  # type: ignore[misc]
     """Kind of the next point, tool, candidate, commit, clear and undo.
@@ -24,7 +33,8 @@ class PromptPanel(QWidget):  # type: ignore[misc]
     -------
     kind_picked : str
     tool_picked : str
-    next_asked, begin_asked, commit_asked, clear_asked, undo_asked, redo_asked : no argument
+    next_asked, begin_asked, reopen_asked, commit_asked, clear_asked : no argument
+    undo_asked, redo_asked : no argument
     """
 
     kind_picked = Signal(str)
@@ -35,6 +45,7 @@ class PromptPanel(QWidget):  # type: ignore[misc]
     undo_asked = Signal()
     redo_asked = Signal()
     begin_asked = Signal()
+    reopen_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,6 +58,7 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             {
                 "points": "Click on the image to add a point; hold Shift to see the outline first",
                 "boxes": PROMPT_KINDS["box"].tip,
+                OBJECTS: "Click a finished object to work on it again; E does so under the pointer",
             }
         )
         for row, (box, key) in enumerate(((kinds, "T"), (tools, "W"))):
@@ -54,13 +66,26 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             grid.addWidget(QLabel(key), row, 1, Qt.AlignmentFlag.AlignRight)
         self._kinds.buttonClicked.connect(lambda b: self.kind_picked.emit(b.text()))
         self._tools.buttonClicked.connect(lambda b: self.tool_picked.emit(b.text()))
-        self.answer = QElidingLabel("no object yet")  # its text never widens the dock
+        self.work = QElidingLabel(NO_WORK)  # its text never widens the dock
+        self.work.setToolTip("The object that the next prompt goes on with, and its planes")
+        self.swatch = QLabel()
+        self.swatch.setFixedSize(SWATCH, SWATCH)
+        row = QHBoxLayout()
+        row.addWidget(self.swatch)
+        row.addWidget(self.work, 1)
+        grid.addLayout(row, 2, 0, 1, 2)
+        self.set_work(None)
+        self.answer = QElidingLabel("no object yet")
         self.answer.setToolTip("Answer shown, score from the model, size of the object")
-        grid.addWidget(self.answer, 2, 0, 1, 2)
+        grid.addWidget(self.answer, 3, 0, 1, 2)
         buttons = QGridLayout()
         wanted = (
-            ("Commit  Enter", self.commit_asked, "Write the previewed objects into the labels"),
-            ("Clear  Esc", self.clear_asked, "Remove the prompts of this plane"),
+            ("Commit  Enter", self.commit_asked, "Write the objects in work, all their planes"),
+            (
+                "Clear  Esc",
+                self.clear_asked,
+                "Remove the prompts of this plane; an object that was opened again stays as it was",
+            ),
             ("Next answer  N", self.next_asked, "Show another outline for the same prompts"),
             ("New object  O", self.begin_asked, "The next point begins another object"),
             (
@@ -75,7 +100,7 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             button.setToolTip(tip)
             button.clicked.connect(signal)
             buttons.addWidget(button, place // 2, place % 2)
-        grid.addLayout(buttons, 3, 0, 1, 2)
+        grid.addLayout(buttons, 4, 0, 1, 2)
 
     def set_kind(self, kind: str) -> None:
         """Show which kind the next points are."""
@@ -89,6 +114,40 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         """Show which answer of how many is seen, its score and size, and how many objects are."""
         several = f", {objects} objects" if objects > 1 else ""
         self.answer.setText(f"answer {rank}/{total}, score {score:.2f}, {size}{several}")
+
+    def set_work(
+        self,
+        label: int | None,
+        colour: Sequence[float] = (),
+        state: str = "",
+        planes: Sequence[str] = (),
+        others: int = 0,
+    ) -> None:
+        """Show which object is in work.
+
+        Parameters
+        ----------
+        label : int or None
+            None if there is none.
+        colour : sequence of float
+            Red, green, blue from 0 to 1.
+        state : str
+            "new" or "reopened".
+        planes : sequence of str
+            Places of its planes.
+        others : int
+            How many other objects are in work.
+        """
+        self.swatch.setVisible(label is not None)
+        if label is None:
+            self.work.setText(NO_WORK)
+            return
+        image = QPixmap(SWATCH, SWATCH)
+        image.fill(QColor.fromRgbF(*(float(c) for c in colour[:3])))
+        self.swatch.setPixmap(image)
+        where = f", planes {'; '.join(planes)}" if len(planes) > 1 else ""
+        more = f", {others} more in work" if others else ""
+        self.work.setText(f"object {label}, {state}{where}{more}")
 
     def set_computing(self) -> None:
         """Show that an answer is on its way."""

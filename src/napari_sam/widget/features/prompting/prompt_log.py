@@ -1,15 +1,10 @@
-"""Changes of the prompts of an image, for undo and redo."""
+"""Changes of the prompts of the image that is worked on, for undo and redo."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from uuid import uuid4
-
 from ....objects.drawn import Drawing, sentence, without
 from ....objects.edit import Edit
-from ....objects.recorder import TargetInfo
-from ....types import Progress, SliceKey
-from ...history import Happened, History
+from ...history import History
 from ...workbench import Workbench
 
 
@@ -19,75 +14,47 @@ class PromptLog:
     Parameters
     ----------
     bench : Workbench
-        Its prompt layers are read and drawn in.
+        Has the prompts of the image.
     history : History
     """
 
     def __init__(self, bench: Workbench, history: History) -> None:
         self.bench, self.history = bench, history
-        self.id = uuid4().hex
-        self._drawn: Drawing = ()
 
     def added(self) -> Drawing:
         """Return the prompts that are new since the last step."""
-        return without(self._usable(), self._drawn)
+        return without(self._usable(), self._noted())
 
     @property
     def is_behind(self) -> bool:
         """Whether prompts were changed since the last step."""
-        drawn = self._usable()
-        return bool(without(drawn, self._drawn) or without(self._drawn, drawn))
+        drawn, noted = self._usable(), self._noted()
+        return bool(without(drawn, noted) or without(noted, drawn))
 
-    def note(self, joined: bool = False) -> bool:
+    def note(self, joined: bool = False, text: str = "") -> bool:
         """Note what was changed since the last step; tells whether anything was.
 
         Parameters
         ----------
         joined : bool
             Whether it belongs to the newest step of the history.
+        text : str
+            What it was, in words; by default those of the prompts.
         """
-        before, self._drawn = self._drawn, self._usable()
-        removed, added = without(before, self._drawn), without(self._drawn, before)
+        prompts = self.bench.image_prompts
+        if prompts is None:
+            return False
+        before, prompts.noted = prompts.noted, self._usable()
+        removed, added = without(before, prompts.noted), without(prompts.noted, before)
         if not (removed or added):
             return False
-        edit = Edit(sentence(removed, added), removed=removed, added=added)
-        self.history.note(self, edit, joined)
+        edit = Edit(text or sentence(removed, added), removed=removed, added=added)
+        self.history.note(prompts, edit, joined)
         return True
 
-    def begin(self) -> None:
-        """Begin anew with what is drawn now: the prompts are those of another image."""
-        self.history.drop(self)
-        self._drawn = self._usable()
-
-    # -- as the history asks for it; see `ShownTarget` ------------------------------------------
-
-    def info(self) -> TargetInfo:
-        """Describe the image that the prompts are drawn on."""
-        frame = self.bench.frame
-        return TargetInfo("prompts", () if frame is None else frame.shape, "")
-
-    def image_hash(self, key: SliceKey) -> str:
-        """Return nothing: prompts are known by their labels."""
-        return ""
-
-    def completed(self, edit: Edit, whole: Edit) -> Edit:
-        """Return the edit as it is."""
-        return edit
-
-    def adopt(self, edit: Edit) -> None:
-        """Take up what is drawn already."""
-
-    def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
-        """Draw the prompts of an edit, and remove those that go with it."""
-        yield from ()
-        self.bench.prompts.redraw(edit.removed, edit.added)
-        self._drawn = self._usable()
-
-    def hold(self, held: bool) -> None:
-        """Do nothing: prompts are drawn at once."""
-
-    def walked(self, edit: Edit, happened: Happened) -> None:
-        """Do nothing: prompts are drawn at once."""
+    def _noted(self) -> Drawing:
+        prompts = self.bench.image_prompts
+        return () if prompts is None else prompts.noted
 
     def _usable(self) -> Drawing:
         """Return what is drawn and counts: see `stray_rows`."""

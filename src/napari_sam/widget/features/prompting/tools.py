@@ -1,11 +1,11 @@
-"""What the next click draws: an object point, a background point, or a box."""
+"""What the next click does: it draws an object or background point or a box, or opens an object."""
 
 from __future__ import annotations
 
 from ... import layers
 from ...context import Context
 from .hints import Hints
-from .panel import PromptPanel
+from .panel import OBJECTS, PromptPanel
 
 
 class Tools:
@@ -24,10 +24,20 @@ class Tools:
         self.panel, self.hints = panel, hints
         self._tool = "points"
 
+    @property
+    def tool(self) -> str:
+        """What clicks are for: points, boxes or objects."""
+        return self._tool
+
     def use(self, tool: str) -> None:
-        """Let clicks make points, or boxes."""
+        """Let clicks make points or boxes, or open kept objects again."""
         self.bench.ensure_layers()
-        self.bench.prompts.activate(tool)
+        self.bench.prompts.activate("points" if tool == OBJECTS else tool)
+        self._tool = tool
+        self.bench.prompts.opens_objects = tool == OBJECTS
+        if tool == OBJECTS and self.bench.prompts.points is not None:
+            self.bench.prompts.points.mode = "pan_zoom"
+        self.panel.set_tool(tool)
 
     def toggle(self) -> None:
         """Swap points and boxes."""
@@ -53,4 +63,5 @@ class Tools:
         active, prompts = self.context.viewer.layers.selection.active, self.bench.prompts
         if active is not None and active in (prompts.points, prompts.boxes):
             self._tool = "points" if active is prompts.points else "boxes"
+            prompts.opens_objects = False
             self.panel.set_tool(self._tool)

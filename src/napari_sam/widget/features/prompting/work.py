@@ -1,13 +1,15 @@
-"""Objects that are not committed yet: their prompts and the model's answers."""
+"""Objects in work on a plane: their prompts and the model's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from ....predict.kept_masks import logits_of
+from ....predict.session import Session
 from ....types import Mask, Plane, Prediction, Prompts
 
 RECENT_BYTES = 32 * 2**20
@@ -19,7 +21,7 @@ Said = tuple[tuple[float, ...] | None, frozenset[tuple[float, float, int]]]
 
 @dataclass(frozen=True, eq=False)
 class ObjectInWork:
-    """One object on one plane that is not kept yet.
+    """One object on one plane, new or opened again.
 
     Attributes
     ----------
@@ -31,12 +33,18 @@ class ObjectInWork:
         None as long as it is on its way.
     rank : int
         Which of the answer's masks is shown, the highest predicted IoU first.
+    kept : bool
+        Whether the answer is the outline of a kept object, which nothing has changed yet.
+    start : Mask or None
+        The kept outline that the question goes on from; there are no logits of it.
     """
 
     prompts: Prompts
     asked: Prompts
     answer: Prediction | None = None
     rank: int = 0
+    kept: bool = False
+    start: Mask | None = None
 
     @property
     def shown(self) -> int:
@@ -74,9 +82,22 @@ class Question:
     objects: Mapping[int, ObjectInWork]
 
     @property
-    def open(self) -> dict[int, Prompts]:
-        """The prompts that wait for an answer, by object."""
-        return {k: one.asked for k, one in self.objects.items() if one.answer is None}
+    def open(self) -> dict[int, ObjectInWork]:
+        """The objects that wait for an answer."""
+        return {k: one for k, one in self.objects.items() if one.answer is None}
+
+    def ask(self, session: Session) -> dict[int, Prediction]:
+        """Return answers to the objects that wait for one; for workers."""
+        asked = [_asked(one, session, self.plane) for one in self.open.values()]
+        return dict(zip(self.open, session.predict_many(self.plane, asked), strict=True))
+
+    def answered(self, answers: Mapping[int, Prediction]) -> Question:
+        """Return the question with answers to some of its objects, by number."""
+        objects = {
+            number: replace(one, answer=answers[number]) if number in answers else one
+            for number, one in self.objects.items()
+        }
+        return replace(self, objects=objects)
 
     def asks_as(self, other: Question | None) -> bool:
         """Tell whether another question says the same of the same plane."""
@@ -84,6 +105,15 @@ class Question:
             return False
         mine, theirs = ({k: one.said for k, one in q.objects.items()} for q in (self, other))
         return mine == theirs
+
+
+def _asked(one: ObjectInWork, session: Session, plane: Plane) -> Prompts:
+    """Return what the model is asked about an object."""
+    if not one.start:
+        return one.asked
+    model = session.predictor.model
+    logits = logits_of(one.start, model, one.prompts, plane.spacing, session.closer_look)
+    return one.asked.with_mask(logits)
 
 
 def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
@@ -99,8 +129,10 @@ def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     if old == new:
         return before
     same_box = old[0] == new[0]
-    something = old[0] is not None or bool(old[1])
-    if same_box and something and old[1] < new[1]:
+    something = old[0] is not None or bool(old[1]) or before.kept
+    if (same_box or (old[0] is None and before.kept)) and something and old[1] <= new[1]:
+        if before.kept:
+            return ObjectInWork(prompts, prompts, start=before.mask)
         return ObjectInWork(prompts, prompts.with_mask(before.answer.logits(before.shown)))
     return fresh
 
@@ -132,7 +164,7 @@ class RecentAnswers:
     def keep(self, question: Question) -> None:
         """Keep the answers of a question."""
         for one in question.objects.values():
-            if one.answer is None:
+            if one.answer is None or one.kept:
                 continue
             same = self.find(question.plane, one.prompts)
             self._kept = [pair for pair in self._kept if pair[1] is not same]

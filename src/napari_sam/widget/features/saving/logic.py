@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ....formats.annotation import AnnotationFormat
@@ -21,6 +21,8 @@ from .save_dialog import SaveDialog
 
 SAVED = "all saved"
 NOTHING = "nothing to save yet"
+PATIENCE_MS = 500
+"""Until what is being opened can be stopped by a button."""
 
 
 class Saving(Feature):
@@ -39,6 +41,9 @@ class Saving(Feature):
         self._dialog: FolderDialog | None = None
         self._save_dialog: SaveDialog | None = None
         self._confirmed: Path | None = None
+        self._patience = QTimer(self.panel)
+        self._patience.setSingleShot(True)
+        self._patience.timeout.connect(self.panel.stop.show)
         self._connect()
 
     def start(self) -> None:
@@ -88,6 +93,8 @@ class Saving(Feature):
         context.saves.asked.connect(self.save_as)
         context.saves.changed.connect(self._show_state)
         context.opening.asked.connect(self._ask)
+        context.scheduler.busy_changed.connect(self._on_busy_changed)
+        panel.stop_asked.connect(context.opening.cancel)
         panel.save_asked.connect(context.saves.save)
         panel.save_as_asked.connect(self.save_as)
         panel.open_asked.connect(
@@ -99,6 +106,15 @@ class Saving(Feature):
         panel.import_prompts_asked.connect(
             lambda: self.ask_for_file("Import prompts", context.opening.import_prompts)
         )
+
+    def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
+        if lane is not Lane.FILES:
+            return
+        if busy:
+            self._patience.start(PATIENCE_MS)
+        else:
+            self._patience.stop()
+            self.panel.stop.hide()
 
     def _show_state(self) -> None:
         frame, saves = self.context.bench.frame, self.context.saves

@@ -13,6 +13,8 @@ class SavingPanel(QWidget):  # type: ignore[misc]
     Signals
     -------
     save_asked, save_as_asked, open_asked, import_asked, import_prompts_asked : no argument
+    stop_asked : no argument
+        What is being read shall be left.
     """
 
     save_asked = Signal()
@@ -20,6 +22,7 @@ class SavingPanel(QWidget):  # type: ignore[misc]
     open_asked = Signal()
     import_asked = Signal()
     import_prompts_asked = Signal()
+    stop_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,9 +43,14 @@ class SavingPanel(QWidget):  # type: ignore[misc]
         self.more.setToolTip("Save elsewhere, export, open, import")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self.menu)
+        self.stop = QPushButton("Stop")
+        self.stop.setToolTip("Leave what is being opened; everything stays as it is")
+        self.stop.clicked.connect(lambda _: self.stop_asked.emit())
+        self.stop.hide()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.state, 1)
+        layout.addWidget(self.stop)
         layout.addWidget(self.save)
         layout.addWidget(self.more)
 

@@ -6,6 +6,7 @@ from ...context import Context
 from ...scheduler import Lane
 from ..feature import Feature
 from .cache_status import CacheStatus
+from .forgetting import Forgetting
 from .panel import SettingsPanel
 
 
@@ -21,6 +22,9 @@ class Settings(Feature):
         self.panel = SettingsPanel(str(context.disk.folder))
         self.cache.usage_changed.connect(self.panel.set_usage)
         self.panel.empty_asked.connect(self.cache.empty)
+        self.forgetting = Forgetting(context, self.panel)
+        self.forgetting.done.connect(self.cache.count)
+        self.panel.forget_asked.connect(self.forgetting.ask)
         self.panel.tidy_changed.connect(self.tidy)
         context.session_changed.connect(self._on_session_changed)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
@@ -39,6 +43,7 @@ class Settings(Feature):
     def close(self) -> None:
         """Ask the disk no more."""
         self.cache.close()
+        self.forgetting.close()
 
     def _on_session_changed(self) -> None:
         session = self.context.session

@@ -17,11 +17,14 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
     Signals
     -------
     empty_asked : no argument
+    forget_asked : no argument
+        The user wants journals and planes deleted.
     tidy_changed : bool
         The user wants masks tidied, or as the model gives them.
     """
 
     empty_asked = Signal()
+    forget_asked = Signal()
     tidy_changed = Signal(bool)
 
     def __init__(self, folder: str) -> None:
@@ -39,9 +42,15 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
         self.empty = QPushButton("Empty the disk cache")
         self.empty.setToolTip("Remove the encoded planes; each is encoded again when it is needed")
         self.empty.clicked.connect(self.empty_asked)
+        self.forget = QPushButton("Delete journals and encoded planes")
+        self.forget.setToolTip(
+            "Remove all that is kept of images outside your own files, as `napari-sam forget` does"
+        )
+        self.forget.clicked.connect(self.forget_asked)
         layout.addWidget(self.tidy)
         layout.addWidget(self.usage)
         layout.addWidget(self.empty)
+        layout.addWidget(self.forget)
 
     def set_tidy(self, tidy: bool) -> None:
         """Show whether masks are tidied."""
@@ -54,3 +63,4 @@ class SettingsPanel(QWidget):  # type: ignore[misc]
     def set_busy(self, busy: bool) -> None:
         """While it counts or empties there is nothing to press."""
         self.empty.setEnabled(not busy)
+        self.forget.setEnabled(not busy)
