@@ -311,7 +311,7 @@ def test_a_layer_has_one_view_whichever_image_it_serves(open_dock, scene):
     hands.click_and_wait(*CENTRES[3])
     hands.press(Qt.Key.Key_Return)
     assert set(np.unique(layer.data)) == {0, 1, 2, 3}
-    for _ in range(4):  # the last object with its point; those of earlier images have none
+    for _ in range(6):  # three objects with their points
         hands.press(Qt.Key.Key_Z, CONTROL)
     assert not layer.data.any()
 

@@ -72,6 +72,20 @@ def test_changed_objects_stay_and_deleted_ones_stay_away(volume, key):
     assert edits.largest == 8
 
 
+def test_objects_with_a_class_or_status_are_the_users():
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:5, 1:5], labels[7:11, 7:11] = 3, 4
+    selected = np.zeros_like(labels)
+    selected[1:5, 1:6], selected[7:11, 7:11] = 8, 9
+    own = UserEdits(objects=frozenset({3}))
+    assert own
+    assert own.largest == 3
+    merged = own.merged(SliceKey((0, 1)), labels, selected)
+    expected = np.zeros_like(labels)
+    expected[1:5, 1:5], expected[7:11, 7:11] = 3, 9
+    assert np.array_equal(merged, expected)
+
+
 def test_what_remains_of_an_object_is_no_speck(volume):
     after = volume.copy()
     after[1, 2:6, 6] = 8  # drawn over a quarter of object 3, which is redrawn as a new one

@@ -190,5 +190,5 @@ def test_a_step_that_cannot_be_recorded_is_said_and_made_all_the_same(made, said
     history, a, _ = made
     history.use(Full())
     history.note(a, step("3"))
-    assert said == ["the disk is full"]
+    assert said == ["3 stays, but is not in the journal yet: the disk is full"]
     assert history.number == 4

@@ -140,7 +140,7 @@ def test_nothing_leaves_where_saving_fails(series, monkeypatch):
     feature = series.dock.feature(Series)
     opened(series, "cells 1")
     keep_one(series)
-    monkeypatch.setattr("napari_sam.widget.saves.written", _refused)
+    monkeypatch.setattr("napari_sam.widget.saves.writer_of", _refused)
     feature.go(1)
     series.until(lambda: "the disk is full" in series.status)
     assert series.bench.frame.layer.name == "cells 1"
@@ -148,7 +148,6 @@ def test_nothing_leaves_where_saving_fails(series, monkeypatch):
 
 
 def _refused(*_):
-    yield
     raise ValueError("the disk is full")
 
 

@@ -133,6 +133,14 @@ def test_prompts_of_another_image_are_not_drawn_here(open_dock, scene, model):
     hands.source.use_image(hands.viewer.layers["two"])
     undo(hands)
     assert not layer.data.any()
+    assert "object 1 on one" in hands.status
     assert len(hands.bench.prompts.points.data) == 0
+    hands.source.use_image(hands.viewer.layers["one"])
+    assert len(hands.bench.prompts.points.data) == 1  # they wait on their own image
+    hands.source.use_image(hands.viewer.layers["two"])
+    undo(hands)
+    assert "a point on one" in hands.status
     undo(hands)
     assert "nothing to undo" in hands.status
+    hands.source.use_image(hands.viewer.layers["one"])
+    assert len(hands.bench.prompts.points.data) == 0

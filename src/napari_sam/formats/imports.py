@@ -128,11 +128,14 @@ def import_objects(
         cannot hold the labels.
     """
     canvas = store.canvas
-    locked = [label for label, one in store.objects.items() if one.locked]
-    rule = sparing(rule, locked)
+    rule = sparing(rule, [label for label, one in store.objects.items() if one.locked])
     numbers = [store.next_label + k for k in range(len(objects))]
     planes: dict[SliceKey, list[tuple[int, Outline]]] = {}
+    last = perf_counter()
     for label, one in zip(numbers, objects, strict=True):
+        if perf_counter() - last > PIECE_SECONDS:
+            yield Progress(0, 1, "importing")
+            last = perf_counter()
         for key, outline in one.outlines.items():
             size = tuple(canvas.shape[axis] for axis in key.displayed)
             if outline.mask.size != size:
@@ -145,14 +148,13 @@ def import_objects(
         canvas.check_labels(numbers[0], numbers[-1])
     kept: dict[int, dict[SliceKey, Outline]] = {}
     patches: list[Patch] = []
-    last = perf_counter()
     for number, (key, found) in enumerate(planes.items()):
         index = _enclosing(key, [outline for _, outline in found])
         before = canvas.read(index)
         after = before.copy()
-        turned = key.displayed[0] > key.displayed[1]
-        view = after.T if turned else after
+        view = after.T if key.displayed[0] > key.displayed[1] else after
         x0, y0 = _corner([outline for _, outline in found])
+        yield Progress(number, len(planes), "importing")
         for label, outline in found:
             rows, columns = outline.mask.part
             part = view[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]

@@ -86,6 +86,8 @@ def lost_by_labels(annotation: Annotation, *, properties: bool) -> list[str]:
         clauses.append("the prompts")
     if any(one.outlines for one in known):
         clauses.append("how each outline was made, with its score and other candidates")
+    if shared := overlapping(annotation):
+        clauses.append(f"which pixels {shared} objects share: each is of one")
     if not properties and annotation.properties.get("classes"):
         clauses.append("the list of classes with its keys")
     if not properties and annotation.properties.get("complete"):

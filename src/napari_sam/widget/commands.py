@@ -9,6 +9,7 @@ import napari.viewer
 from .dock import DOCK_NAME, SegmentAnything, open_dock
 from .features.everything.logic import Everything
 from .features.prompting.logic import Prompting
+from .features.saving.logic import Saving
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
@@ -68,6 +69,16 @@ def toggle_kind(viewer: napari.viewer.Viewer) -> None:
 def toggle_tool(viewer: napari.viewer.Viewer) -> None:
     """Swap points and boxes."""
     find_dock(viewer).feature(Prompting).tools.toggle()
+
+
+def save(viewer: napari.viewer.Viewer) -> None:
+    """Save the labels, objects and prompts of the image."""
+    find_dock(viewer).context.saves.save()
+
+
+def open_project(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a project or labels and go on with them."""
+    find_dock(viewer).feature(Saving).open_project()
 
 
 def everything_plane(viewer: napari.viewer.Viewer) -> None:

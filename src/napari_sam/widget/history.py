@@ -204,6 +204,7 @@ class History:
         failed = ""
         end = time.perf_counter() + SLICE
         try:
+            next(steps)
             while time.perf_counter() < end:
                 next(steps)
         except StopIteration:

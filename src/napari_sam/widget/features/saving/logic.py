@@ -79,6 +79,10 @@ class Saving(Feature):
         self._save_dialog.open()
         self._save_dialog.raise_()
 
+    def open_project(self) -> None:
+        """Ask for a project or labels and go on with them."""
+        self.ask_for_file("Open a project or labels", self.context.opening.open)
+
     def ask_for_file(self, title: str, then: Callable[[Path], None]) -> None:
         """Let the user choose what to read; a project is chosen by its project.json."""
         dialog = QFileDialog(self.panel.window(), title, str(self._folder()), _readable())
@@ -97,9 +101,7 @@ class Saving(Feature):
         panel.stop_asked.connect(context.opening.cancel)
         panel.save_asked.connect(context.saves.save)
         panel.save_as_asked.connect(self.save_as)
-        panel.open_asked.connect(
-            lambda: self.ask_for_file("Open a project or labels", context.opening.open)
-        )
+        panel.open_asked.connect(self.open_project)
         panel.import_asked.connect(
             lambda: self.ask_for_file("Import objects", context.opening.import_objects)
         )
