@@ -43,7 +43,7 @@ def check_target(path: str | Path, source: str | Path | None, overwrite: bool) -
     try:
         _check_place(path)
         folder = path.resolve().parent
-        if source is not None and _same_file(path, Path(source)):
+        if source is not None and same_file(path, Path(source)):
             raise ValueError(f"the result {path} would replace the input; choose another name")
         if (path.exists() or path.is_symlink()) and not overwrite:
             raise ValueError(f"{path} exists; choose another name or give --overwrite")
@@ -255,7 +255,8 @@ def _remove_abandoned(folder: Path) -> None:
                 _remove(path)
 
 
-def _same_file(a: Path, b: Path) -> bool:
+def same_file(a: Path, b: Path) -> bool:
+    """Tell whether two paths name one file; neither need exist."""
     if a.resolve() == b.resolve():
         return True
     return a.exists() and b.exists() and a.samefile(b)

@@ -127,3 +127,22 @@ def test_an_open_image_may_be_larger_than_a_file_says(tmp_path, monkeypatch):
     assert read_coco(tmp_path / "a.json", first.labels.shape).labels.shape == first.labels.shape
     with pytest.raises(ValueError, match="open the image"):
         read_coco(tmp_path / "a.json")
+
+
+def test_the_supercategory_none_of_others_hides_no_class(tmp_path):
+    write_coco(annotation(), tmp_path / "a.json")
+    data = json.loads((tmp_path / "a.json").read_text())
+    data["categories"] = [{**one, "supercategory": "none"} for one in data["categories"]]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    again = read_coco(tmp_path / "a.json")
+    assert {k: one.category for k, one in again.objects.items()} == {4: "nucleus", 7: ""}
+
+
+def test_a_class_without_a_name_is_none(tmp_path):
+    write_coco(annotation(), tmp_path / "a.json")
+    data = json.loads((tmp_path / "a.json").read_text())
+    data["categories"] = [{**one, "name": " "} for one in data["categories"]]
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    again = read_coco(tmp_path / "a.json")
+    assert {one.category for one in again.objects.values()} == {""}
+    assert again.properties == {}

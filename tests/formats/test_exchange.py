@@ -20,7 +20,7 @@ from napari_sam.formats.label_tiff import LABEL_TIFF
 from napari_sam.formats.labels_store import open_labels
 from napari_sam.formats.ome_zarr import OME_ZARR, write_ome_zarr
 from napari_sam.formats.project import PROJECT, ProjectWriter
-from napari_sam.objects.documents import object_to_json
+from napari_sam.objects.documents import object_from_json, object_to_json
 from napari_sam.steps import drive
 
 from .annotations import annotation
@@ -360,3 +360,76 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path, request, kind):
             break
     kind.write(annotation(), path)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda one: one.suffixes[0])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", ">u2", ">i4", "uint32", "int64"])
+def test_labels_of_any_type_are_read_again(tmp_path, kind, dtype):
+    path, largest = place(tmp_path, kind), 1 if dtype == "bool" else 100
+    labels = np.random.default_rng(0).integers(0, largest + 1, (2, 9, 7)).astype(dtype)
+    whole = Annotation(labels, {}, annotation().geometry)
+    kind.write(whole, path)
+    found = kind.read(path, (2, 9, 7)).labels
+    assert np.array_equal(found, labels)
+    if kind is not LABEL_TIFF:  # which holds the smallest type
+        assert found.dtype == ("uint8" if dtype == "bool" else np.dtype(dtype).newbyteorder("="))
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda one: one.suffixes[0])
+@pytest.mark.parametrize("shape", [(1, 9, 7), (2, 1, 9, 7), (1, 1, 9, 7), (3, 1, 7)])
+def test_axes_of_one_plane_are_kept(tmp_path, kind, shape):
+    path, labels = place(tmp_path, kind), np.random.default_rng(0).integers(0, 9, shape)
+    whole = replace(annotation((1,) * len(shape)), labels=labels, objects={})
+    kind.write(whole, path)
+    for known in (shape, None):
+        found = kind.read(path, known)
+        assert np.array_equal(found.labels, labels)
+        assert found.geometry == whole.geometry
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda one: one.suffixes[0])
+def test_a_reversed_axis_is_kept(tmp_path, kind):
+    whole, path = annotation(), place(tmp_path, kind)
+    geometry = replace(whole.geometry, scale=(2.0, -0.5, 0.25))
+    kind.write(replace(whole, geometry=geometry), path)
+    assert kind.read(path, None).geometry == geometry
+
+
+def test_half_of_a_sign_does_not_hinder_a_save(tmp_path):
+    whole, path = annotation(), place(tmp_path, PROJECT)
+    whole.objects[1] = replace(whole.objects[1], category="a\ud800")  # as JSON of others may hold
+    PROJECT.write(whole, path)
+    assert PROJECT.read(path, None).objects[1].category == "a\ud800"
+
+
+def test_a_project_of_another_program_is_not_replaced(tmp_path):
+    path = place(tmp_path, PROJECT)
+    path.mkdir()
+    (path / "project.json").write_text('{"name": "other"}')
+    with pytest.raises(ValueError, match="another program"):
+        PROJECT.write(annotation(), path)
+    assert (path / "project.json").read_text() == '{"name": "other"}'
+    assert [one.name for one in path.iterdir()] == ["project.json"]
+
+
+def test_labels_are_not_replaced_while_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_sam.formats.ome_zarr.LIMIT_BYTES", 0)
+    whole, path = annotation(), place(tmp_path, OME_ZARR)
+    write_ome_zarr(whole, path, "0.4")
+    found = OME_ZARR.read(path, None)
+    with pytest.raises(ValueError, match="still read from"):
+        OME_ZARR.write(found, path)
+    assert np.array_equal(found.labels[...], whole.labels)
+
+
+def test_numbers_of_a_stranger_do_not_hinder_a_save(tmp_path):
+    path = place(tmp_path, OME_ZARR)
+    OME_ZARR.write(annotation(), path)
+    data = json.loads((path / "zarr.json").read_text())
+    data["attributes"]["ome"]["image-label"]["properties"][0]["attributes"] = {"size": float("nan")}
+    (path / "zarr.json").write_text(json.dumps(data))
+    found = OME_ZARR.read(path, None)
+    assert found.objects[1].attributes == {}
+    PROJECT.write(found, place(tmp_path, PROJECT))
+    with pytest.raises(ValueError, match="JSON"):
+        object_from_json({**object_to_json(found.objects[1]), "attributes": {"size": float("nan")}})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,3 +54,12 @@ def test_each_time_of_a_4d_stack_has_its_own_volume(tmp_path):
     assert volumes["planes"].tolist() == [2, 1]
     places = table[table["z"].notna()][["t", "z", "area_pixels"]].to_numpy().tolist()
     assert places == [[0, 0, 20], [0, 1, 20], [1, 2, 20]]
+
+
+@pytest.mark.parametrize("sign", "=+-@")
+def test_a_class_is_no_formula(tmp_path, sign):
+    whole = annotation()
+    whole.objects[4] = replace(whole.objects[4], category=f"{sign}1+1")
+    write_measures(whole, tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv").set_index("label")
+    assert set(table.loc[4, "class"]) == {f"'{sign}1+1"}

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from exchanged import annotation
 
 from napari_sam.formats.imports import imported
 from napari_sam.formats.yolo import found_in_yolo, read_yolo, write_yolo, yolo_losses
+from napari_sam.objects.segmented import SegmentedObject
 
 
 def test_yolo_keeps_pixels_without_holes_and_classes(tmp_path):
@@ -65,3 +68,12 @@ def test_another_folder_is_not_replaced(tmp_path):
     with pytest.raises(ValueError, match="another name"):
         write_yolo(annotation(), path)
     assert (path / "holiday.jpg").exists()
+
+
+def test_a_rare_sign_in_a_class_shifts_no_other(tmp_path):
+    whole = annotation()
+    whole.objects[4] = replace(whole.objects[4], category="a\u2028b")
+    whole.objects[7] = SegmentedObject(7, {}, "c")
+    write_yolo(whole, tmp_path / "a.yolo")
+    again = read_yolo(tmp_path / "a.yolo", whole.labels.shape)
+    assert {one.category for one in again.objects.values()} == {"a\u2028b", "c"}

@@ -162,3 +162,15 @@ def test_several_patches_are_written_into_a_dask_array():
     for _ in canvas.write_all([patch(), patch((2, slice(0, 3), slice(0, 4)), new=8)]):
         pass
     assert np.array_equal(np.unique(canvas.read((slice(None),) * 3)), [0, 7, 8])
+
+
+def test_a_damaged_chunk_is_a_sentence(tmp_path):
+    data = zarr.create_array(
+        tmp_path / "labels.zarr", shape=(3, 16, 16), chunks=(1, 16, 16), dtype=np.int32
+    )
+    data[1] = 5
+    (tmp_path / "labels.zarr" / "c" / "1" / "0" / "0").write_bytes(b"no labels")
+    canvas = Canvas(data, "my objects")
+    with pytest.raises(ValueError, match="my objects cannot be read"):
+        list(canvas.write_all([patch((0, slice(2, 5), slice(3, 7))), patch()]))
+    assert not data[0].any()

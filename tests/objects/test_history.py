@@ -60,14 +60,20 @@ class TextRecorder:
         self.steps[number].append((target.id, json.dumps(edit_to_json(edit))))
 
     def withdrawn(self, number):
+        if self.full:
+            raise OSError("the disk is full")
         self.steps[number].pop()
         if not self.steps[number]:
             del self.steps[number]
 
     def undone(self, number):
+        if self.full:
+            raise OSError("the disk is full")
         self.made_again.append(-number)
 
     def redone(self, number):
+        if self.full:
+            raise OSError("the disk is full")
         self.made_again.append(number)
 
     def parts(self, number):
@@ -231,6 +237,28 @@ def test_a_write_that_fails_is_withdrawn_and_undo_keeps_its_step(store):
     history.undo()
     assert not store.canvas.data.any()
     assert store.next_label == 1
+
+
+@pytest.mark.parametrize("act", ["make", "undo"])
+def test_what_failed_on_a_full_disk_is_taken_out_of_the_record_later(store, act):
+    recorder = TextRecorder()
+    history = History(recorder)
+    history.make(store, edits.keep(store, [square()]))
+    if act == "make":
+        steps = history.make_in_pieces(store, edits.keep(store, [square(1)]))
+    else:
+        steps = history.undo_in_pieces()
+    next(steps)
+    recorder.full = True
+    steps.close()
+    assert list(store.objects) == [1]
+    with pytest.raises(OSError, match="the disk is full"):
+        history.make(store, edits.keep(store, [square(1)]))
+    recorder.full = False
+    history.make(store, edits.keep(store, [square(1)]))
+    assert len(recorder.steps) == 2
+    assert recorder.made_again == ([] if act == "make" else [-1, 1])
+    assert list(store.objects) == [1, 2]
 
 
 def test_an_undo_that_is_closed_leaves_all_parts_as_they_were(store):

@@ -95,6 +95,33 @@ def test_a_new_step_ends_what_was_undone(tmp_path):
     assert part[1].text == "other"
 
 
+def test_a_step_that_is_withdrawn_leaves_what_was_undone(tmp_path):
+    journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
+    journal.made(1, target, POINT)
+    journal.undone(1)
+    journal.made(2, target, Edit("other"))
+    journal.withdrawn(2)
+    journal.redone(1)
+    journal.close()
+    ((part,),) = open_journal(journal.path).steps
+    assert part[1].text == "a point"
+
+
+def test_a_journal_goes_if_what_is_left_after_an_undo_is_saved(tmp_path):
+    journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
+    journal.made(1, target, POINT)
+    journal.made(2, target, POINT)
+    journal.undone(2)
+    journal.saved(1)
+    journal.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_that_another_program_has_removed_is_passed_over(tmp_path):
+    assert journal_folder.read_unchanged(tmp_path / "gone.sqlite", has_unsaved) is None
+    assert journal_folder.remove(tmp_path / "gone.sqlite") == 0
+
+
 def test_a_saved_journal_goes_and_an_unsaved_one_stays(tmp_path):
     journal, target = Journal(tmp_path / "a.sqlite"), SmallTarget()
     journal.made(1, target, POINT)

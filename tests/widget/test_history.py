@@ -192,3 +192,20 @@ def test_a_step_that_cannot_be_recorded_is_said_and_made_all_the_same(made, said
     history.note(a, step("3"))
     assert said == ["3 stays, but is not in the journal yet: the disk is full"]
     assert history.number == 4
+
+
+def test_a_target_that_is_gone_and_cannot_be_written_to_is_dropped_all_the_same(said):
+    history, (a, b) = History(), (Target(name, said) for name in "ab")
+    failed = []
+    history.on_failed = failed.append
+    history.steps.make(a, step("1"))
+    history.steps.join(b, step("1"))
+    walk = history.steps.undo_in_pieces()
+    for _ in range(3):  # b is taken back, a is being
+        next(walk)
+    history._walk = walk
+    b.fails = "its folder is gone"
+    history.drop(b)
+    assert failed == ["its folder is gone"]
+    assert not history.walking
+    assert [one.targets for one in history.steps._done] == [[a]]

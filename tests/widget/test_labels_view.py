@@ -57,6 +57,16 @@ def test_more_strokes_than_napari_remembers_are_taken_back_and_made_again():
     assert np.array_equal(view.layer.data, states[-2])
 
 
+def test_layer_is_let_go_when_nobody_holds_it():
+    view = view_of(np.zeros((40, 40), np.int32))
+    view.hold(True, "everything")
+    view.hold(True)
+    view.hold(False)
+    assert not view.layer.editable
+    view.hold(False, "everything")
+    assert view.layer.editable
+
+
 def test_memory_is_flat_over_commits_and_undos():
     view = view_of(np.zeros((256, 256), np.int32))
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 from window_to_kill import squares, state_of
 
-from napari_sam.formats import labels_store
+from napari_sam.formats import image_reference, labels_store
 from napari_sam.objects.documents import object_to_json
 from napari_sam.objects.drawn import without
 from napari_sam.objects.journal import lock_of
@@ -130,6 +130,39 @@ def test_restored_steps_can_be_taken_back_and_are_kept_again(open_dock, scene, e
     assert_same(work_of(third), work)
 
 
+def test_another_image_that_is_chosen_meanwhile_gets_nothing(open_dock, scene, ended):
+    hands = open_dock(("add_image", scene[0], {"name": "again"}))
+    other = hands.viewer.add_image(scene[0] + 1, name="other", visible=False)
+    assert offered(hands)
+    recovery(hands).panel.restore.click()
+    hands.bench.use_image(other)
+    hands.until(lambda: "another image was opened" in hands.status)
+    assert all(view.layer in hands.viewer.layers for view in hands.bench.views)
+    assert hands.bench.prompts.drawing() == ()
+    assert len(journals()) >= 1  # it stays
+    with pytest.raises(ValueError, match="nothing to undo"):
+        hands.context.history.undo(lambda text, boxes: None)
+
+
+def test_an_object_in_work_again_is_so_after_a_restart(open_dock, scene):
+    hands = open_dock(("add_image", scene[0], {"name": "scene"}))
+    hands.click_and_wait(20, 30)
+    hands.press(Qt.Key.Key_Return)
+    hands.prompting.reopener.reopen(1, hands.bench.results)
+    hands.click_and_wait(30, 90)
+    end(hands)
+    hands = open_dock(("add_image", scene[0], {"name": "again"}))
+    offered(hands)
+    restore(hands)
+    hands.until(lambda: hands.answers is not None)
+    assert [row.owner for row in hands.bench.prompts.drawing()] == [-1, -1]
+    assert hands.prompting.panel.work.text() == "object 1, reopened"
+    hands.press(Qt.Key.Key_Return)
+    assert hands.status.startswith("the change of object 1 committed")
+    assert list(hands.bench.results.store.objects) == [1]
+    assert hands.bench.prompts.drawing() == ()
+
+
 @pytest.mark.parametrize("change", ["pixels", "shape", "dtype"])
 def test_nothing_is_offered_on_another_image(open_dock, scene, ended, change):
     other = scene[0].copy()
@@ -177,12 +210,19 @@ def test_not_now_keeps_the_journal_and_delete_removes_it(open_dock, scene, ended
     assert journals() == []
 
 
-def test_labels_of_before_come_back(open_dock, scene):
+@pytest.fixture
+def on_labels(open_dock, scene):
+    """A window in which objects go to labels that were there before."""
     before = np.zeros(scene[0].shape, np.int32)
     before[50:58, 90:120] = 7
     layers = ("add_image", scene[0], {"name": "scene"}), ("add_labels", before, {"name": "mine"})
     hands = open_dock(*layers)
     hands.context.bench.use_results(hands.viewer.layers["mine"], 7)
+    return hands
+
+
+def test_labels_of_before_come_back(on_labels, open_dock, scene):
+    hands = on_labels
     hands.click_and_wait(20, 30)
     hands.press(Qt.Key.Key_Return)
     hands.viewer.layers["mine"].fill((54, 100), 9)  # over what was there
@@ -196,9 +236,66 @@ def test_labels_of_before_come_back(open_dock, scene):
     for _ in range(2):
         hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
         hands.until(lambda: not hands.context.history.walking)
-    expected = np.zeros_like(before)
+    expected = np.zeros_like(hands.labels)
     expected[50:58, 90:120] = 7
     np.testing.assert_array_equal(hands.labels, expected)
+
+
+def test_labels_of_before_come_back_if_the_dock_is_closed_at_once(
+    on_labels, open_dock, scene, monkeypatch
+):
+    hands, submit = on_labels, on_labels.scheduler.submit
+    later = []
+
+    def submitted(work, lane):
+        later.append(work) if lane is Lane.JOURNAL else submit(work, lane)
+
+    monkeypatch.setattr(hands.scheduler, "submit", submitted)
+    hands.click_and_wait(20, 30)
+    hands.press(Qt.Key.Key_Return)
+    assert later
+    work = work_of(hands)
+    end(hands)
+    hands = open_dock(("add_image", scene[0], {"name": "again"}))
+    assert offered(hands).startswith("Restore 1 object of ")
+    restore(hands)
+    assert_same(work_of(hands), work)
+
+
+def test_labels_of_before_are_kept_later_if_the_disk_was_full(
+    on_labels, open_dock, scene, monkeypatch
+):
+    hands, journal = on_labels, on_labels.context.recording.journal
+    keep_base = journal.keep_base
+
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(journal, "keep_base", full)
+    for place in ((20, 30), (30, 90)):
+        hands.click_and_wait(*place)
+        hands.press(Qt.Key.Key_Return)
+        hands.until(lambda: not hands.busy(*LANES))
+        monkeypatch.setattr(journal, "keep_base", keep_base)
+    work = work_of(hands)
+    assert sorted(work[1]) == [8, 9]
+    end(hands)
+    hands = open_dock(("add_image", scene[0], {"name": "again"}))
+    assert offered(hands).startswith("Restore 2 objects of ")
+    restore(hands)
+    assert_same(work_of(hands), work)
+
+
+def test_objects_are_kept_though_the_image_can_no_longer_be_read(open_dock, scene, monkeypatch):
+    hands = open_dock(("add_image", scene[0], {"name": "scene"}))
+    hands.click_and_wait(20, 30)
+
+    def gone(*arguments):
+        raise KeyError("a chunk")
+
+    monkeypatch.setattr(image_reference, "plane_hash", gone)
+    hands.press(Qt.Key.Key_Return)
+    assert list(hands.bench.results.store.objects) == [1]
 
 
 def test_work_goes_on_without_a_journal(open_dock, scene, state_folder):
@@ -287,6 +384,32 @@ def test_labels_in_a_folder_are_opened_again(open_dock, scene, tmp_path, monkeyp
     hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     hands.until(lambda: not hands.context.history.walking)
     assert not np.any(view.layer.data[:])
+
+
+def test_an_undo_in_a_folder_that_was_cut_off_is_completed(open_dock, scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(labels_store, "LIMIT_BYTES", 1000)
+    stack = np.stack([scene[0]] * 3)
+    hands = open_dock(("add_image", stack, {"name": "stack"}))
+    hands.context.folder.ready(lambda: None)
+    hands.context.folder.use(str(tmp_path / "labels"))
+    for number, place in enumerate(((20, 30), (30, 90)), 1):
+        hands.click_and_wait(*place)
+        hands.press(Qt.Key.Key_Return)
+        hands.until(lambda: hands.bench.results is not None)
+        hands.until(lambda number=number: len(hands.bench.results.store.objects) == number)
+    hands.rest()
+    first = np.asarray(hands.bench.results.layer.data[:])
+    first[first == 2] = 0
+    assert first.any()
+    hands.context.recording.undone(
+        hands.context.history.steps.newest_of(hands.bench.results).number
+    )
+    end(hands)  # as if it was killed before a pixel was written
+    hands = open_dock(("add_image", stack, {"name": "again"}))
+    assert offered(hands).startswith("Restore 1 object")
+    restore(hands)
+    assert list(hands.bench.results.store.objects) == [1]
+    np.testing.assert_array_equal(hands.bench.results.layer.data[:], first)
 
 
 def test_everything_deletes_journals_only_after_a_yes(open_dock, scene, ended):

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 from plain_format import PLAIN, TABLE, read_plain, use_plain
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -13,6 +14,8 @@ from qtpy.QtTest import QTest
 from napari_sam.formats import exchange, labels_store
 from napari_sam.formats.annotation import Annotation, AnnotationFormat, Geometry, ImageReference
 from napari_sam.formats.image_reference import difference, image_beside, reference_to
+from napari_sam.formats.imagej_roi import IMAGEJ_ROIS
+from napari_sam.formats.label_tiff import LABEL_TIFF
 from napari_sam.formats.project import PROJECT
 from napari_sam.formats.snapshot import writer_of
 from napari_sam.objects.drawn import DrawnRow
@@ -102,6 +105,24 @@ def test_saved_step_is_told(kept, tmp_path):
     step = kept.context.history.number
     saved(kept, tmp_path / "a.plain.npz")
     assert told == [step]
+
+
+def test_saved_step_is_not_told_while_prompts_of_another_image_are_in_no_file(kept, tmp_path):
+    told = []
+    kept.context.saved.connect(told.append)
+    saved(kept, tmp_path / "a.plain.npz")
+    first = kept.bench.frame.layer
+    kept.viewer.add_image(np.flipud(first.data).copy(), name="flipped", visible=False)
+    kept.bench.use_image(kept.viewer.layers["flipped"])
+    kept.click_and_wait(65, 28)
+    step = kept.context.history.number
+    kept.bench.use_image(first)
+    kept.context.saves.save()
+    kept.until(lambda: not kept.context.saves.busy)
+    assert len(told) == 1
+    kept.bench.use_image(kept.viewer.layers["flipped"])
+    saved(kept, tmp_path / "b.plain.npz")
+    assert told[1:] == [step]
 
 
 def test_export_does_not_count_as_saved(kept, tmp_path):
@@ -412,6 +433,18 @@ def test_image_reference(tmp_path):
     assert reference_to(image, (5, 4, 6), file, tmp_path / "elsewhere").path == ""
 
 
+def test_an_image_that_is_gone_hinders_no_save():
+    class Gone:
+        shape, dtype, ndim = (5, 4, 6), np.dtype(np.uint16), 3
+
+        def __getitem__(self, index):
+            if index[0] > 1:
+                raise OSError("the drive is gone")
+            return np.zeros((4, 6), np.uint16)
+
+    assert len(reference_to(Gone(), (5, 4, 6)).hashes) == 2
+
+
 @pytest.mark.parametrize("path", ["/etc/hostname", "../cells.tif", "a/../../b", "", "C:\\a.tif"])
 def test_foreign_paths_are_not_followed(tmp_path, path):
     folder = tmp_path / "project"
@@ -447,3 +480,67 @@ def test_steps_of_other_images_are_not_told_as_saved(kept, tmp_path, scene):
     kept.until(lambda: kept.bench.results.store.objects)
     saved(kept, tmp_path / "b.plain.npz")
     assert told == []
+
+
+def test_the_image_itself_is_never_replaced(open_dock, tmp_path):
+    source = tmp_path / "cells.tif"
+    tifffile.imwrite(source, np.full((40, 60), 7, np.uint8))
+    hands = open_dock(("add_image", np.full((40, 60), 7, np.uint8), {"name": "cells"}))
+    hands.context.saves.image_paths[hands.bench.frame.layer] = source
+    before = source.read_bytes()
+    hands.context.saves.save_as(source)
+    hands.until(lambda: "cells.tif is the image itself" in hands.status)
+    feature = hands.dock.feature(Saving)
+    feature.save_as()
+    dialog = feature._save_dialog
+    dialog.formats.picked.emit(LABEL_TIFF)
+    assert dialog.name.text() == str(source)
+    for _ in range(2):  # pressed again, too
+        dialog._on_buttons_accepted()
+        assert "is the image itself" in dialog.note.text()
+    dialog.reject()
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["cells.samproject", "renamed"])
+def test_a_project_is_opened_by_its_index(hands_on_stack, tmp_path, name):
+    hands = hands_on_stack
+    labels = np.zeros((5, 40, 60), np.int32)
+    labels[2, 3:9, 4:20] = 1
+    geometry = Geometry(("z", "y", "x"), (1.0,) * 3, ("pixel",) * 3, (0.0,) * 3)
+    PROJECT.write(
+        Annotation(labels, {1: SegmentedObject(1, {})}, geometry), tmp_path / "a.samproject"
+    )
+    (tmp_path / "a.samproject").rename(tmp_path / name)
+    hands.context.opening.open(tmp_path / name / "project.json")
+    hands.until(lambda: hands.bench.results is not None and hands.bench.results.store.objects)
+    np.testing.assert_array_equal(hands.labels, labels)
+    place = tmp_path / name if name.endswith(".samproject") else None
+    assert hands.context.saves.place == place
+
+
+def test_a_file_of_another_program_is_not_saved_over(hands_on_stack, tmp_path):
+    hands, path = hands_on_stack, tmp_path / "cells.zip"
+    labels = np.zeros((5, 40, 60), np.int32)
+    labels[2, 3:9, 4:20] = 1
+    geometry = Geometry(("z", "y", "x"), (1.0,) * 3, ("pixel",) * 3, (0.0,) * 3)
+    IMAGEJ_ROIS.write(Annotation(labels, {}, geometry), path)
+    hands.context.opening.open(path)
+    hands.until(lambda: hands.bench.results is not None and hands.bench.results.store.objects)
+    assert hands.context.saves.place is None  # the next save asks
+    assert hands.context.saves.unsaved == "1 object"
+
+
+def test_a_transposed_display_and_an_undo_meanwhile(hands_on_stack, tmp_path):
+    hands, path = hands_on_stack, tmp_path / "a.samproject"
+    hands.viewer.dims.order = (1, 2, 0)
+    view = hands.bench.results
+    view.apply(filled(view, 1, 3))
+    view.apply(filled(view, 2, 4))
+    hands.context.saves.save_as(path)
+    hands.context.history.undo(lambda *_: None)
+    view.apply(filled(view, 3, 9))
+    hands.until(lambda: not hands.context.saves.busy)
+    labels = PROJECT.read(path, (5, 40, 60)).labels
+    np.testing.assert_array_equal(labels, view.layer.data)
+    assert [(labels == one).any() for one in (3, 4, 9)] == [True, False, True]

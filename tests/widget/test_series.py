@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 
@@ -13,7 +14,14 @@ from napari.layers import Image
 from plain_format import use_plain
 from qtpy.QtCore import Qt
 
+from napari_sam.formats.project import PROJECT
+from napari_sam.images.readers import read_image
+from napari_sam.objects.edit import Edit
+from napari_sam.objects.patch import Patch
+from napari_sam.widget.features.saving.logic import Saving
+from napari_sam.widget.features.series import logic as series_logic
 from napari_sam.widget.features.series.files import (
+    done_name,
     listed,
     next_unfinished,
     note_done,
@@ -191,3 +199,65 @@ def test_what_everything_found_stays_until_it_is_saved(series):
     feature.go(1)
     opened(series, "cells 2")
     assert found in series.viewer.layers
+
+
+def test_images_of_one_name_have_places_and_notes_of_their_own(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    folders = ("one", "two", "x/three", "y/three")
+    paths = [tmp_path / folder / "a.tif" for folder in folders]
+    places = result_places(paths, out, ".x")
+    assert [one.name for one in places[:2]] == ["one_a.tif.x", "two_a.tif.x"]
+    assert len(set(places)) == 4
+    note_done(out, done_name(paths[0], places[0]))
+    note_done(out, done_name(paths[3], places[3]))
+    assert states(paths, places) == ["done", "", "", "done"]
+
+
+def keep_box(hands, rows, label):
+    view, box = hands.bench.results, (rows, slice(7, 8))
+    old = view.store.canvas.read(box)
+    view.apply(Edit("a box", (Patch.of(box, old, np.full_like(old, label)),)))
+
+
+@pytest.fixture
+def three(open_dock, tmp_path):
+    """A window on the first of three small images, whose annotations are projects."""
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((40, 60), ord(name), np.uint8))
+    hands = open_dock()
+    hands.dock.feature(Series).open([tmp_path])
+    opened(hands, "a")
+    return hands
+
+
+def test_what_is_labelled_while_the_next_image_is_read_is_saved(three, tmp_path, monkeypatch):
+    feature, gate, place = three.dock.feature(Series), threading.Event(), tmp_path / "a.samproject"
+    feature._ahead.prepare(None)
+
+    def slow(path):
+        gate.wait(20)
+        return read_image(path)
+
+    monkeypatch.setattr(series_logic, "read_image", slow)
+    keep_box(three, slice(3, 9), 3)
+    feature.go(1)
+    three.until(lambda: (place / "project.json").exists() and not three.context.saves.busy)
+    keep_box(three, slice(13, 19), 4)
+    gate.set()
+    opened(three, "b")
+    labels = np.asarray(PROJECT.read(place, None).labels)
+    assert [(labels == one).sum() for one in (3, 4)] == [6, 6]
+
+
+def test_a_project_is_not_saved_over_before_it_is_read(three, tmp_path, monkeypatch):
+    feature, place = three.dock.feature(Series), tmp_path / "a.samproject"
+    keep_box(three, slice(3, 9), 3)
+    feature.go(1)
+    opened(three, "b")
+    monkeypatch.setattr(three.context.opening, "open", lambda path: None)  # not read yet
+    feature.go(0)
+    opened(three, "a")
+    three.press(Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    assert three.dock.feature(Saving)._save_dialog is not None  # it asks
+    assert (np.asarray(PROJECT.read(place, None).labels) == 3).sum() == 6

@@ -32,8 +32,9 @@ from .found import (
 from .losses import lost
 
 Json = dict[str, Any]
+UNNAMED = "object"
 NO_CLASS = "none"
-"""The supercategory of what objects without a class are called."""
+"""The name and the supercategory of the category of objects without a class."""
 
 
 def coco_losses(annotation: Annotation) -> list[str]:
@@ -79,7 +80,7 @@ def write_coco(annotation: Annotation, path: Path) -> None:
             category = "" if one is None else one.category
             entry |= {"id": len(annotations) + 1, "image_id": number}
             annotations.append(entry | {"category_id": names.index(category) + 1})
-    categories = [{"id": 1, "name": "object", "supercategory": NO_CLASS}]
+    categories = [{"id": 1, "name": UNNAMED, "supercategory": NO_CLASS}]
     categories += [{"id": k, "name": one} for k, one in enumerate(names[1:], 2)]
     shape = [int(n) for n in annotation.labels.shape]
     data = {
@@ -149,7 +150,8 @@ def _entry(label: int, mask: Mask, outline: Outline | None) -> Json:
 
 def _category(one: Json) -> str:
     name = one.get("name")
-    return name if isinstance(name, str) and one.get("supercategory") != NO_CLASS else ""
+    unnamed = name == UNNAMED and one.get("supercategory") == NO_CLASS
+    return name if isinstance(name, str) and name.strip() and not unnamed else ""
 
 
 def _dictionaries(data: Json, name: str) -> list[Json]:

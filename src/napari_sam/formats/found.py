@@ -84,7 +84,7 @@ class Found:
         if n > 4:
             axes = (*(f"axis {k}" for k in range(n - 2)), "y", "x")
         geometry = Geometry(axes, (1.0,) * n, ("pixel",) * n, (0.0,) * n)
-        names = sorted({one.category for one in self.objects} - {""})
+        names = sorted({one.category for one in self.objects if one.category.strip()})
         classes = [{"name": one, "colour": _colour(k), "key": ""} for k, one in enumerate(names)]
         return Annotation(
             labels,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..images.decoding import UNREADABLE
 from ..types import SliceKey
 from .annotation import ImageReference
 
@@ -20,6 +21,8 @@ def reference_to(
     image: Any, shape: Sequence[int], path: Path | None = None, beside: Path | None = None
 ) -> ImageReference:
     """Describe an image; reads up to `MOST_PLANES` of its planes.
+
+    Planes that cannot be read are left out: labels are saved though the drive of the image is gone.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ def reference_to(
     -------
     ImageReference
     """
-    hashes = tuple((key, plane_hash(image, key)) for key in _keys(shape))
+    found = ((key, hash_if_readable(image, key)) for key in _keys(shape))
+    hashes = tuple((key, digest) for key, digest in found if digest)
     relative = "" if path is None or beside is None else _relative(path, beside)
     return ImageReference(relative, tuple(shape), str(image.dtype), hashes)
 
@@ -70,6 +74,14 @@ def plane_hash(image: Any, key: SliceKey) -> str:
     digest = hashlib.blake2b(f"{pixels.shape} {pixels.dtype.str}".encode(), digest_size=16)
     digest.update(pixels.data)
     return digest.hexdigest()
+
+
+def hash_if_readable(image: Any, key: SliceKey) -> str:
+    """Return a hash of the pixels of a plane; empty if they cannot be read any more."""
+    try:
+        return plane_hash(image, key)
+    except UNREADABLE:
+        return ""
 
 
 def image_beside(reference: ImageReference, folder: Path) -> Path | None:

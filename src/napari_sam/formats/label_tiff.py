@@ -53,6 +53,7 @@ def write_label_tiff(annotation: Annotation, path: Path) -> None:
         "program": PROGRAM,
         "name": annotation.name,
         "axes": list(geometry.axes),
+        "shape": [int(n) for n in annotation.labels.shape],
         "scale": list(geometry.scale),
         "units": list(geometry.units),
         "translate": list(geometry.translate),
@@ -83,7 +84,7 @@ def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
         _check_stored(path, shape is not None)
         if note is None:
             return _foreign(path)
-        labels = tifffile.imread(path)
+        labels = tifffile.imread(path).reshape(extent)
         _check_integers(labels)
         objects = [object_from_json(one) for one in note.get("objects", ())]
         return Annotation(
@@ -109,8 +110,17 @@ def _described(path: Path) -> tuple[Mapping[str, Any] | None, tuple[int, ...]]:
         note = json.loads(str(image["Description"]))
     except UNREADABLE:
         return None, extent
-    ours = isinstance(note, dict) and note.get("program") == PROGRAM and "axes" in note
-    return (note if ours else None), extent
+    if not isinstance(note, dict) or note.get("program") != PROGRAM or "axes" not in note:
+        return None, extent
+    return note, _whole_shape(note.get("shape"), extent)
+
+
+def _whole_shape(noted: Any, extent: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that was noted: tifffile leaves out axes of one plane."""
+    if not isinstance(noted, list) or not all(type(n) is int and n > 0 for n in noted):
+        return extent
+    same = [n for n in noted if n > 1] == [n for n in extent if n > 1]
+    return tuple(noted) if same else extent
 
 
 def _check_stored(path: Path, known: bool) -> None:
@@ -158,8 +168,8 @@ def _geometry(note: Mapping[str, Any], dimensions: int) -> Geometry:
     scale, translate = (tuple(float(one) for one in note[name]) for name in ("scale", "translate"))
     if any(len(one) != dimensions for one in (axes, units, scale, translate)):
         raise ValueError(f"axes, scale, units and translate have {dimensions} entries each")
-    if not all(math.isfinite(n) for n in (*scale, *translate)) or min(scale) <= 0:
-        raise ValueError(f"the scale is above 0, but is {shown(scale)}")
+    if not all(math.isfinite(n) for n in (*scale, *translate)) or not all(scale):
+        raise ValueError(f"the scale is finite and not 0, but is {shown(scale)}")
     return Geometry(axes, scale, units, translate)
 
 

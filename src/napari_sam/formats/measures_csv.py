@@ -17,6 +17,8 @@ from .annotation import Annotation, AnnotationFormat, Geometry
 from .found import masks_of, planes_of
 
 UNITS = {"micrometer": "um", "nanometer": "nm", "millimeter": "mm", "pixel": "pixel"}
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula begins with; classes may come from a stranger's file."""
 Row = dict[str, Any]
 
 
@@ -57,9 +59,14 @@ def write_measures(annotation: Annotation, path: Path, image: Any = None) -> Non
     rows = measures(annotation, image)
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["label"]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow(_cell(name) for name in names)
+        writer.writerows([_cell(row.get(name, "")) for name in names] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """Return what stands in a cell; a text that a spreadsheet would run as a formula gets a "'"."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def measures(annotation: Annotation, image: Any = None) -> list[Row]:
@@ -142,7 +149,7 @@ def _row(
         **dict(zip(geometry.axes[:-2], place, strict=True)),
         "planes": one.planes,
     }
-    size = one.count * float(np.prod(scale))
+    size = one.count * abs(float(np.prod(scale)))  # an axis that is shown reversed is below 0
     if sides == 2:
         row |= {"area_pixels": one.count, f"area_{unit}^2": size}
         diameter = 2 * math.sqrt(size / math.pi)

@@ -81,8 +81,8 @@ def geometry_of(
         for one in holder.get("coordinateTransformations") or ():
             if one.get("type") == "scale":
                 sizes = _numbers(one.get("scale"), dimensions)
-                if not all(size > 0 for size in sizes):
-                    raise ValueError(f"the scale is above 0, but is {shown(sizes)}")
+                if not all(sizes):
+                    raise ValueError(f"the scale is not 0, but is {shown(sizes)}")
                 scale = [a * b for a, b in zip(scale, sizes, strict=True)]
                 translate = [a * b for a, b in zip(translate, sizes, strict=True)]
             elif one.get("type") == "translation":

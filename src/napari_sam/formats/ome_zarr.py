@@ -20,8 +20,9 @@ from ..checks import shown
 from ..files import put_back, replacing_folder
 from ..images.decoding import UNREADABLE
 from ..objects import SegmentedObject
+from ..objects.documents import checked_attributes
 from .annotation import Annotation, AnnotationFormat, Geometry
-from .labels_store import LIMIT_BYTES
+from .labels_store import LIMIT_BYTES, stored_at
 from .losses import lost_by_labels
 from .ome_axes import axes_of, geometry_of
 from .zarr_checks import check_array, check_no_links, inner_path, read_json
@@ -56,6 +57,8 @@ def write_ome_zarr(annotation: Annotation, path: Path, version: Version = "0.5")
     put_back(path)
     if path.exists() and not holds_labels(path) and not (path.is_dir() and _is_empty(path)):
         raise ValueError(f"{path} holds no labels and is not replaced; choose another name")
+    if (source := stored_at(annotation.labels)) and Path(source).is_relative_to(path.absolute()):
+        raise ValueError(f"the labels are still read from {path}; choose another name")
     with replacing_folder(path) as partial:
         write_group(annotation, partial, version)
 
@@ -188,6 +191,12 @@ def holds_labels(path: Path) -> bool:
     return isinstance(attributes.get("image-label"), Mapping)
 
 
+def stored_type(dtype: Any) -> np.dtype[Any]:
+    """Return the type that labels are read as again, in this computer's byte order."""
+    kind = np.dtype(dtype)
+    return np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("=")
+
+
 def _read(path: Path, shape: tuple[int, ...] | None) -> Annotation:
     import zarr
 
@@ -243,7 +252,9 @@ def _objects(image_label: Mapping[str, Any]) -> dict[int, SegmentedObject]:
             raise ValueError(f"a label is a whole number above 0, but one is {shown(label)}")
         status = row.get("status", "")
         time = row.get("time", 0.0)
-        attributes = row.get("attributes", {})
+        attributes: Mapping[str, Any] = {}
+        with suppress(ValueError):  # what no project could hold is left out
+            attributes = checked_attributes(row.get("attributes", {}))
         objects[label] = SegmentedObject(
             label,
             {},
@@ -251,7 +262,7 @@ def _objects(image_label: Mapping[str, Any]) -> dict[int, SegmentedObject]:
             status if status in ("finished", "to check") else "",
             str(row.get("annotator", "")),
             float(time) if isinstance(time, int | float) and math.isfinite(time) else 0.0,
-            dict(attributes) if isinstance(attributes, Mapping) else {},
+            attributes,
         )
     return objects
 
@@ -323,7 +334,7 @@ def _new_level(
         str(number),
         shape=(*leading, *plane),
         chunks=(*(1 for _ in leading), *plane),
-        dtype=np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<"),
+        dtype=stored_type(kind).newbyteorder("<"),
         fill_value=0,
         compressors=ZstdCodec(level=1) if modern else Zstd(level=1),
         dimension_names=list(names) if modern else None,

@@ -40,7 +40,7 @@ from ..types import Progress
 from .annotation import Annotation, AnnotationFormat, Geometry, ImageReference
 from .checked_properties import checked_properties
 from .label_images import PROGRAM
-from .ome_zarr import LabelsGroup, read_ome_zarr
+from .ome_zarr import LabelsGroup, read_ome_zarr, stored_type
 from .zarr_checks import inner_path, read_json
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _index(annotation: Annotation, labels: str, objects: str) -> dict[str, Any]:
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         "name": annotation.name,
         "shape": [int(n) for n in annotation.labels.shape],
-        "dtype": str(annotation.labels.dtype),
+        "dtype": str(stored_type(annotation.labels.dtype)),
         "axes": list(geometry.axes),
         "scale": list(geometry.scale),
         "units": list(geometry.units),
@@ -305,8 +305,8 @@ def _geometry(index: Mapping[str, Any], dimensions: int) -> Geometry:
     numbers = (*scale, *translate)
     if any(len(one) != dimensions for one in (axes, units, scale, translate)):
         raise ValueError(f"axes, scale, units and translate have {dimensions} entries each")
-    if not all(math.isfinite(n) for n in numbers) or not all(n > 0 for n in scale):
-        raise ValueError(f"the scale is above 0, but is {shown(scale)}")
+    if not all(math.isfinite(n) for n in numbers) or not all(scale):
+        raise ValueError(f"the scale is finite and not 0, but is {shown(scale)}")
     return Geometry(axes, scale, units, translate)
 
 
@@ -332,7 +332,8 @@ def _image_from_json(data: Any) -> ImageReference:
 
 
 def _text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None)
+    # in ASCII: a name from a stranger's file may hold half of a sign, which UTF-8 has not
+    return json.dumps(document, allow_nan=False)
 
 
 def _check_free(folder: Path) -> None:
@@ -346,8 +347,20 @@ def _check_free(folder: Path) -> None:
         for one in folder.iterdir()
         if not (one.name == INDEX or one.name.startswith(".") or _SAVED.fullmatch(one.name))
     ]
-    if others and not (folder / INDEX).is_file():
+    if (folder / INDEX).is_file():
+        _check_own(folder)
+    elif others:
         raise ValueError(f"{folder} holds {shown(others[0])} and no project; choose another name")
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder whose project.json is of another program; a damaged one is replaced."""
+    try:
+        data = read_json(folder / INDEX)
+    except ValueError:
+        return
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+        raise ValueError(f"{folder} is a project of another program; choose another name")
 
 
 def _saves(folder: Path) -> set[int]:

@@ -200,7 +200,9 @@ def _names(folder: Path) -> dict[int, str]:
     """Return the names of classes; "" for what was written without one."""
     names: dict[int, str] = {}
     if (folder / CLASSES).is_file():
-        names = dict(enumerate(line.strip() for line in _read(folder / CLASSES).splitlines()))
+        # not splitlines, which also breaks lines at rarer signs that a name may hold
+        lines = _read(folder / CLASSES).removesuffix("\n").split("\n")
+        names = dict(enumerate(line.strip() for line in lines))
     elif (folder / DATA).is_file():
         names = _names_of_yaml(_read(folder / DATA))
     if names and re.fullmatch(f"{NO_CLASS}_*", names[max(names)]):

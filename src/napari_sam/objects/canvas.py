@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..images.decoding import UNREADABLE
 from ..types import Progress
 from .boxes import Box, Index, enclosing, overlap, shape_of, slices_of
 from .patch import Patch
@@ -55,8 +56,23 @@ class Canvas:
         return dtype
 
     def read(self, index: Index) -> NDArray[Any]:
-        """Return a copy of the pixels of a box, in the order of the array's axes."""
-        return np.array(self.data[index])
+        """Return a copy of the pixels of a box, in the order of the array's axes.
+
+        Raises
+        ------
+        ValueError
+            If they are damaged.
+        OSError
+            If the disk refuses it.
+        """
+        try:
+            return np.array(self.data[index])
+        except OSError:
+            raise
+        except UNREADABLE as error:  # what decoders of chunks may raise
+            raise ValueError(
+                f"{self.name} cannot be read: {error}; choose another Labels layer"
+            ) from error
 
     def check_labels(self, low: int, high: int) -> None:
         """Refuse labels that the array's type cannot hold.
@@ -150,8 +166,19 @@ class Canvas:
             whole = True
         finally:
             self._writing = False
-            for group in reversed(groups[: 0 if whole else begun]):
+            if not whole:
+                self._take_back(groups[:begun])
+
+    def _take_back(self, groups: Sequence[Sequence[Patch]]) -> None:
+        """Undo what was written of some groups, all that can be; raises what went wrong first."""
+        failed: ValueError | OSError | None = None
+        for group in reversed(groups):
+            try:
                 self.write(*(patch.inverse() for patch in reversed(group)))
+            except (ValueError, OSError) as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _store(self, index: Index, region: NDArray[Any]) -> None:
         """Assign pixels; arrays that are read-only fail in different ways."""

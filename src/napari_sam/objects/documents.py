@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,15 @@ def object_from_json(data: Any) -> SegmentedObject:
         _choice(data, "status", get_args(Status)),
         _text(data, "annotator"),
         _real(data.get("time", 0.0), "a time"),
-        dict(_mapping(data.get("attributes", {}), "attributes")),
+        checked_attributes(data.get("attributes", {})),
     )
+
+
+def checked_attributes(data: Any) -> Json:
+    """Return attributes of a file; ValueError if JSON cannot hold them, such as one that is NaN."""
+    attributes = dict(_mapping(data, "attributes"))
+    json.dumps(attributes, allow_nan=False)
+    return attributes
 
 
 def outline_to_json(outline: Outline) -> Json:

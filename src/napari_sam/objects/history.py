@@ -214,9 +214,9 @@ class History:
                 whole = True
             finally:
                 if not whole:
+                    self._records.stay(step, back)
                     for target, edit in reversed(written):
                         drive(target.write_in_pieces(edit.inverse()))
-                    self._records.walk(step, not back)
         finally:
             self._walked = None
         if step in source:  # a target may have been dropped meanwhile

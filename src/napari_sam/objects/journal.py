@@ -24,14 +24,16 @@ from ..types import Progress, SliceKey
 from .boxes import Box
 from .documents import edit_to_json, key_to_json, object_to_json, outline_to_json
 from .edit import Edit
-from .journal_reader import LARGEST_DOCUMENT, SCHEMA, VERSION, Base, read_parts
+from .journal_reader import LARGEST_DOCUMENT, SCHEMA, VERSION, Base, has_unsaved, read_parts
 from .packed import PackedPixels
 from .recorder import Target
 from .segmented import Outline, SegmentedObject
 
 LEVEL = 1
 """Of zlib."""
-MOST_PLANES = 8
+LARGE = 2**20
+"""Bytes of JSON of a step over many planes."""
+MOST_PLANES = 3
 """Planes of the image that are hashed for one step, at most."""
 FULL = (
     "the disk has no room for the journal ({}), so no step can be kept; make room in {} and go on"
@@ -53,7 +55,7 @@ class Journal:
     ----------
     path
     unsaved : bool
-        Whether it holds steps, or walks over them, that came after the last `saved`.
+        Whether it may hold steps, or walks over them, that came after the last `saved`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +168,7 @@ class Journal:
                 return
             self._connection.close()
             self._connection = None
-            if not self.unsaved:
+            if not (self.unsaved and _holds_unsaved(self.path)):
                 remove_files(self.path)
             self._lock.release()
 
@@ -301,6 +303,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def _holds_unsaved(path: Path) -> bool:
+    """Tell whether a closed journal differs from what is saved; a damaged one stays."""
+    try:
+        return has_unsaved(path)
+    except ValueError:
+        return True
+
+
 def lock_of(path: Path) -> FileLock:
     """Return the lock of a journal; the system releases it when the process ends."""
     return FileLock(f"{path}.lock", mode=0o600, thread_local=False)
@@ -317,7 +327,10 @@ def packed(document: Any) -> bytes:
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
     if len(text) > LARGEST_DOCUMENT:
         raise ValueError("one step changes too much for the journal; do it in smaller parts")
-    return zlib.compress(text, LEVEL)
+    # nearly all of a large one is pixels, which are compressed: a search for repeats finds none
+    strategy = zlib.Z_HUFFMAN_ONLY if len(text) > LARGE else zlib.Z_DEFAULT_STRATEGY
+    deflater = zlib.compressobj(LEVEL, strategy=strategy)
+    return deflater.compress(text) + deflater.flush()
 
 
 def _planes_of(box: Box, shape: tuple[int, ...]) -> Iterator[SliceKey]:

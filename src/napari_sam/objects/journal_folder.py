@@ -116,6 +116,14 @@ def size(path: Path) -> int:
 
 
 def changed_at(path: Path) -> float:
-    """Return when something was written to a journal last, seconds since 1970."""
-    files = (Path(f"{path}{ending}") for ending in ("", "-wal"))
-    return max(file.stat().st_mtime for file in files if file.exists())
+    """Return when something was written to a journal last, seconds since 1970.
+
+    Raises
+    ------
+    OSError
+        If it is gone.
+    """
+    changed = path.stat().st_mtime
+    with suppress(FileNotFoundError):
+        return max(changed, Path(f"{path}-wal").stat().st_mtime)
+    return changed

@@ -82,6 +82,9 @@ class KeptTarget:
         Whose objects and properties were there before the first step.
     ever : tuple of Edit
         All that was ever written, also what was taken back; only where there is a base.
+    taken_back : tuple of Edit
+        The parts of the step that was taken back last; only of labels in a folder. Some of its
+        pixels may be there still, if the program ended meanwhile.
     """
 
     id: str
@@ -92,6 +95,7 @@ class KeptTarget:
     lacking: bool = False
     opened: tuple[Edit, ...] = ()
     ever: tuple[Edit, ...] = ()
+    taken_back: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +134,13 @@ def open_journal(path: Path) -> KeptJournal:
         if not math.isfinite(begun):
             raise ValueError("its time is no number")
         names = dict(found.execute("SELECT id, name FROM targets"))
-        in_force, unsaved = _in_force(found)
+        in_force, unsaved, undone = _in_force(found)
         targets = {target.id: target for target in _targets(found, whole=True)}
+        parts = [(names[target], _edit(found, data)) for target, data in _rows(found, undone)]
+        for name, one in targets.items():
+            if one.info.stored:
+                mine = tuple(edit for target, edit in parts if target == name)
+                targets[name] = replace(one, taken_back=mine)
         steps = tuple(
             tuple((names[target], _edit(found, data)) for target, data in _rows(found, rows))
             for rows in in_force
@@ -230,17 +239,18 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         raise ValueError("it is no journal")
 
 
-def _in_force(connection: sqlite3.Connection) -> tuple[list[list[int]], bool]:
+def _in_force(connection: sqlite3.Connection) -> tuple[list[list[int]], bool, list[int]]:
     """Return the rows of the parts of each step in force, and whether some are unsaved.
 
-    Those of targets that were restored elsewhere do not count.
+    Those of targets that were restored elsewhere do not count. The last value is the rows of the
+    step that was taken back last.
     """
     done: dict[int, list[int]] = {}
     undone: dict[int, list[int]] = {}
     saved: list[list[int]] = []
     for row, kind, step in connection.execute("SELECT id, kind, step FROM events ORDER BY id"):
         if kind == "made":
-            undone.clear()
+            # what was undone stays: a step that is withdrawn leaves it to be redone
             done[step] = [row]
         elif kind == "joined":
             done.setdefault(step, []).append(row)
@@ -265,7 +275,7 @@ def _in_force(connection: sqlite3.Connection) -> tuple[list[list[int]], bool]:
         [left for rows in some if (left := [row for row in rows if row not in restored])]
         for some in (done.values(), saved)
     )
-    return steps, steps != saved
+    return steps, steps != saved, next(reversed(undone.values()), [])
 
 
 def _rows(connection: sqlite3.Connection, rows: list[int]) -> Iterator[tuple[int, bytes]]:

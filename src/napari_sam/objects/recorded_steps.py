@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from .edit import Edit
 from .recorder import Recorder, Target
@@ -13,7 +14,8 @@ class RecordedSteps:
     """Tells the recorder of each step, in order, and only of steps that it knows.
 
     Strokes and prompts are done before they can be recorded. What the recorder refuses of them is
-    handed over before the next new part; if it is refused again, so is the new part.
+    handed over before the next new part; if it is refused again, so is the new part. Notes on
+    what could not be written, or not be walked, come even before that.
 
     Attributes
     ----------
@@ -23,6 +25,7 @@ class RecordedSteps:
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
+        self._owed: list[Callable[[Recorder], None]] = []
 
     def use(self, recorder: Recorder, done: Iterable[Step], undone: Iterable[Step]) -> None:
         """Record from now on; steps made before are handed over.
@@ -96,14 +99,26 @@ class RecordedSteps:
             self._catch_up(done)
 
     def withdraw(self, number: int) -> None:
-        """Record that the newest part of a step could not be written after all."""
-        if self.recorder is not None:
-            self.recorder.withdrawn(number)
+        """Record that the newest part of a step could not be written after all, now or later."""
+        self._owe(lambda recorder: recorder.withdrawn(number))
 
     def walk(self, step: Step, back: bool) -> None:
-        """Record that a step was taken back, or made again."""
+        """Record that a step is taken back, or made again.
+
+        Raises
+        ------
+        OSError
+            If the recorder cannot keep it, or what it has refused before.
+        """
         if self.recorder is not None and step.is_recorded:
+            self._pay(self.recorder)
             (self.recorder.undone if back else self.recorder.redone)(step.number)
+
+    def stay(self, step: Step, back: bool) -> None:
+        """Record that a step could not be taken back, or made again, after all, now or later."""
+        if step.is_recorded:
+            number = step.number
+            self._owe(lambda one: (one.redone if back else one.undone)(number))
 
     def releases(self, step: Step) -> bool:
         """Tell whether the recorder has all of a step, so that memory need not."""
@@ -137,9 +152,24 @@ class RecordedSteps:
     def _catch_up(self, done: Iterable[Step]) -> None:
         """Hand over what the recorder has refused before, the oldest first."""
         recorder = self.recorder
+        if recorder is not None:
+            self._pay(recorder)
         for step in done:
             while recorder is not None and step.refused:
                 target, edit = step.refused[0]
                 (recorder.joined if step.is_recorded else recorder.made)(step.number, target, edit)
                 step.is_recorded = True
                 step.refused.pop(0)
+
+    def _owe(self, note: Callable[[Recorder], None]) -> None:
+        """Make a note; the reason for it is what the user must hear of, and not that it waits."""
+        if self.recorder is not None:
+            self._owed.append(note)
+            with suppress(OSError):
+                self._pay(self.recorder)
+
+    def _pay(self, recorder: Recorder) -> None:
+        """Make the notes that the recorder has refused before, the oldest first."""
+        while self._owed:
+            self._owed[0](recorder)
+            self._owed.pop(0)

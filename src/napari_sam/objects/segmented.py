@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..types import Mask, Prompts, SliceKey
@@ -41,6 +41,22 @@ class Outline:
     origin: Origin = "prompted"
     model: str = ""
     model_hash: str = ""
+
+    def turned(self) -> Outline:
+        """Return the same outline with rows and columns swapped."""
+        (x0, y0, _, _), (height, width) = self.mask.box, self.mask.size
+        mask = Mask.of(self.mask.bits.T, (y0, x0), (width, height))
+        prompts = self.prompts
+        if prompts is not None:
+            box = None if prompts.box is None else prompts.box[[1, 0, 3, 2]]
+            prompts = Prompts(prompts.point_coords[:, ::-1], prompts.point_labels, box)
+        return replace(self, mask=mask, prompts=prompts)
+
+
+def upright(key: SliceKey) -> SliceKey:
+    """Return the same plane with its axes in the order of the array; objects are kept so."""
+    rows, columns = sorted(key.displayed)
+    return replace(key, displayed=(rows, columns))
 
 
 @dataclass(frozen=True, eq=False)

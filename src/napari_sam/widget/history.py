@@ -128,7 +128,7 @@ class History:
         """Leave what `run` and `write` have begun."""
         work, self._work = self._work, None
         if work is not None:
-            work.close()
+            self._leave(work)
             self._release()
 
     def drop(self, target: ShownTarget) -> None:
@@ -137,8 +137,7 @@ class History:
             self.stop()
         step = self.steps.walked
         if self._walk is not None and step is not None and target in step.targets:
-            walk = self._end()
-            walk.close()
+            self._leave(self._end())
         self.steps.drop(target)
 
     def undo(self, done: Done) -> None:
@@ -216,6 +215,13 @@ class History:
             return
         self._work = None
         done(failed)
+
+    def _leave(self, steps: Steps) -> None:
+        """Let something take back what it has written; says so where it cannot."""
+        try:
+            steps.close()
+        except (ValueError, OSError) as error:
+            self.on_failed(str(error))
 
     def _end(self) -> history.Walk:
         walk, self._walk = self._walk, None

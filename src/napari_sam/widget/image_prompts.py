@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from uuid import uuid4
 
-from ..formats.image_reference import plane_hash
+from ..formats.image_reference import hash_if_readable
 from ..objects.drawn import Drawing, without
 from ..objects.edit import Edit
 from ..objects.recorder import TargetInfo
@@ -64,8 +64,8 @@ class ImagePrompts:
         return TargetInfo("prompts", self.frame.shape, str(self.frame.pixels.dtype))
 
     def image_hash(self, key: SliceKey) -> str:
-        """Return a hash of the pixels of a plane."""
-        return plane_hash(self.frame.pixels, key)
+        """Return a hash of the pixels of a plane; empty if they cannot be read any more."""
+        return hash_if_readable(self.frame.pixels, key)
 
     def completed(self, edit: Edit, whole: Edit) -> Edit:
         """Return the edit as it is."""

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
 from ..formats.carried import METADATA, Carried, carried_by
-from ..formats.image_reference import plane_hash
+from ..formats.image_reference import hash_if_readable
 from ..formats.labels_store import check_there, stored_at
 from ..objects import edits
 from ..objects.canvas import Canvas
@@ -69,6 +69,7 @@ class LabelsView:
         self.on_deleted: Callable[[int, SliceKey], None] = lambda label, key: None
         self.on_replaced: Callable[[], None] = lambda: None
         self._redrawn = False
+        self._holders: set[str] = set()
         layer.events.paint.connect(self._on_layer_paint)
         layer.events.set_data.connect(self._on_layer_drawn)
         layer.events.data.connect(self._on_layer_data)
@@ -175,7 +176,7 @@ class LabelsView:
 
     def image_hash(self, key: SliceKey) -> str:
         """Return a hash of the pixels of a plane of the image; empty if that is not known."""
-        return "" if self.frame is None else plane_hash(self.frame.pixels, key)
+        return "" if self.frame is None else hash_if_readable(self.frame.pixels, key)
 
     def completed(self, edit: Edit, whole: Edit) -> Edit:
         """Return an edit with the next label before and after it."""
@@ -189,9 +190,10 @@ class LabelsView:
         """Write an edit, all or nothing."""
         yield from self.store.write_in_pieces(edit)
 
-    def hold(self, held: bool) -> None:
-        """Let nobody paint, or let them again."""
-        self.layer.editable = not held
+    def hold(self, held: bool, by: str = "history") -> None:
+        """Let nobody paint, or let them again when nobody else holds the layer."""
+        (self._holders.add if held else self._holders.discard)(by)
+        self.layer.editable = not self._holders
 
     def walked(self, edit: Edit, happened: Happened) -> None:
         """Show that an edit was taken back or made again."""

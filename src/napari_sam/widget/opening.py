@@ -20,6 +20,7 @@ from ..formats.exchange import format_of
 from ..formats.image_reference import difference, image_beside
 from ..formats.imports import boxes_of, import_objects, objects_of
 from ..formats.labels_store import largest_label, needs_folder
+from ..formats.project import INDEX, PROJECT
 from ..images.readers import StackImage, read_image
 from ..objects.drawn import Drawing
 from ..objects.edit import Edit
@@ -255,7 +256,7 @@ class Opening(QObject):  # type: ignore[misc]
         image: Any,
         done: Callable[[Read], None],
     ) -> None:
-        kind = format_of(path)
+        kind = PROJECT if path.name == INDEX else format_of(path)
         if kind is None or kind.read is None:
             self.context.status.error(f"{path.name} is in no format that can be opened here")
             return
@@ -334,7 +335,9 @@ def _is_empty(labels: Any) -> bool:
 
 def _whole(path: Path) -> Path:
     """Return the folder of which a file was chosen, where that is an annotation; else the path."""
-    if format_of(path) is None:
+    if path.name == INDEX and format_of(path.parent) is PROJECT:
+        return path.parent
+    if path.name != INDEX and format_of(path) is None:
         return next((one for one in path.parents if format_of(one) is not None), path)
     return path
 

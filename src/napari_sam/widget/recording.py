@@ -15,6 +15,7 @@ from ..objects.journal_folder import journal_folder, new_journal
 from ..objects.recorder import Target
 from ..objects.segmented import SegmentedObject
 from ..objects.store import NEXT_LABEL
+from ..steps import drive
 from .history import History
 from .labels_view import LabelsView
 from .scheduler import Lane, Scheduler, Work
@@ -49,7 +50,8 @@ class Recording:
         self._history = history
         self._is_open = False
         self._seen: set[str] = set()  # targets
-        self._unkept: set[str] = set()  # those whose base is not kept yet
+        self._unkept: dict[str, Work[None]] = {}  # what keeps their base, until it has
+        self._failed: set[str] = set()  # those whose base is tried again
         self._bases: deque[Work[None]] = deque()
         self._then: list[Callable[[], None]] = []
         try:
@@ -78,6 +80,8 @@ class Recording:
         self._bases.clear()
         self._then.clear()
         if self.journal is not None:
+            if self.journal.unsaved:
+                self._keep_rest()
             self.journal.close()
 
     # -- as a history asks for it; see `objects.recorder.Recorder` ------------------------------
@@ -134,6 +138,9 @@ class Recording:
 
     def _keep_base(self, journal: Journal, target: Target, edit: Edit) -> None:
         """Keep what was there before the first step of a target, in the background."""
+        if target.id in self._failed:
+            self._failed.discard(target.id)
+            self._bases.append(self._unkept[target.id])
         if target.id in self._seen:
             return
         if isinstance(target, LabelsView):
@@ -143,8 +150,9 @@ class Recording:
                 stored = target.info().stored
                 labels = target.layer.data[:0] if stored else target.layer.data
                 opened = partial(edits_of, objects, properties)
-                self._unkept.add(target.id)
-                self._bases.append(self._work(journal, target, labels, opened))
+                work = self._work(journal, target, labels, opened)
+                self._unkept[target.id] = work
+                self._bases.append(work)
         self._seen.add(target.id)
 
     def _work(
@@ -155,16 +163,24 @@ class Recording:
         opened: Callable[[], Iterator[Edit]],
     ) -> Work[None]:
         def failed(text: str) -> None:
-            self._seen.discard(target.id)  # its next step tries again
+            self._failed.add(target.id)  # its next step tries again
             self.status.error(text)
             self._go_on()
 
         def done(result: None) -> None:
-            self._unkept.discard(target.id)
+            self._unkept.pop(target.id, None)
             self._go_on()
 
         steps = partial(_kept, journal, target, labels, opened)
         return Work(steps, on_result=done, on_error=failed, text=BASE_TEXT)
+
+    def _keep_rest(self) -> None:
+        """Keep what was there now: without it nothing of its target can be restored."""
+        try:
+            for work in self._unkept.values():
+                drive(work.steps())
+        except OSError as error:
+            self.status.error(str(error))
 
     def _go_on(self) -> None:
         """Keep the next one of what was there; call who waits when all of it is kept."""

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..files import same_file
 from ..formats.annotation import Annotation, AnnotationFormat, Geometry
 from ..formats.exchange import FORMATS, format_of
 from ..formats.image_reference import reference_to
@@ -80,8 +81,8 @@ class Saves(QObject):  # type: ignore[misc]
     changed : no argument
         Something else is unsaved, or the place is another one.
     saved : int
-        All steps up to this number are in files; not emitted while labels of other images, or of
-        everything mode, are in none.
+        All steps up to this number are in files; not emitted while labels or prompts of other
+        images, or labels of everything mode, are in none.
     """
 
     asked = Signal()
@@ -129,6 +130,12 @@ class Saves(QObject):  # type: ignore[misc]
         """Return the file of an image; None if it came from none."""
         path = self.image_paths.get(image, image.source.path)
         return None if path is None else Path(path).absolute()
+
+    def is_image(self, path: Path) -> bool:
+        """Tell whether a place is the file of the image, which is never written to."""
+        frame = self.bench.frame
+        source = None if frame is None else self.image_path(frame.layer)
+        return source is not None and same_file(path, source)
 
     @property
     def folder(self) -> Path:
@@ -180,9 +187,13 @@ class Saves(QObject):  # type: ignore[misc]
         self.status.hint("nothing was saved; everything stays as it is")
 
     def adopt(self, image: Image, place: Path) -> None:
-        """Note that all of an image's annotation was just read from a place."""
-        self._places[image] = place
-        self._states[image] = self._state(self.bench.results)
+        """Note that all of an image's annotation was just read from a place.
+
+        Saves go there only if it is a project: no other format holds all that is to come.
+        """
+        if format_of(place) is FORMATS[0]:
+            self._places[image] = place
+            self._states[image] = self._state(self.bench.results)
         self._look()
 
     def use_place(self, image: Image, place: Path) -> None:
@@ -220,6 +231,9 @@ class Saves(QObject):  # type: ignore[misc]
         if kind is None or kind.write is None:
             endings = ", ".join(one.suffixes[0] for one in FORMATS if one.write is not None)
             self.status.error(f"{path.name} has none of these endings: {endings}; name another one")
+            return
+        if self.is_image(path):
+            self.status.error(f"{path.name} is the image itself; choose another name")
             return
         if self.busy:
             self.status.hint("the last save is still being written; press again when it has ended")
@@ -293,9 +307,16 @@ class Saves(QObject):  # type: ignore[misc]
         )
 
     def _others_saved(self) -> bool:
-        """Whether the newest step of every other layer of labels is in a file, too."""
+        """Whether the newest step of all other labels, and prompts, is in a file, too."""
         others = (view for view in self.bench.views if view is not self.bench.results)
-        return all(self._unsaved_step(view) is None for view in others)
+        if any(self._unsaved_step(view) is not None for view in others):
+            return False
+        for one in self.bench.prompts_elsewhere():
+            newest = self.history.steps.newest_of(one)
+            saved = self._states.get(one.frame.layer, State()).step
+            if newest is not None and newest.number > saved:
+                return False
+        return True
 
     def _unsaved_step(self, view: LabelsView) -> int | None:
         """Return the number of the newest step of a layer; None if it is in a file."""

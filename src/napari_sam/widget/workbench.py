@@ -187,6 +187,10 @@ class Workbench(QObject):  # type: ignore[misc]
             if view is not None:
                 layers.set_transform(view.layer, self.frame.transform)
 
+    def prompts_elsewhere(self) -> list[ImagePrompts]:
+        """Return the prompts of images that are not worked on."""
+        return [one for one in self._prompts_of if one is not self.image_prompts]
+
     def close(self) -> None:
         """Remove the prompt layers and disconnect; the results stay."""
         self.viewer.layers.events.removed.disconnect(self._on_layers_removed)

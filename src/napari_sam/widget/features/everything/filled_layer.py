@@ -93,7 +93,7 @@ class FilledLayer:
 
     def close(self) -> None:
         """Release the layer; its labels stay, and the user may paint in it."""
-        self.view.layer.editable = True
+        self.view.hold(False, "everything")
         self.view.on_edit = lambda edit, happened: None
         self.view.on_deleted = lambda label, key: None
 

@@ -290,7 +290,7 @@ class Everything(Feature):
         if lane != Lane.BULK:
             return
         if self.view is not None:
-            self.view.layer.editable = not busy
+            self.view.hold(busy, "everything")
         self.panel.set_busy(busy)
 
     def _on_session_changed(self) -> None:

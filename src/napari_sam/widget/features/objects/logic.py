@@ -28,7 +28,7 @@ from ....objects.complete import (
     mark_incomplete,
 )
 from ....objects.search import Found, outlines_in, search
-from ....objects.segmented import Origin, Status
+from ....objects.segmented import Origin, Status, upright
 from ....stack.planes import all_planes
 from ....types import SliceKey
 from ... import layers
@@ -268,11 +268,12 @@ class Objects(Feature):
         origin: Origin = "everything" if view is self.bench.everything else "painted"
         found: Found = {}
         if new:
-            here = outlines_in(view.layer.data, plane.key, new, origin)
-            found = {label: {plane.key: outline} for label, outline in here.items()}
+            key = upright(plane.key)
+            here = outlines_in(view.layer.data, key, new, origin)
+            found = {label: {key: outline} for label, outline in here.items()}
         edit = self._apply(view, lambda: make(view.store, labels, found))
         if edit is not None and found and plane.key.fixed:
-            self._search(view, plane.key, list(found), origin)
+            self._search(view, upright(plane.key), list(found), origin)
 
     def _search(self, view: LabelsView, key: SliceKey, labels: list[int], origin: Origin) -> None:
         """Find the other planes of new objects, where the labels are in memory."""
@@ -284,7 +285,10 @@ class Objects(Feature):
         def done(found: Found) -> None:
             edit = properties.add_planes(view.store, found)
             if edit.changes and data is view.layer.data:
-                view.amend(edit, refresh=False)
+                try:
+                    view.amend(edit, refresh=False)
+                except (ValueError, OSError) as error:
+                    self.status.error(str(error))
                 self.look()
 
         work = Work(

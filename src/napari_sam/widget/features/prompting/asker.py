@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 from qtpy.QtCore import QTimer
 
 from ....predict.grouping import group_prompts
@@ -95,7 +96,7 @@ class Asker:
     def ask_anew(self) -> None:
         """Ask about all prompts of the plane: what was answered does not hold any more."""
         self.recent.clear()
-        self.work.answers.clear()
+        self.work.forget_answers()
         self.shown = None
         self.ask()
 
@@ -184,13 +185,17 @@ class Asker:
             return
         text = f"computing {plane_text(question.plane)} ...; all planes are committed then"
         self.status.progress(COMPUTING, text)
+        self.then = then
 
         def done(answers: Answers) -> None:
             self.status.progress(COMPUTING)
             self.work.answers[question.plane.key] = question.answered(answers)
-            then()
+            then, self.then = self.then, None
+            if then is not None:  # else prompts were changed meanwhile
+                then()
 
         def failed(text: str) -> None:
+            self.then = None
             self.status.progress(COMPUTING)
             self.status.error(text)
 
@@ -200,15 +205,6 @@ class Asker:
             on_error=failed,
             text="predicting",
         )
-        self.context.scheduler.submit(work, Lane.CLICK)
-
-    def _work(
-        self,
-        ask: Callable[[], Answers],
-        done: Callable[[Answers], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        work = Work(partial(single, ask), on_result=done, on_error=failed, text="predicting")
         self.context.scheduler.submit(work, Lane.CLICK)
 
     def _read(self) -> Question | None:
@@ -326,7 +322,8 @@ class Asker:
         masks: dict[int, Mask] = {}
         for number, one in sorted(question.objects.items()):
             if one.mask is not None:
-                masks[self.work.label(number)] = one.mask
+                label = self.work.label(number)  # two may have the same, in different layers
+                masks[label] = _together(one.mask, masks.get(label))
         lost = list(lost_masks(question, self.work.reopened).values())
         layers.show_preview(preview, bench.frame, question.plane.key, masks, lost)
         self.show_work()
@@ -340,7 +337,8 @@ class Asker:
             self.status.hint(f"{doubt}{commits}, more points correct it, {other}Esc clears")
             score = float(one.answer.iou_predictions[one.shown])
             size = layers.area_text(one.mask.area, bench.frame, question.plane.key)
-            self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, len(masks))
+            count = sum(one.mask is not None for one in question.objects.values())
+            self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, count)
 
     def show_work(self) -> None:
         """Say which object is in work."""
@@ -375,3 +373,8 @@ class Asker:
             else:
                 inside.append(one)
         return inside
+
+
+def _together(mask: Mask, other: Mask | None) -> Mask:
+    """Return the pixels of a mask and of another one, if there is one."""
+    return mask if other is None else Mask.of(np.asarray(mask) | np.asarray(other))

@@ -60,6 +60,9 @@ class Changes:
 
     def _delete(self, view: LabelsView, label: int, key: SliceKey) -> None:
         everywhere = label in view.store.objects or len(view.store.canvas.shape) == 2
+        known = view.store.objects.get(label)
+        if known is None or not known.locked:
+            self._take_out_of_work(view, label)
         try:
             view.delete(label, key)
         except (ValueError, OSError) as error:
@@ -68,6 +71,17 @@ class Changes:
         self.new.forget()
         where = "" if everywhere else " in this plane"
         self.status.hint(f"object {label} deleted{where} (Ctrl+Z undoes it)")
+
+    def _take_out_of_work(self, view: LabelsView, label: int) -> None:
+        """Remove the prompts of an object that is open, or they would begin another one."""
+        work = self.asker.work
+        if -label not in work.numbers() or work.reopened.view(label) is not view:
+            return
+        self.bench.prompts.redraw(tuple(row for row in work.drawing() if row.owner == -label))
+        self.new.log.note(text=f"closing object {label}")
+        work.close_kept(label)
+        self.asker.ask()
+        self.asker.show_work()
 
     def _walk(self, step: Callable[[Done], None], words: str) -> None:
         self.status.acted()

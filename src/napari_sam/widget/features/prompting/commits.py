@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ....objects import edits
 from ....objects.overlap import RULES
-from ....objects.segmented import Outline
+from ....objects.segmented import Outline, upright
 from ....types import SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
@@ -54,6 +54,8 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
             changed.setdefault(view, {})[-number] = planes
     if not new and not changed:
         closed = [str(-number) for number in work.numbers() if number < 0]
+        if not closed:
+            raise ValueError("there is nothing to commit: no prompt lies in a plane of the image")
         return f"object {', '.join(closed)} was not changed"
     made = []
     for view in dict.fromkeys((results, *changed)):
@@ -91,7 +93,8 @@ def _outlines(questions: Sequence[Question], model: str, weights: str) -> dict[i
         for number, one in question.objects.items():
             if not one.kept:
                 planes = outlines.setdefault(number, {})
-                planes[question.plane.key] = _outline(one, model, weights)
+                key, outline = question.plane.key, _outline(one, model, weights)
+                planes[upright(key)] = outline if upright(key) == key else outline.turned()
     return outlines
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....objects.drawn import Drawing, DrawnRow
+from ....objects.segmented import upright
 from ....types import Mask, Plane, SliceKey
 from ...context import Context
 from .owners import InWork
@@ -42,6 +43,22 @@ class WorkOnPlanes:
         self.answers.clear()
         self.reopened.clear()
 
+    def close_kept(self, label: int | None = None) -> None:
+        """Close an object that was opened again, or all, and forget what it would have become."""
+        self.reopened.clear(label)
+        for key, question in self.answers.items():
+            stay = {
+                number: one
+                for number, one in question.objects.items()
+                if number > 0 or (label is not None and number != -label)
+            }
+            self.answers[key] = replace(question, objects=stay)
+
+    def forget_answers(self) -> None:
+        """Forget what was answered; it is known still how the planes with prompts are displayed."""
+        for key, question in self.answers.items():
+            self.answers[key] = replace(question, objects={})
+
     def drawing(self) -> Drawing:
         """Return the prompts that count, on all planes."""
         drawn = self.bench.prompts.drawing()
@@ -71,16 +88,17 @@ class WorkOnPlanes:
             The one shown; others that were not asked about yet are displayed like it.
         """
         rows = self.drawing()
+        asked = {question.plane.key.fixed: question.plane for question in self.answers.values()}
+        if shown.key in self.answers:  # it may have been asked about with its axes swapped, too
+            asked[shown.key.fixed] = self.answers[shown.key].plane
         planes = {
-            key: question.plane
-            for key, question in self.answers.items()
-            if any(_lies_in(row, key) for row in rows)
+            plane.key: plane
+            for plane in asked.values()
+            if any(_lies_in(row, plane.key) for row in rows)
         }
         for row in rows:
             if not any(_lies_in(row, key) for key in planes):
-                place = [int(n) for n in np.round(row.vertices[0])]
-                fixed = tuple((axis, place[axis]) for axis, _ in shown.key.fixed)
-                key = replace(shown.key, fixed=fixed)
+                key = _plane_of(row, shown.key)
                 planes[key] = replace(shown, key=key)
         return [planes[key] for key in sorted(planes, key=lambda key: key.fixed)]
 
@@ -88,7 +106,8 @@ class WorkOnPlanes:
         """Return the planes in which an object has prompts or an outline, in their order."""
         keys = {key for key, question in self.answers.items() if number in question.objects}
         if number < 0:
-            keys |= set(self.reopened.outlines(-number))
+            kept = self.reopened.outlines(-number)
+            keys |= {key for key in kept if all(upright(other) != key for other in keys)}
         return sorted(keys, key=lambda key: key.fixed)
 
     def seen_from(self, key: SliceKey) -> InWork:
@@ -138,6 +157,16 @@ def _lies_in(row: DrawnRow, key: SliceKey) -> bool:
     return all(
         round(vertex[axis]) == position for vertex in row.vertices for axis, position in key.fixed
     )
+
+
+def _plane_of(row: DrawnRow, shown: SliceKey) -> SliceKey:
+    """Return the plane that a prompt is drawn in, displayed like another one if that may be."""
+    box = row.box
+    wide = tuple(axis for axis, (start, stop) in enumerate(box) if stop - start > 1)
+    if len(wide) == 2 and set(wide) != set(shown.displayed):
+        shown = replace(shown, displayed=wide)
+    fixed = tuple((axis, box[axis][0]) for axis in range(len(box)) if axis not in shown.displayed)
+    return replace(shown, fixed=fixed)
 
 
 def _distance(key: SliceKey, other: SliceKey) -> int:

@@ -140,7 +140,7 @@ class Prompting(Feature):
                 return
             self.tools.set_kind(layers.OBJECT)
             self.bench.prompts.redraw(tuple(rows if everywhere else kept))
-            work.reopened.clear()
+            work.close_kept()
         self._asked_to_clear = False
         self._clear_plane()
         if self.log.note() or numbers:
@@ -256,7 +256,7 @@ class Prompting(Feature):
 
     def _on_session_changed(self) -> None:
         self.asker.recent.clear()
-        self.asker.work.answers.clear()
+        self.asker.work.forget_answers()
         self.asker.forget()
         self.hints.ready()
         if self.context.session is not None and self.bench.frame is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QTimer
 
 from ....objects.drawn import Drawing
+from ....objects.segmented import upright
 from ... import layers
 from ...context import Context
 from .asker import Asker
@@ -58,7 +59,7 @@ class NewPrompts:
         self._selected = view.layer.selected_label = label
         self._remove_soon(added)
         known = view.store.objects.get(label)
-        outline = None if known is None else known.outlines.get(plane.key)
+        outline = None if known is None else known.outlines.get(upright(plane.key))
         size = ""
         if outline is not None and bench.frame is not None:
             size = f" ({layers.area_text(outline.mask.area, bench.frame, plane.key)})"

@@ -8,7 +8,7 @@ from typing import Any
 from ....objects.boxes import Box
 from ....objects.drawn import rows_of
 from ....objects.search import outlines_in
-from ....objects.segmented import Outline, SegmentedObject
+from ....objects.segmented import Outline, SegmentedObject, upright
 from ....types import SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
@@ -77,11 +77,12 @@ class Reopener:
             return
         found = None
         if known is None:
-            outlines = outlines_in(view.layer.data, plane.key, [label])
+            key = upright(plane.key)
+            outlines = outlines_in(view.layer.data, key, [label])
             if not outlines:
                 self.status.error(f"there is no object {label} in this plane")
                 return
-            found = known = SegmentedObject(label, {plane.key: outlines[label]})
+            found = known = SegmentedObject(label, {key: outlines[label]})
         rows = tuple(
             row
             for key, outline in known.outlines.items()
@@ -94,7 +95,7 @@ class Reopener:
         self.log.note(text=f"opening object {label}")
         self.asker.owners.take_up(-label)
         self.tools.use("points")
-        if plane.key not in known.outlines:
+        if upright(plane.key) not in known.outlines:
             show_place(self.context, [_box(*one) for one in known.outlines.items()])
         self.asker.ask()
         self.asker.show_work()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ....formats.carried import METADATA, Carried
 from ....formats.labels_store import largest_label
+from ....objects.canvas import Canvas
 from ....objects.journal_folder import hand_over, journal_folder, remove
 from ....objects.journal_reader import KeptTarget, base_labels
 from ....objects.recorder import Target
@@ -32,6 +33,7 @@ from .panel import RecoveryPanel
 
 RESTORING = "restoring"
 """The source of progress in the status line."""
+ELSEWHERE = "another image was opened"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,12 @@ class Recovery(Feature):
             targets[name] = views[name] = view
 
         def done(failed: str) -> None:
-            self._show(offer, frame, views)
+            if self._is_here(frame):
+                self._show(offer, frame, views)
+            else:
+                failed = failed or ELSEWHERE
+                for view in views.values():
+                    self.bench.views.drop(view)
             self._end(offer, failed)
 
         steps = replayed(offer, self.context.history, targets, partial(self._check, frame))
@@ -160,8 +167,6 @@ class Recovery(Feature):
 
     def _show(self, offer: Offer, frame: Frame, views: Mapping[str, LabelsView]) -> None:
         """Add the layers, go on in the one that was changed last, and ask about the prompts."""
-        if not self._is_here(frame):
-            return
         order = [name for parts in offer.steps for name, _ in parts if name in views]
         before = self.bench.results
         for name in sorted(views, key=lambda one: _last(order, one)):
@@ -207,7 +212,7 @@ class Recovery(Feature):
 
     def _check(self, frame: Frame) -> None:
         if not self._is_here(frame):
-            raise ValueError("another image was opened")
+            raise ValueError(ELSEWHERE)
 
     def _is_here(self, frame: Frame | None) -> bool:
         now = self.bench.frame
@@ -245,6 +250,8 @@ def bases_of(
             continue
         labels = stored.get(name)
         if labels is not None:
+            for edit in reversed(target.taken_back):
+                yield from Canvas(labels).write_all(edit.inverse().patches, RESTORING)
             bases[name] = Base(labels, (yield from largest_label(labels)))
             continue
         yield Progress(0, 0, RESTORING)

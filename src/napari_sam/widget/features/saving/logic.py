@@ -168,6 +168,8 @@ class Saving(Feature):
         path = saves.suggestion(dialog.format).parent / path.expanduser()
         if not path.parent.is_dir():
             dialog.refuse(f"there is no folder {path.parent}; name a place in one that is there")
+        elif saves.is_image(path):
+            dialog.refuse(f"{path.name} is the image itself; choose another name")
         elif path.exists() and path not in (saves.place, self._confirmed):
             self._confirmed = path
             dialog.refuse(f"{path.name} is there already; press Save again to replace it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -67,12 +68,21 @@ def result_places(paths: Sequence[Path], folder: Path | None, suffix: str) -> li
     suffix : str
         Ending of an annotation.
     """
-    bases = [(folder or path.parent) / path.stem for path in paths]
-    same = Counter(bases)
-    return [
-        base.with_name(f"{base.name if same[base] == 1 else path.name}{suffix}")
-        for base, path in zip(bases, paths, strict=True)
-    ]
+    folders = [folder or path.parent for path in paths]
+    names = [[path.stem, path.name, f"{path.parent.name}_{path.name}"] for path in paths]
+    pairs = list(zip(folders, names, strict=True))
+    same = Counter((place, name) for place, ones in pairs for name in set(ones))
+    places = []
+    for path, (place, ones) in zip(paths, pairs, strict=True):
+        # the first name that no other image could have
+        name = next((one for one in ones if same[place, one] == 1), f"{_hash(path)}_{path.name}")
+        places.append(place / f"{name}{suffix}")
+    return places
+
+
+def done_name(path: Path, place: Path) -> str:
+    """Return what an image is called where it is noted as done; differs for two of one name."""
+    return path.name if place.name.startswith(path.stem) else place.name
 
 
 def states(paths: Sequence[Path], places: Sequence[Path]) -> list[State]:
@@ -84,7 +94,7 @@ def states(paths: Sequence[Path], places: Sequence[Path]) -> list[State]:
     noted = {folder: done_names(folder) for folder in {place.parent for place in places}}
     return [
         "done"
-        if path.name in noted[place.parent] or _has_labels(path, place.parent)
+        if done_name(path, place) in noted[place.parent] or _has_labels(path, place.parent)
         else "started"
         if place.exists()
         else ""
@@ -129,6 +139,10 @@ def next_unfinished(now: Sequence[State], after: int) -> int | None:
 def _is_image(path: Path) -> bool:
     fits = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     return fits and LABELS.fullmatch(path.stem) is None and path.is_file()
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:8]
 
 
 def _has_labels(path: Path, folder: Path) -> bool:

@@ -19,7 +19,7 @@ from ...context import Context
 from ...scheduler import Lane, Work
 from ..feature import Feature
 from .ahead import Ahead
-from .files import State, listed, next_unfinished, note_done, result_places, states
+from .files import State, done_name, listed, next_unfinished, note_done, result_places, states
 from .panel import SeriesPanel
 
 OPENING = "series"
@@ -118,7 +118,9 @@ class Series(Feature):
                 first = next_unfinished(self.states, -1)
                 self._open(0 if first is None else first)
             elif self._image is not None and self.current >= 0:
-                self.context.saves.use_place(self._image, self.places[self.current])
+                place = self.places[self.current]
+                if not place.exists():
+                    self.context.saves.use_place(self._image, place)
             self._show()
 
         work = Work(steps, on_result=done, text="opening a series")
@@ -145,8 +147,14 @@ class Series(Feature):
 
         self.panel.set_busy(True)
         self.context.status.progress(OPENING, f"opening {path.name} ...")
-        work = Work(steps, on_result=partial(self._shown, number), on_error=failed, text="opening")
+        work = Work(steps, on_result=partial(self._ready, number), on_error=failed, text="opening")
         self.context.scheduler.submit(work, Lane.FILES)
+
+    def _ready(self, number: int, image: StackImage) -> None:
+        """Save what was labelled while the image was read, and show it."""
+        self.context.status.progress(OPENING)
+        self._show()  # where the save fails, the buttons are there again
+        self._leave(partial(self._shown, number, image))
 
     def _shown(self, number: int, image: StackImage) -> None:
         """Show an image with what was saved of it; the one before leaves."""
@@ -159,7 +167,8 @@ class Series(Feature):
         ]
         self._image, self.current = layer, number
         context.saves.image_paths[layer] = path
-        context.saves.use_place(layer, place)
+        if not place.exists():  # else it is the place once it is read: a save would replace it
+            context.saves.use_place(layer, place)
         context.bench.use_image(layer)
         for one in before:
             if one in context.viewer.layers:
@@ -203,7 +212,7 @@ class Series(Feature):
     def _on_done(self, number: int) -> None:
         path, place = self.paths[number], self.places[number]
         try:
-            note_done(place.parent, path.name)
+            note_done(place.parent, done_name(path, place))
         except ValueError as error:
             self.context.status.error(str(error))
             return
