@@ -329,3 +329,18 @@ def test_a_foreign_database_is_refused(tmp_path):
     connection.close()
     with pytest.raises(ValueError, match="it is no journal"):
         open_journal(place)
+
+
+def test_planes_that_are_read_slowly_are_hashed_later(tmp_path):
+    class Slow(SmallTarget):
+        def image_hash(self, key):
+            return ""
+
+    journal, target = Journal(tmp_path / "a.sqlite"), Slow()
+    journal.made(1, target, POINT)
+    journal.keep_hashes(target, POINT, SmallTarget().image_hash)
+    journal.keep_hashes(target, POINT, lambda key: "another")  # known already
+    journal.close()
+    (kept,) = open_journal(tmp_path / "a.sqlite").targets.values()
+    assert set(kept.hashes.values()) == {SmallTarget().image_hash(key) for key in kept.hashes}
+    assert kept.hashes

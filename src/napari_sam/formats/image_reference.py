@@ -84,6 +84,12 @@ def hash_if_readable(image: Any, key: SliceKey) -> str:
         return ""
 
 
+def hash_in_memory(image: Any, key: SliceKey) -> str:
+    """Return a hash of the pixels of a plane; empty if they would have to be read or computed."""
+    array = key.array_of(image) if isinstance(image, list | tuple) else image
+    return hash_if_readable(image, key) if isinstance(array, np.ndarray) else ""
+
+
 def image_beside(reference: ImageReference, folder: Path) -> Path | None:
     """Return the file of the image if it is there, in the annotation's folder or in one below it.
 

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import product
@@ -236,22 +236,53 @@ class Journal:
         connection.execute("UPDATE targets SET base = ? WHERE id = ?", (base, known))
         return known
 
+    def keep_hashes(self, target: Target, edit: Edit, hash_of: Callable[[SliceKey], str]) -> None:
+        """Keep hashes of the planes of a step that was kept without: the image is read slowly.
+
+        Parameters
+        ----------
+        target : Target
+        edit : Edit
+        hash_of : callable of SliceKey
+            Returns the hash of a plane; empty if it cannot be read.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses it.
+        """
+        known = self._targets.get(target.id)
+        if known is None:
+            return
+        digests = {key: hash_of(key) for key in self._unhashed(known, target, edit)}
+        with self._transaction() as connection:
+            planes = self._keep_digests(connection, known, digests)
+        self._planes.update((known, key) for key in planes)
+
     def _hash_planes(
         self, connection: sqlite3.Connection, known: int, target: Target, edit: Edit
     ) -> set[SliceKey]:
+        digests = {key: target.image_hash(key) for key in self._unhashed(known, target, edit)}
+        return self._keep_digests(connection, known, digests)
+
+    def _unhashed(self, known: int, target: Target, edit: Edit) -> list[SliceKey]:
+        """Return the planes of a step that are to be hashed."""
         shape = target.info().shape
         new = {key for box in edit.boxes for key in _planes_of(box, shape)}
         if not new and not any(known == one for one, _ in self._planes):
             # without a hash nobody could tell later of which image it is
             new = set(_planes_of(tuple((0, 1) for _ in shape), shape))
         new = {key for key in new if (known, key) not in self._planes}
-        chosen = sorted(new, key=lambda key: key.fixed)[:MOST_PLANES]
-        for key in chosen:
-            digest = target.image_hash(key)
-            if digest:
-                row = known, json.dumps(key_to_json(key)), digest
-                connection.execute("INSERT INTO planes VALUES (?, ?, ?)", row)
-        return set(chosen)
+        return sorted(new, key=lambda key: key.fixed)[:MOST_PLANES]
+
+    def _keep_digests(
+        self, connection: sqlite3.Connection, known: int, digests: Mapping[SliceKey, str]
+    ) -> set[SliceKey]:
+        kept = {key for key, digest in digests.items() if digest}
+        for key in kept:
+            row = known, json.dumps(key_to_json(key)), digests[key]
+            connection.execute("INSERT INTO planes VALUES (?, ?, ?)", row)
+        return kept
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -51,7 +51,7 @@ class Target(Protocol):
         """Describe it."""
 
     def image_hash(self, key: SliceKey) -> str:
-        """Return a hash of the pixels of a plane of its image."""
+        """Return a hash of the pixels of a plane of its image; empty if that takes long."""
 
     def completed(self, edit: Edit, whole: Edit) -> Edit:
         """Return a new edit with what the target must know to take it back.

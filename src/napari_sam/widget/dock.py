@@ -109,6 +109,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.column = column = QWidget()
         inner = QVBoxLayout(column)
         inner.setContentsMargins(6, 6, 6, 6)
+        inner.setSpacing(4)
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for feature in self.features:
             if isinstance(feature, BELOW[0]):

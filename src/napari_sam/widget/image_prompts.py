@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 from uuid import uuid4
 
-from ..formats.image_reference import hash_if_readable
+from ..formats.image_reference import hash_in_memory
 from ..objects.drawn import Drawing, without
 from ..objects.edit import Edit
 from ..objects.recorder import TargetInfo
@@ -64,8 +65,13 @@ class ImagePrompts:
         return TargetInfo("prompts", self.frame.shape, str(self.frame.pixels.dtype))
 
     def image_hash(self, key: SliceKey) -> str:
-        """Return a hash of the pixels of a plane; empty if they cannot be read any more."""
-        return hash_if_readable(self.frame.pixels, key)
+        """Return a hash of the pixels of a plane; empty if they are not in memory."""
+        return hash_in_memory(self.image, key)
+
+    @property
+    def image(self) -> Any:
+        """The pixels of the image."""
+        return self.frame.pixels
 
     def completed(self, edit: Edit, whole: Edit) -> Edit:
         """Return the edit as it is."""

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
 from ..formats.carried import METADATA, Carried, carried_by
-from ..formats.image_reference import hash_if_readable
+from ..formats.image_reference import hash_in_memory
 from ..formats.labels_store import check_there, stored_at
 from ..objects import edits
 from ..objects.canvas import Canvas
@@ -175,8 +175,13 @@ class LabelsView:
         return TargetInfo(self.kind, canvas.shape, dtype, str(canvas.dtype), stored_at(canvas.data))
 
     def image_hash(self, key: SliceKey) -> str:
-        """Return a hash of the pixels of a plane of the image; empty if that is not known."""
-        return "" if self.frame is None else hash_if_readable(self.frame.pixels, key)
+        """Return a hash of the pixels of a plane of the image; empty if they are not in memory."""
+        return "" if self.image is None else hash_in_memory(self.image, key)
+
+    @property
+    def image(self) -> Any:
+        """The pixels of the image; None if it is not known."""
+        return None if self.frame is None else self.frame.pixels
 
     def completed(self, edit: Edit, whole: Edit) -> Edit:
         """Return an edit with the next label before and after it."""

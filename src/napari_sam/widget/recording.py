@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from ..formats.image_reference import hash_if_readable
 from ..objects.edit import Edit
 from ..objects.journal import Journal
 from ..objects.journal_folder import journal_folder, new_journal
 from ..objects.recorder import Target
 from ..objects.segmented import SegmentedObject
 from ..objects.store import NEXT_LABEL
-from ..steps import drive
+from ..steps import drive, single
 from .history import History
+from .image_prompts import ImagePrompts
 from .labels_view import LabelsView
 from .scheduler import Lane, Scheduler, Work
 from .status import Status
@@ -53,6 +56,7 @@ class Recording:
         self._unkept: dict[str, Work[None]] = {}  # what keeps their base, until it has
         self._failed: set[str] = set()  # those whose base is tried again
         self._bases: deque[Work[None]] = deque()
+        self._unhashed: list[Work[None]] = []
         self._then: list[Callable[[], None]] = []
         try:
             self.journal = new_journal(journal_folder())
@@ -92,6 +96,7 @@ class Recording:
         if journal is not None:
             self._keep_base(journal, target, edit)
             journal.made(number, target, edit)
+            self._hash_later(journal, target, edit)
             self._go_on()
 
     def joined(self, number: int, target: Target, edit: Edit) -> None:
@@ -100,6 +105,7 @@ class Recording:
         if journal is not None:
             self._keep_base(journal, target, edit)
             journal.joined(number, target, edit)
+            self._hash_later(journal, target, edit)
             self._go_on()
 
     def withdrawn(self, number: int) -> None:
@@ -135,6 +141,28 @@ class Recording:
             else:
                 self._is_open = True
         return self.journal
+
+    def _hash_later(self, journal: Journal, target: Target, edit: Edit) -> None:
+        """Hash the planes of an image that has to be read or computed, in the background."""
+        if not isinstance(target, LabelsView | ImagePrompts):
+            return
+        image = target.image
+        levels = image if isinstance(image, list | tuple) else [image]
+        if image is None or all(isinstance(one, np.ndarray) for one in levels):
+            return
+        keep = partial(journal.keep_hashes, target, edit, partial(hash_if_readable, image))
+
+        def done(result: None) -> None:
+            self._unhashed.remove(work)
+            self._go_on()
+
+        def failed(text: str) -> None:
+            self.status.error(text)
+            done(None)
+
+        work = Work(partial(single, keep), on_result=done, on_error=failed, text="the journal")
+        self._unhashed.append(work)
+        self._bases.append(work)
 
     def _keep_base(self, journal: Journal, target: Target, edit: Edit) -> None:
         """Keep what was there before the first step of a target, in the background."""
@@ -177,7 +205,7 @@ class Recording:
     def _keep_rest(self) -> None:
         """Keep what was there now: without it nothing of its target can be restored."""
         try:
-            for work in self._unkept.values():
+            for work in (*self._unkept.values(), *self._unhashed):
                 drive(work.steps())
         except OSError as error:
             self.status.error(str(error))

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 
 from ....objects.classes import ObjectClass
 from ....objects.overlap import RULES
-from ...controls import Chooser
+from ...controls import Chooser, Section
 from .class_list import ClassList
 from .table import ANY, COLOUR, LABEL, ObjectFilter, ObjectTable
 
-LIST_HEIGHT = 220
+LIST_HEIGHT = 100
 STATUSES = ("", "finished", "to check")
 STATUS_NAMES = ("in progress", "finished", "to check")
 
@@ -144,7 +144,7 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         for column, letters in enumerate((3, 6, 9, 6)):
             view.setColumnWidth(column, letters * view.fontMetrics().averageCharWidth() + 8)
         view.setColumnWidth(COLOUR, 26)
-        view.setMinimumHeight(LIST_HEIGHT)
+        view.setFixedHeight(LIST_HEIGHT)
         return view
 
     def _lay_out(self) -> None:
@@ -189,7 +189,7 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
             form.addWidget(control, row, 1)
         form.setColumnStretch(1, 1)
         layout.addLayout(form)
-        layout.addWidget(self.classes)
+        layout.addWidget(Section("Classes", self.classes))
 
     def _connect(self) -> None:
         self.list.clicked.connect(self._on_list_clicked)

@@ -47,9 +47,9 @@ class SeriesPanel(QWidget):  # type: ignore[misc]
         super().__init__()
         self.where = QLabel("Open a folder of images, or several files")
         self.where.setWordWrap(True)
-        self.folder = _button("Open folder ...", "All images of a folder, one after the other")
-        self.files = _button("Open files ...", "Chosen images, one after the other")
-        self.results = _button("Results in ...", "Save beside each image, or in one folder")
+        self.folder = _button("Folder ...", "All images of a folder, one after the other")
+        self.files = _button("Files ...", "Chosen images, one after the other")
+        self.results = _button("Results ...", "Save beside each image, or in one folder")
         self.previous = _button("Previous", "Save, and go back one image")
         self.next = _button("Next", "Save, and go on to the next image, done or not")
         self.save_and_next = _button(
