@@ -24,11 +24,11 @@ def ours():
     frame = frame_of(image, viewer.dims)
     points, boxes = layers.make_points(frame), layers.make_boxes(frame)
     points.add([1.0, 10, 12])
-    layers.own(points, 4)
+    layers.own(points, [4])
     layers.set_label_kind(points, layers.BACKGROUND)
     points.add([2.0, 30, 31])
     boxes.add(BOX, shape_type="rectangle")
-    layers.own(boxes, 7)
+    layers.own(boxes, [7])
     return points, boxes
 
 

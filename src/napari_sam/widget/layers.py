@@ -218,9 +218,9 @@ def disown(layer: Points | Shapes, rows: Sequence[int]) -> None:
     layer.features.loc[layer.features.index[list(rows)], OWNER] = NOBODY
 
 
-def own(layer: Points | Shapes, owner: int) -> None:
-    """Give the prompt that was added last to an object."""
-    layer.features.loc[layer.features.index[-1], OWNER] = owner
+def own(layer: Points | Shapes, owners: Sequence[int]) -> None:
+    """Give the prompts that were added last to objects."""
+    layer.features.loc[layer.features.index[-len(owners) :], OWNER] = owners
 
 
 def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPrompt]:
