@@ -105,17 +105,17 @@ def test_keep_notes_the_class_and_the_time_and_spares_finished_objects():
     assert (state.canvas.data == 1).sum() == 100
     assert (state.canvas.data == 2).sum() == 75
     with pytest.raises(ValueError, match="object 1 is finished; unlock it"):
-        edits.revise(state, 1, {PLANE: rectangle(0, 0, 5, 5)})
+        edits.commit(state, (), {1: {PLANE: rectangle(0, 0, 5, 5)}})
 
 
-def test_revise_changes_only_the_pixels_of_one_object():
+def test_a_change_moves_only_the_pixels_of_one_object():
     state, history = store((3, *SIZE)), History()
     both = {SECOND: rectangle(0, 0, 10, 10), THIRD: rectangle(0, 0, 10, 10)}
     history.make(state, edits.keep(state, [both], category="cell", annotator="ann", time=5.0))
     history.make(state, edits.keep(state, [{SECOND: rectangle(10, 0, 20, 10)}]))
     state.canvas.data[1, 15, 3] = 1  # painted beyond the outline
     before, known = state.canvas.data.copy(), state.objects[1]
-    edit = edits.revise(state, 1, {SECOND: rectangle(4, 2, 14, 12)}, time=9.0)
+    edit = edits.commit(state, (), {1: {SECOND: rectangle(4, 2, 14, 12)}}, time=9.0)
     assert np.array_equal(state.canvas.data, before)  # nothing is written yet
     history.make(state, edit)
     expected = np.zeros(SIZE, int)
@@ -133,27 +133,27 @@ def test_revise_changes_only_the_pixels_of_one_object():
     assert state.objects[1] is known
 
 
-def test_revise_removes_and_adds_planes_and_may_take_pixels_by_the_rule():
+def test_a_change_removes_and_adds_planes_and_may_take_pixels_by_the_rule():
     state = store((3, *SIZE))
     History().make(state, edits.keep(state, [{SECOND: rectangle(0, 0, 10, 10)}]))
     History().make(state, edits.keep(state, [{THIRD: rectangle(0, 0, 10, 10)}]))
     change = {SECOND: None, THIRD: rectangle(5, 5, 15, 15)}
-    History().make(state, edits.revise(state, 1, change, all_pixels))
+    History().make(state, edits.commit(state, (), {1: change}, all_pixels))
     assert not state.canvas.data[1].any()
     assert (state.canvas.data[2] == 1).sum() == 100
     assert (state.canvas.data[2] == 2).sum() == 75
     assert list(state.objects[1].outlines) == [THIRD]
     with pytest.raises(ValueError, match="nothing of object 1 would be left; delete it instead"):
-        edits.revise(state, 1, {THIRD: None})
+        edits.commit(state, (), {1: {THIRD: None}})
     with pytest.raises(ValueError, match="there is no object 7"):
-        edits.revise(state, 7, {})
+        edits.commit(state, (), {7: {}})
 
 
-def test_revise_in_turned_planes():
+def test_changes_in_turned_planes():
     state = ObjectStore(Canvas(np.zeros((*SIZE[::-1], 2), np.uint8)))
     key = SliceKey((1, 0), ((2, 1),))  # displayed transposed
     History().make(state, edits.keep(state, [{key: rectangle(3, 4, 10, 8)}]))
-    History().make(state, edits.revise(state, 1, {key: rectangle(8, 6, 25, 9)}))
+    History().make(state, edits.commit(state, (), {1: {key: rectangle(8, 6, 25, 9)}}))
     expected = np.zeros((*SIZE[::-1], 2), int)
     expected[8:25, 6:9, 1] = 1
     assert np.array_equal(state.canvas.data, expected)

@@ -11,7 +11,7 @@ import numpy as np
 from .annotation import Annotation, AnnotationFormat, Geometry
 from .carried import METADATA, Carried, carried_by
 from .exchange import FORMATS, format_of
-from .label_layers import LayerData, Reader
+from .label_layers import LayerData, Reader, reader_of
 from .ome_axes import PIXEL
 from .ome_zarr import OME_ZARR, holds_labels
 from .project import INDEX, PROJECT
@@ -24,29 +24,7 @@ def annotation_reader(path: str | Sequence[str]) -> Reader | None:
     ----------
     path : str or sequence of str
     """
-    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not paths or not all(_is_ours(one) for one in paths):
-        return None
-    return read_annotation_layers
-
-
-def read_annotation_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Return a Labels layer for each annotation; its metadata carries the objects.
-
-    Parameters
-    ----------
-    path : str or sequence of str
-
-    Returns
-    -------
-    list of (data, keyword arguments, "labels")
-
-    Raises
-    ------
-    ValueError
-        If one cannot be read.
-    """
-    return [_layer(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+    return reader_of(path, _is_ours, _layer)
 
 
 def write_labels_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:

@@ -34,27 +34,29 @@ def label_reader(path: str | Sequence[str]) -> Reader | None:
     -------
     callable or None
     """
-    paths = [path] if isinstance(path, str) else path
-    return read_label_layers if all(_is_ours(Path(one)) for one in paths) else None
+    return reader_of(path, _is_ours, _layer)
 
 
-def read_label_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Return a Labels layer for each file, with the scale of the image that was segmented.
+def reader_of(
+    path: str | Sequence[str],
+    is_ours: Callable[[Path], bool],
+    layer_of: Callable[[Path], LayerData],
+) -> Reader | None:
+    """Return what reads files and folders as layers, or None if one of them is not ours.
 
     Parameters
     ----------
     path : str or sequence of str
-
-    Returns
-    -------
-    list of (data, keyword arguments, "labels")
-
-    Raises
-    ------
-    ValueError
-        If one cannot be read.
+    is_ours : callable of Path
+    layer_of : callable of Path
+        Raises ValueError if it cannot be read.
     """
-    return [_layer(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+
+    def read(path: str | Sequence[str]) -> list[LayerData]:
+        return [layer_of(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+
+    paths = [path] if isinstance(path, str) else path
+    return read if paths and all(is_ours(Path(one)) for one in paths) else None
 
 
 def _layer(path: Path) -> LayerData:

@@ -64,45 +64,6 @@ def keep(
     return commit(store, outlines, {}, rule, category=category, annotator=annotator, time=time)
 
 
-def revise(
-    store: ObjectStore,
-    label: int,
-    outlines: Mapping[SliceKey, Outline | None],
-    rule: OverlapRule = free_pixels,
-    *,
-    annotator: str = "",
-    time: float = 0.0,
-) -> Edit:
-    """Give a kept object other outlines in some of its planes, or outlines in more planes.
-
-    Parameters
-    ----------
-    store : ObjectStore
-    label : int
-    outlines : mapping of SliceKey to (Outline or None)
-        In displayed orientation; None takes the object out of a plane. The other planes stay.
-    rule : OverlapRule
-        Which pixels of others it gets; finished objects lose none.
-    annotator : str
-        Who changed it; empty leaves the one it has.
-    time : float
-        When, in seconds since 1970; 0 leaves the one it has.
-
-    Returns
-    -------
-    Edit
-        Pixels of the object inside an old outline go where they are not in the new one. What was
-        painted beyond the old outline stays. Planes in which it gets no pixel are left out.
-
-    Raises
-    ------
-    ValueError
-        If there is no such object, it is finished, nothing of it would be left, or an outline is
-        of another size than the planes.
-    """
-    return commit(store, (), {label: outlines}, rule, annotator=annotator, time=time)
-
-
 def commit(
     store: ObjectStore,
     new: Sequence[Mapping[SliceKey, Outline]],
@@ -122,7 +83,8 @@ def commit(
     new : sequence of mapping of SliceKey to Outline
         See `keep`.
     changed : mapping of int to mapping of SliceKey to (Outline or None)
-        By label; see `revise`.
+        By label, the outlines of kept objects that change, in displayed orientation; None takes an
+        object out of a plane. Its other planes stay.
     rule : OverlapRule
         Which pixels of others they get; finished objects lose none.
     found : mapping of int to SegmentedObject
@@ -138,11 +100,15 @@ def commit(
     Returns
     -------
     Edit
+        Pixels of a changed object inside an old outline go where they are not in the new one. What
+        was painted beyond the old outline stays. Planes in which an object gets no pixel are left
+        out.
 
     Raises
     ------
     ValueError
-        As `keep` and `revise` do.
+        As `keep` does, or if a changed object is not there, is finished, or nothing of it would be
+        left.
     """
     draft, rule = Draft(store.canvas), _sparing_finished(store, rule)
     objects: dict[int, Change] = {}
