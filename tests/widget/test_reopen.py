@@ -298,3 +298,30 @@ def test_everything_objects_are_opened_in_their_layer(stack, scene):
     assert not stack.labels.any()
     stack.press(Qt.Key.Key_Z, CONTROL)
     assert np.array_equal(layer.data[1] == 7, scene[1] == 1)
+
+
+def test_a_commit_to_two_layers_is_all_or_nothing(stack, scene, monkeypatch):
+    layer = Labels(np.repeat((scene[1] * 7)[None], 5, 0), name="found")
+    stack.bench.add_below_prompts(layer)
+    view = stack.bench.everything = stack.bench.view_of(layer, 21)
+    stack.context.overlap = "overwrite"
+    stack.click_and_wait(*CENTRES[2])
+    stack.prompting.reopener.reopen(7, view)
+    stack.click_and_wait(*CENTRES[3])
+    before = layer.data.copy()
+
+    def full(edit):
+        raise OSError("the disk is full")
+        yield
+
+    monkeypatch.setattr(view, "write_in_pieces", full)
+    stack.press(Qt.Key.Key_Return)
+    assert "the disk is full" in stack.status
+    assert not stack.labels.any()
+    assert not stack.bench.results.store.objects
+    assert np.array_equal(layer.data, before)
+    assert len(stack.bench.prompts.points.data) == 2
+    monkeypatch.undo()
+    stack.press(Qt.Key.Key_Return)
+    assert alike(stack.labels[1] > 0, scene[1] == 2)
+    assert alike(layer.data[1] == 7, scene[1] == 3)

@@ -76,7 +76,14 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
         )
         made.append((view, edit))
     for place, (view, edit) in enumerate(made):
-        (view.join if place else view.apply)(edit)
+        try:
+            (view.join if place else view.apply)(edit)
+        except (ValueError, OSError):
+            if place:  # all or nothing: what the other layer has got goes again
+                for target, back in context.history.steps.undo():
+                    if isinstance(target, LabelsView):
+                        target.walked(back.inverse(), "undone")
+            raise
     text = " and ".join(edit.text for _, edit in made)
     kept = sum(len(edit.objects) for _, edit in made)
     covered = len(new) + sum(len(one) for one in changed.values()) - kept

@@ -145,6 +145,8 @@ class Owners:
             here = self._of_points.get(key)
             known = [number for number in free if number is not None]
             owner = here if here in free or here in boxes else max(known, default=None)
+            if self._current in work.outlined:  # a kept object that was opened here
+                owner = self._current
         if owner is None:
             owner = self._gone_on(placed, owned, work) or self._new()
             self._of_points[key] = owner
