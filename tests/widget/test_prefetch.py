@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from tiny import SceneModel
 
 from napari_sam.everything.amg_params import AmgParams
+from napari_sam.objects.journal import MOST_PLANES
 from napari_sam.predict.image_cache import nbytes
 from napari_sam.types import SliceKey
 from napari_sam.widget.features.prefetch.logic import neighbours, travelled
@@ -132,7 +133,8 @@ def test_a_click_is_answered_while_a_neighbour_is_read(open_lazy, lazy):
     hands.until(lambda: 3 in lazy.read)
     hands.click_and_wait(25, 28)
     assert hands.answers.plane.key.fixed == ((0, 2),)
-    assert lazy.read == [2, 3]  # the answer came before the next neighbour was begun
+    assert lazy.read[:2] == [2, 3]
+    assert 4 not in lazy.read  # the answer came before the next neighbour was begun
 
 
 def test_neighbours_wait_for_everything_mode(open_lazy, lazy):
@@ -145,9 +147,10 @@ def test_neighbours_wait_for_everything_mode(open_lazy, lazy):
     hands.everything.run(all_planes=True)
     hands.go(8)
     hands.until(lambda: not hands.busy(Lane.BULK), timeout=60)
-    others = [plane for plane in lazy.read if plane != 8]  # the one shown comes before its turn
+    # the one shown comes before its turn; the journal reads a few again to know the image by
+    others = [plane for plane in dict.fromkeys(lazy.read) if plane != 8]
     assert others == [plane for plane in range(PLANES) if plane != 8]
-    assert lazy.read.count(8) == 1
+    assert len(lazy.read) <= PLANES + MOST_PLANES
     hands.until(lambda: line(hands) == "plane 8 (0 to 11) - ready (next 9, 10, 11)")
 
 

@@ -239,6 +239,8 @@ class Journal:
     def keep_hashes(self, target: Target, edit: Edit, hash_of: Callable[[SliceKey], str]) -> None:
         """Keep hashes of the planes of a step that was kept without: the image is read slowly.
 
+        A few planes of each target are enough to know the image again.
+
         Parameters
         ----------
         target : Target
@@ -254,7 +256,10 @@ class Journal:
         known = self._targets.get(target.id)
         if known is None:
             return
-        digests = {key: hash_of(key) for key in self._unhashed(known, target, edit)}
+        room = MOST_PLANES - sum(known == one for one, _ in self._planes)
+        if room <= 0:
+            return
+        digests = {key: hash_of(key) for key in self._unhashed(known, target, edit)[:room]}
         with self._transaction() as connection:
             planes = self._keep_digests(connection, known, digests)
         self._planes.update((known, key) for key in planes)
