@@ -153,6 +153,18 @@ class SceneModel(Stub):
         return Answers(*(np.array(part, np.float32) for part in (answers, scores, presence)))
 
 
+class NotingModel(SceneModel):
+    """Keeps every plane it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def encode(self, rgb):
+        self.seen.append(rgb)
+        return super().encode(rgb)
+
+
 class DoubtfulModel(SceneModel):
     """Its instance head sees in a box (x0, y0, x1, y1) no more than that there is something.
 

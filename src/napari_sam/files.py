@@ -153,22 +153,29 @@ def replacing_folder(target: str | Path) -> Iterator[Path]:
         Where the disk refuses it.
     """
     try:
-        place = Path(target).resolve()
-        put_back(place)
-        _remove_abandoned(place.parent)
-        partial, aside = _partial(place), _aside(place)
-        _remove(partial)
-        partial.mkdir()
-        try:
+        with folder_written_beside(target) as partial:
             yield partial
-            if place.exists():
-                place.rename(aside)
-            partial.rename(place)
-        finally:
-            _remove(partial)
-            put_back(place)  # or remove what was set aside
     except (OSError, RuntimeError) as error:
         raise _no_place(target, error) from error
+
+
+@contextmanager
+def folder_written_beside(target: str | Path) -> Iterator[Path]:
+    """Do as `replacing_folder`; errors, also those of other work in between, stay as they are."""
+    place = Path(target).resolve()
+    put_back(place)
+    _remove_abandoned(place.parent)
+    partial, aside = _partial(place), _aside(place)
+    _remove(partial)
+    partial.mkdir()
+    try:
+        yield partial
+        if place.exists():
+            place.rename(aside)
+        partial.rename(place)
+    finally:
+        _remove(partial)
+        put_back(place)  # or remove what was set aside
 
 
 def put_back(place: Path) -> None:

@@ -17,7 +17,7 @@ from napari_sam.images import readers as io
 from napari_sam.predict.prompt_kinds import PROMPT_KINDS, PromptKind, add_points
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".npy", ".png"])
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".png", ".ome.zarr"])
 def test_segment_with_points(succeed, stub, plane, tmp_path, suffix):
     result = tmp_path / f"labels{suffix}"
     out = succeed("segment", plane, "-o", result, "--point", "16,20", "--background", "46,28")
@@ -126,8 +126,10 @@ def test_a_new_kind_of_prompt_is_a_flag(succeed, stub, capsys, monkeypatch, plan
     with pytest.raises(SystemExit):
         cli.main(["segment", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "--scribble X0,Y0,X1,Y1,...[,Z] a path along one object; repeatable" in text
-    assert "--point X,Y[,Z] a point on the object, in pixels; Z is the plane of a stack;" in text
+    assert "--scribble X0,Y0,X1,Y1,...[,Z[,T]] a path along one object; repeatable" in text
+    assert (
+        "--point X,Y[,Z[,T]] a point on the object, in pixels; Z is the plane of a stack;" in text
+    )
 
 
 @pytest.mark.parametrize(

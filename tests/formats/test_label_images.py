@@ -70,7 +70,7 @@ def test_png_of_labels(tmp_path):
         (LABELS[0, 0], "X", "a.tif", "the shape"),
         (LABELS[None, None], "CTZYX", "a.tif", "the shape"),
         (LABELS[:0], "ZYX", "a.tif", "the shape"),
-        (LABELS[0], "YX", "a.jpg", ".tif, .tiff, .npy, .png"),
+        (LABELS[0], "YX", "a.jpg", ".tif, .tiff, .ome.zarr, .npy, .png"),
     ],
 )
 def test_labels_that_do_not_fit(tmp_path, labels, axes, name, sentence):

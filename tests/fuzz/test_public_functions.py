@@ -339,7 +339,32 @@ def linked(draw):
     one = draw(label_images)
     places = st.one_of(st.integers(-2, 3), st.sampled_from([None, "1", 0.5, 2**70, (1,)]))
     given_planes = draw(st.dictionaries(places, st.one_of(st.just(one), label_images), max_size=3))
-    consumed(stack.linked(given_planes, **drawn(draw, least=things, largest=things)))
+    consumed(
+        stack.linked(
+            given_planes,
+            **drawn(
+                draw,
+                least=things,
+                largest=things,
+                method=st.one_of(st.sampled_from(["assignment", "greedy"]), things),
+                least_volume=things,
+                spacing=st.one_of(lists(numbers), things),
+            ),
+        )
+    )
+
+
+@public
+def tracked(draw):
+    one = draw(label_images)
+    frames = draw(st.dictionaries(st.integers(0, 4), st.just(one), max_size=4))
+    consumed(stack.tracked(frames, **drawn(draw, largest=things)))
+
+
+@public
+def write_tracks(draw):
+    tracks = draw(lists(st.builds(stack.Track, *[st.integers(0, 9)] * 4)))
+    stack.write_tracks(FOLDER / "res_track.txt", tracks)
 
 
 @public

@@ -86,3 +86,12 @@ def test_a_source_that_expands_to_fill_the_memory_is_refused(tmp_path, monkeypat
     empty = np.zeros((2000, 2000), np.uint8)
     np.savez_compressed(tmp_path / "source.npz", image_000=empty, labels_000=empty)
     refused(tmp_path / "source.npz", "expands to")
+
+
+def test_a_series_of_stacks_is_read_plane_by_plane(tmp_path):
+    values = np.arange(2 * 3 * 8 * 9, dtype=np.uint8).reshape(2, 3, 8, 9)
+    for name in ("a.tif", "a_labels.tif"):
+        tifffile.imwrite(tmp_path / name, values, imagej=True, metadata={"axes": "TZYX"})
+    planes = list(read_labelled(tmp_path / "a_labels.tif"))
+    assert [plane.name for plane in planes] == [f"a {t} {z}" for t in (0, 1) for z in (0, 1, 2)]
+    assert np.array_equal(planes[4].image, values[1, 1])

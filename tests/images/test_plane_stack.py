@@ -67,6 +67,24 @@ def test_planes_are_those_of_the_file(tmp_path, kind):
         data[5]
 
 
+@pytest.mark.parametrize("axes", ["TZCYX", "ZTCYX", "CTZYX", "TZYX"])
+def test_a_series_of_stacks(tmp_path, axes):
+    values = np.random.default_rng(2).integers(0, 60_000, (3, 4, 2, 20, 24), np.uint16)
+    order = ["TZCYX".index(axis) for axis in axes]
+    left_out = [k for k in range(5) if k not in order]
+    stored = values.transpose([*left_out, *order]).reshape(-1, *[values.shape[k] for k in order])
+    tifffile.imwrite(tmp_path / "a.tif", stored[0], ome=True, metadata={"axes": axes})
+    image = read_image(tmp_path / "a.tif")
+    expected = np.moveaxis(values, 2, -1) if "C" in axes else values[:, :, 0]
+    assert isinstance(image.data, PlaneStack)
+    assert image.axes == ("TZYXC" if "C" in axes else "TZYX")
+    assert np.array_equal(image.data[:], expected)
+    for index in ((1, 2), (0,), (slice(None), 3), (..., 1), (2, ..., 1), (0, [1, 3])):
+        assert np.array_equal(image.data[index], expected[index]), index
+    key = SliceKey((0, 3), ((1, 2), (2, 7)))
+    assert np.array_equal(key.read(image.data), key.read(expected))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", ["truncated", "rewritten", "removed"])
 def test_a_file_that_is_changed_meanwhile_is_an_error_not_a_crash(tmp_path, kind, change):

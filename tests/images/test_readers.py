@@ -43,6 +43,9 @@ def test_compressed_tiff_of_any_name(tmp_path, suffix):
         ((2, 4, 20, 24), "CZYX", "ZYXC", (4, 20, 24, 2)),
         ((1, 4, 20, 24), "TZYX", "ZYX", (4, 20, 24)),
         ((1, 20, 24), "CYX", "YX", (20, 24)),
+        ((3, 4, 20, 24), "TZYX", "TZYX", (3, 4, 20, 24)),
+        ((3, 4, 2, 20, 24), "TZCYX", "TZYXC", (3, 4, 20, 24, 2)),
+        ((2, 3, 4, 20, 24), "CTZYX", "TZYXC", (3, 4, 20, 24, 2)),
     ],
 )
 def test_axes_of_ome(tmp_path, shape, axes, expected, result):
@@ -63,6 +66,25 @@ def test_channels_of_imagej(tmp_path):
     image = readers.read_image(tmp_path / "a.tif")
     assert image.axes == "ZYXC"
     assert np.array_equal(image.data[..., 1], values[:, 1])
+
+
+def test_a_hyperstack_of_imagej(tmp_path):
+    values = np.arange(3 * 4 * 2 * 20 * 24, dtype=np.uint16).reshape(3, 4, 2, 20, 24)
+    metadata = {"axes": "TZCYX", "spacing": 2.0, "unit": "um"}
+    options = {"imagej": True, "resolution": (4, 4), "metadata": metadata}
+    tifffile.imwrite(tmp_path / "a.tif", values, **options)
+    image = readers.read_image(tmp_path / "a.tif")
+    assert (image.axes, image.scale) == ("TZYXC", (1.0, 2.0, 0.25, 0.25))
+    assert image.units == ("pixel", "micrometer", "micrometer", "micrometer")
+    assert np.array_equal(image.data, np.moveaxis(values, 2, -1))
+
+
+def test_time_comes_before_depth(tmp_path):
+    values = np.arange(3 * 4 * 20 * 24, dtype=np.uint16).reshape(3, 4, 20, 24)
+    tifffile.imwrite(tmp_path / "a.ome.tif", values, metadata={"axes": "ZTYX"})
+    image = readers.read_image(tmp_path / "a.ome.tif")
+    assert image.axes == "TZYX"
+    assert np.array_equal(image.data, values.swapaxes(0, 1))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -96,6 +118,8 @@ UNDESCRIBED = [
     ((7, 5, 6, 2), "ZYXC", (7, 5, 6, 2)),
     ((7, 5, 6, 3), "ZYXS", (7, 5, 6, 3)),
     ((1, 5, 6), "YX", (5, 6)),
+    ((2, 7, 5, 6), "TZYX", (2, 7, 5, 6)),
+    ((2, 7, 5, 6, 3), "TZYXS", (2, 7, 5, 6, 3)),
 ]
 
 
@@ -224,10 +248,10 @@ def test_objects_are_never_unpickled(tmp_path):
     refused(tmp_path / "a.npy", "not an image")
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5), (2, 2, 4, 5, 6), (2, 2, 2, 5, 6, 3)])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 2, 3, 4, 5), (2, 2, 2, 4, 5, 3)])
 def test_number_of_axes(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape))
-    refused(tmp_path / "a.npy", "two axes or three, and colours or channels")
+    refused(tmp_path / "a.npy", "two axes to four, and colours or channels")
 
 
 def test_palettes_and_opacity_of_grey_pictures_leave_grey(tmp_path):

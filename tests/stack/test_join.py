@@ -42,7 +42,7 @@ def test_linked_wants_the_sum_of_overlaps_to_be_largest():
         0: plane((0, 10, 1), (20, 30, 2)),
         1: plane((0, 6, 3), (6, 10, 4)),
     }
-    changed = changed_by(planes, least=0.3)
+    changed = changed_by(planes, least=0.3, method="assignment")
     np.testing.assert_array_equal(changed[1], plane((0, 6, 1), (6, 10, 3)))
 
 
@@ -64,7 +64,7 @@ def test_a_slight_overlap_takes_nobody_a_partner():
         0: plane((0, 20, 1), (20, 40, 2)),
         1: plane((8, 28, 3), (0, 2, 4)),
     }
-    changed = changed_by(planes)
+    changed = changed_by(planes, method="assignment")
     np.testing.assert_array_equal(changed[1], plane((8, 28, 1), (0, 2, 3)))
 
 
@@ -95,7 +95,7 @@ def test_pairs_are_the_best_of_all_ways(least):
         after[rng.random(after.shape) < 0.3] = 0
         after[:, 9:][after[:, 9:] > 0] = 12
         planes = {0: before, 1: after}
-        planes |= changed_by(planes, least=least)
+        planes |= changed_by(planes, least=least, method="assignment")
         both = np.intersect1d(planes[0], planes[1])
         pairs = [overlap(planes[0] == k, planes[1] == k) for k in both[both > 0]]
         assert all(pair >= least for pair in pairs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.viewer import current_viewer
 from qtpy.QtWidgets import QApplication
-from tiny import SceneModel
+from tiny import NotingModel
 
 from napari_sam.widget.commands import find_dock
 from napari_sam.widget.dock import SegmentAnything
@@ -25,18 +25,6 @@ def stack(image, planes=4, step=4):
 def overlap(found, truth):
     union = np.count_nonzero((found > 0) | (truth > 0))
     return np.count_nonzero((found > 0) & (truth > 0)) / union
-
-
-class NotingModel(SceneModel):
-    """Keeps every plane it was given."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def encode(self, rgb):
-        self.seen.append(rgb)
-        return super().encode(rgb)
 
 
 @pytest.fixture
@@ -256,7 +244,7 @@ def test_other_images_on_screen_are_named(open_dock, scene):
     hands = open_dock(
         ("add_image", scene[0], {"name": "dapi"}), ("add_image", scene[0], {"name": "gfp"})
     )
-    note = hands.source.panel.note
+    note = hands.source.panel.view.note
     assert "dapi" in note.text()
     hands.viewer.layers["dapi"].visible = False
     hands.rest()

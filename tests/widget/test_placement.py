@@ -162,3 +162,6 @@ def test_the_spacing_of_a_plane_is_the_one_on_screen():
     plain = frame_of(Image(planes(), scale=(4, 1, 1)), turned).transform
     assert pixel_spacing(plain, turned, (0, 2)) == (4, 1)
     assert pixel_spacing(plain, turned, (2, 0)) == (0.25, 1)
+    flat = frame_of(Image(planes(), scale=(50, 1, 1)), turned).transform
+    assert pixel_spacing(flat, turned, (0, 2)) == (10, 1)
+    assert pixel_spacing(flat, turned, (2, 0)) == (0.1, 1)

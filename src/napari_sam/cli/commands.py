@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,10 +26,10 @@ from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
 from ..files import check_target
 from ..formats.coco import as_annotations
-from ..formats.label_images import PROGRAM, check_label_target, write_labels
+from ..formats.label_images import PROGRAM, check_label_target
+from ..formats.label_result import LabelResult, label_result
 from ..images.channels import channels_text
 from ..images.labelled import find_labelled, read_labelled
-from ..images.plane_stack import PlaneStack
 from ..images.readers import StackImage, read_image
 from ..images.transforms import to_rgb8
 from ..masks import to_labels
@@ -38,12 +38,12 @@ from ..models.specs import SPECS
 from ..objects.journal_folder import journal_folder, left_over, remove
 from ..predict.cache import DiskCache, Usage
 from ..predict.predictor import SamPredictor
-from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
 from ..stack import volumes
 from ..steps import drive
-from ..types import MaskRecord, Plane, SliceKey
-from .prompt_text import Planes, read_channels, read_planes, read_prompts
+from ..types import MaskRecord, Progress
+from .endings import TerminatedError
+from .prompt_text import Planes, read_axis, read_channels, read_planes
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -124,73 +124,46 @@ def forget(args: Namespace, say: Say) -> str:
     )
 
 
-def segment(args: Namespace, say: Say) -> str:
-    """Segment the objects that points and boxes name; return a summary as JSON."""
-    check_name(args.model)
-    image = _read_image(args, say)
-    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
-    given = {name: getattr(args, name) for name in PROMPT_KINDS}
-    prompts = read_prompts(image, given)
-    channels = _read_channels(args, image, say)
-    model = load(args, say)
-    session = Session(SamPredictor(model, tidy_masks=False if args.untidy else None))
-    labels = np.zeros(image.label_shape, np.int32)
-    scores: list[float] = []
-    absent: list[int] = []  # objects that the model does not see
-    for z, objects in prompts.items():
-        first = len(scores) + 1
-        say(f"object {first} of {sum(map(len, prompts.values()))}")
-        answers = session.predict_many(Plane(image.data, _key(z), channels=channels), objects)
-        target = labels if z is None else labels[z]
-        for number, answer in enumerate(answers, first):
-            mask = answer.masks[answer.best]
-            part = target[mask.part]
-            part[mask.bits & (part == 0)] = number
-            scores.append(round(float(answer.iou_predictions[answer.best]), 4))
-            if not answer.present:
-                absent.append(number)
-    empty = _without_pixels(labels, len(scores), absent)
-    for number in empty:
-        say(f"object {number} has no pixel: earlier objects cover it or its mask is empty", True)
-    note = {"prompts": given, **_channels_note(channels)}
-    return _written(
-        args,
-        image,
-        labels,
-        model,
-        note,
-        {},
-        scores=scores,
-        absent=absent,
-        empty=empty,
-        **_channels_note(channels),
-    )
-
-
 def everything(args: Namespace, say: Say) -> str:
     """Segment every object; return a summary as JSON."""
     check_name(args.model)
     given = given_params(args)
-    image = _read_image(args, say)
+    image = read_input(args, say)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
-    planes = read_planes(args.slices, image)
+    frame = read_axis(args.axis, image)
+    planes = read_planes(args.slices, image, frame)
     _check_annotations(args, image)
-    channels = _read_channels(args, image, say)
+    channels = read_used_channels(args, image, say)
     model = load(args, say)
     params = AmgParams(**{**model.amg_defaults, **given})
     predictor = SamPredictor(model)
-    companions: dict[Path, str] = {}
-    if planes is None:
-        records = find_records(predictor, to_rgb8(image.data, channels=channels), params, say)
-        size = image.label_shape[0], image.label_shape[1]
-        labels = to_labels(records, size, params.min_mask_region_area)
-        if args.annotations:
-            companions[args.annotations] = json.dumps(as_annotations(records))
-    else:
-        labels = find_in_stack(predictor, image.data, params, planes, say, channels)
-    chosen = _channels_note(channels)
-    note = {"parameters": plain(params), "slices": args.slices, **chosen}
-    return _written(args, image, labels, model, note, companions, **chosen)
+    chosen = channels_note(channels)
+    ended: BaseException | None = None
+    with label_result(args.output, image, args.image, args.overwrite) as result:
+        if frame is None or planes is None:
+            records = find_records(predictor, to_rgb8(image.data, channels=channels), params, say)
+            size = image.label_shape[0], image.label_shape[1]
+            result.labels[:] = to_labels(records, size, params.min_mask_region_area)
+            if args.annotations:
+                result.companions = {args.annotations: json.dumps(as_annotations(records))}
+        else:
+            steps = volumes.everything(
+                predictor,
+                image.data,
+                params,
+                frame.axis,
+                planes,
+                out=result.labels,
+                colours=image.axes != image.label_axes,
+                channels=channels,
+            )
+            ended = interruption(steps, say)
+        note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
+        result.provenance = provenance(args, model, complete=ended is None, **note)
+    if ended is not None:
+        say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
+        raise ended
+    return summary(args, result, model, **chosen)
 
 
 def evaluate(args: Namespace, say: Say) -> str:
@@ -260,24 +233,40 @@ def find_records(
 
 def find_in_stack(
     predictor: SamPredictor,
-    volume: NDArray[Any] | PlaneStack,
+    volume: NDArray[Any],
     params: AmgParams,
     planes: Planes,
     say: Say,
-    channels: tuple[int, ...] | None = None,
 ) -> NDArray[np.int32]:
     """Return the linked labels (Z, H, W) of some planes of a stack; the others stay empty."""
     labels = np.zeros(volume.shape[:3], np.int32)
-    colours = volume.ndim == 4
-    steps = volumes.everything(
-        predictor, volume, params, planes=planes, out=labels, colours=colours, channels=channels
-    )
-    drive(steps, say)
+    drive(volumes.everything(predictor, volume, params, planes=planes, out=labels), say)
     return labels
+
+
+def interruption(
+    steps: Generator[Progress | volumes.PlacedLabels, None, Any], say: Say
+) -> BaseException | None:
+    """Drive everything mode; return what interrupted it, if a plane was done by then."""
+    done = 0
+    try:
+        for step in steps:
+            if isinstance(step, Progress):
+                say(step.text)
+            else:
+                done += 1
+    except (KeyboardInterrupt, TerminatedError) as error:
+        if not done:
+            raise
+        return error
+    return None
 
 
 def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str, Any]:
     """Return the provenance that is written with a result."""
+    series = getattr(args, "series", None)
+    if series is not None:
+        more["series"] = series
     return {
         "program": PROGRAM,
         "version": __version__,
@@ -295,22 +284,10 @@ def plain(params: AmgParams) -> dict[str, Any]:
 
 def count_objects(labels: NDArray[np.integer]) -> int:
     """Return how many labels have a pixel."""
-    if labels.ndim == 2:
-        return int(np.count_nonzero(np.unique(labels)))
-    return len(set().union(*(np.unique(plane).tolist() for plane in labels)) - {0})
+    return LabelResult(labels).count()
 
 
-def _without_pixels(labels: NDArray[np.int32], count: int, absent: Sequence[int]) -> list[int]:
-    """Return which of the objects 1 to `count` that the model sees are not in the labels."""
-    left_out = {*np.unique(labels).tolist(), *absent}
-    return [number for number in range(1, count + 1) if number not in left_out]
-
-
-def _key(plane: int | None) -> SliceKey:
-    return SliceKey((0, 1)) if plane is None else SliceKey((1, 2), ((0, plane),))
-
-
-def _read_image(args: Namespace, say: Say) -> StackImage:
+def read_input(args: Namespace, say: Say) -> StackImage:
     """Read the image; say what of its file is left out."""
     image = read_image(args.image, args.series)
     if image.notice:
@@ -318,7 +295,7 @@ def _read_image(args: Namespace, say: Say) -> StackImage:
     return image
 
 
-def _read_channels(args: Namespace, image: StackImage, say: Say) -> tuple[int, ...] | None:
+def read_used_channels(args: Namespace, image: StackImage, say: Say) -> tuple[int, ...] | None:
     """Return the channels that are used; say which where there is a choice."""
     channels = read_channels(args.channels, image)
     count = image.data.shape[-1]
@@ -327,7 +304,8 @@ def _read_channels(args: Namespace, image: StackImage, say: Say) -> tuple[int, .
     return channels
 
 
-def _channels_note(channels: tuple[int, ...] | None) -> dict[str, list[int]]:
+def channels_note(channels: tuple[int, ...] | None) -> dict[str, list[int]]:
+    """Return which channels are used, for the record of a result."""
     return {} if channels is None else {"channels": list(channels)}
 
 
@@ -341,34 +319,14 @@ def _check_annotations(args: Namespace, image: StackImage) -> None:
         raise ValueError(f"--annotations and -o are both {args.output}; give two names")
 
 
-def _written(
-    args: Namespace,
-    image: StackImage,
-    labels: NDArray[np.int32],
-    model: PromptableModel,
-    note: dict[str, Any],
-    companions: Mapping[Path, str],
-    **more: Any,
-) -> str:
-    """Write the labels with the files that belong to them, and return the summary."""
-    if args.series is not None:
-        note = {**note, "series": args.series}
-    written = write_labels(
-        args.output,
-        labels,
-        image.label_axes,
-        image.scale,
-        args.overwrite,
-        provenance(args, model, **note),
-        args.image,
-        companions,
-    )
-    summary = {
-        "objects": count_objects(written),
+def summary(args: Namespace, result: LabelResult, model: PromptableModel, **more: Any) -> str:
+    """Return what was written, as JSON."""
+    found = {
+        "objects": result.count(),
         "path": str(args.output),
-        "shape": list(written.shape),
-        "dtype": str(written.dtype),
+        "shape": list(result.labels.shape),
+        "dtype": str(result.labels.dtype),
         "model": model.name,
         **more,
     }
-    return json.dumps(summary)
+    return json.dumps(found)

@@ -18,7 +18,7 @@ from ..everything.amg_params import AmgParams
 from ..formats.label_images import LABEL_FORMATS
 from ..models.specs import BUNDLED
 from ..predict.prompt_kinds import PROMPT_KINDS
-from . import commands
+from . import commands, segment
 from .demo import demo
 from .endings import CLOSED_PIPE, TerminatedError, signals_raised, written
 
@@ -166,7 +166,7 @@ def _parser() -> Parser:
         command("models", commands.models, "Show the models that can be loaded.", model=None)
     )
     _add_segment(
-        command("segment", commands.segment, "Segment the objects that points and boxes name.")
+        command("segment", segment.segment, "Segment the objects that points and boxes name.")
     )
     _add_everything(
         command("everything", commands.everything, "Segment every object of an image or stack.")
@@ -198,12 +198,24 @@ def _add_segment(parser: Parser) -> None:
     _add_files(parser)
     for name, kind in PROMPT_KINDS.items():
         parser.add_argument(
-            kind.flag, dest=name, action="append", default=[], metavar=f"{kind.form}[,Z]",
+            kind.flag, dest=name, action="append", default=[], metavar=f"{kind.form}[,Z[,T]]",
             help=f"{kind.help}; repeatable",
         )  # fmt: skip
     parser.add_argument(
         "--untidy", action="store_true", help="leave loose pieces and small holes in the masks"
     )
+    parser.add_argument(
+        "--propagate", action="store_true",
+        help="follow the objects from their planes through the stack, both ways",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slices", metavar="A:B",
+        help="follow them into planes A to B - 1 only; into all of them by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--one-object", action="store_true",
+        help="all prompts are of one object; on several planes they say how it changes",
+    )  # fmt: skip
 
 
 def _add_everything(parser: Parser) -> None:
@@ -280,7 +292,9 @@ def _days(text: str) -> float:
 
 
 def _add_files(parser: Parser) -> None:
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="TIFF, .npy, PNG, JPEG, ...")
+    parser.add_argument(
+        "image", type=Path, metavar="IMAGE", help="TIFF, OME-Zarr, .npy, PNG, JPEG, ..."
+    )
     parser.add_argument(
         "--series", type=int, metavar="N",
         help="which image of a file that holds several, counted from 0",
@@ -289,6 +303,10 @@ def _add_files(parser: Parser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="LABELS",
         help=f"the result: {', '.join(suffixes)} or {last}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--axis", metavar="AXIS",
+        help="what the planes of a stack follow one another along: z, t, y or x (default z, or t)",
     )  # fmt: skip
     parser.add_argument(
         "--channels", metavar="C,...",

@@ -1,4 +1,4 @@
-"""Prompts, ranges of planes and channels as they are typed: X,Y,Z and A:B and 0,2."""
+"""Prompts, axes, planes and channels as they are typed: X,Y,Z and z and A:B and 0,2."""
 
 from __future__ import annotations
 
@@ -12,49 +12,93 @@ from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
 from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
 from ..predict.windows import check_inside
+from ..stack.volumes import Place, StackFrame
 from ..types import Prompts
 
 Planes = range
 
 
+def read_axis(text: str | None, image: StackImage) -> StackFrame | None:
+    """Return where the planes of a stack lie, or None for a 2-D image.
+
+    Parameters
+    ----------
+    text : str or None
+        The letter of the axis that planes follow one another along; by default Z, or else T.
+    image : StackImage
+
+    Raises
+    ------
+    ValueError
+        If the image has no such axis, or is a single plane.
+    """
+    axes = image.label_axes
+    if len(axes) == 2:
+        if text is not None:
+            raise ValueError(f"--axis {text} needs a stack, but this image is a single plane")
+        return None
+    letter = axes[-3] if text is None else text.upper()
+    if len(letter) != 1 or letter not in axes:
+        raise ValueError(f"--axis is one of {', '.join(axes)} in this image, but is {text!r}")
+    return StackFrame(image.label_shape, axes.index(letter))
+
+
 def read_prompts(
-    image: StackImage, texts: Mapping[str, Sequence[str]]
-) -> dict[int | None, list[Prompts]]:
+    image: StackImage,
+    texts: Mapping[str, Sequence[str]],
+    frame: StackFrame | None = None,
+    one_object: bool = False,
+) -> dict[Place | None, list[Prompts]]:
     """Return the objects that texts name, by plane (None in a 2-D image).
 
     Parameters
     ----------
     image : StackImage
     texts : mapping of str to sequence of str
-        Names of `PROMPT_KINDS` with what was typed: "X,Y" in a 2-D image, "X,Y,Z" in a stack.
+        Names of `PROMPT_KINDS` with what was typed: "X,Y" in a 2-D image, "X,Y,Z" in a stack,
+        "X,Y,Z,T" in a series of stacks.
+    frame : StackFrame, optional
+        Where the planes lie; by default along Z, or else along T.
+    one_object : bool
+        All prompts of a plane belong to one object.
 
     Returns
     -------
-    dict of z or None to list of Prompts, in pixels of the plane; planes ascend
+    dict of place or None to list of Prompts, in pixels of the plane; planes ascend
 
     Raises
     ------
     ValueError
         If there is none, one is malformed, or one lies outside the image.
     """
-    placed: dict[int | None, list[PlacedPrompt]] = {}
+    frame = read_axis(None, image) if frame is None else frame
+    walked = [] if frame is None else [axis for axis, _ in frame.key.fixed]
+    lengths = {image.label_axes[axis]: image.label_shape[axis] for axis in reversed(walked)}
+    owner = 1 if one_object else None
+    placed: dict[tuple[int, ...], list[PlacedPrompt]] = {}
     for name, kind in PROMPT_KINDS.items():
         for text in texts.get(name, ()):
-            plane, values = _read(kind, text, image)
-            placed.setdefault(plane, []).append(PlacedPrompt(kind, values))
+            places, values = _read(kind, text, lengths)
+            placed.setdefault(places[::-1], []).append(PlacedPrompt(kind, values, owner))
     if not placed:
         *flags, last = (kind.flag for kind in PROMPT_KINDS.values() if kind.begins)
         raise ValueError(f"there is no prompt; give {', '.join(flags)}, or {last}")
-    found: dict[int | None, list[Prompts]] = {}
-    for plane in sorted(placed, key=lambda z: -1 if z is None else z):
-        found[plane] = [prompts for _, prompts in group_prompts(placed[plane])]
+    rows, columns = (0, 1) if frame is None else frame.key.displayed
+    found: dict[Place | None, list[Prompts]] = {}
+    for places in sorted(placed):
+        plane = None if not places else places if len(places) > 1 else places[0]
+        found[plane] = [prompts for _, prompts in group_prompts(placed[places])]
         for prompts in found[plane]:
-            check_inside(prompts, (image.label_shape[-2], image.label_shape[-1]))
+            check_inside(prompts, (image.label_shape[rows], image.label_shape[columns]))
     return found
 
 
-def read_planes(text: str | None, image: StackImage) -> Planes | None:
+def read_planes(
+    text: str | None, image: StackImage, frame: StackFrame | None = None
+) -> Planes | None:
     """Return the planes that "A:B" names (B excluded), or None for a 2-D image.
+
+    They are counted along the axis of `frame`; by default Z, or else T.
 
     Raises
     ------
@@ -65,7 +109,7 @@ def read_planes(text: str | None, image: StackImage) -> Planes | None:
         if text is not None:
             raise ValueError(f"--slices {text} needs a stack, but this image is a single plane")
         return None
-    total = image.label_shape[0]
+    total = image.label_shape[-3 if frame is None else frame.axis]
     if text is None:
         return range(total)
     parts = text.split(":")
@@ -110,48 +154,70 @@ def read_channels(text: str | None, image: StackImage) -> tuple[int, ...] | None
     return channels_of(shape, [int(part) for part in parts])
 
 
-def _read(kind: PromptKind, text: str, image: StackImage) -> tuple[int | None, Values]:
-    """Return the plane and the values of one prompt."""
-    in_stack = len(image.label_axes) == 3
+def _read(
+    kind: PromptKind, text: str, lengths: Mapping[str, int]
+) -> tuple[tuple[int, ...], Values]:
+    """Return the positions of one prompt's plane, and its values.
+
+    `lengths` are those of the axes that the positions count, by letter, in the order in which
+    they are typed.
+    """
     if kind.parse is None:
-        numbers = _numbers(kind, text, in_stack)
-        plane = _plane(kind, text, numbers.pop(), image.label_shape[0]) if in_stack else None
-        return plane, np.array(numbers)
-    if not in_stack:
-        return None, kind.parse(text)
-    said, _, last = text.rpartition(",")
+        numbers = _numbers(kind, text, lengths)
+        count = len(numbers) - len(lengths)
+        return _places(kind, text, numbers[count:], lengths), np.array(numbers[:count])
+    if not lengths:
+        return (), kind.parse(text)
+    said, *last = text.rsplit(",", len(lengths))
     try:
-        z = float(last)
+        positions = [float(one) for one in last]
     except ValueError as error:
-        raise ValueError(_needs_plane(kind, text)) from error
-    return _plane(kind, text, z, image.label_shape[0]), kind.parse(said)
+        raise ValueError(_needs_plane(kind, text, lengths)) from error
+    if len(positions) < len(lengths):
+        raise ValueError(_needs_plane(kind, text, lengths))
+    return _places(kind, text, positions, lengths), kind.parse(said)
 
 
-def _numbers(kind: PromptKind, text: str, in_stack: bool) -> list[float]:
-    """Return the numbers of one prompt; in a stack the last is its plane."""
-    whole = kind.form + ",Z" * in_stack
+def _numbers(kind: PromptKind, text: str, lengths: Mapping[str, int]) -> list[float]:
+    """Return the numbers of one prompt; in a stack the last are the positions of its plane."""
+    whole = _form(kind, lengths)
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise ValueError(f"{kind.flag} is {whole}, numbers and commas, but is {text!r}") from error
-    if in_stack and kind.takes(len(numbers)):
-        raise ValueError(_needs_plane(kind, text))
-    if not kind.takes(len(numbers) - in_stack):
+    if lengths and kind.takes(len(numbers)):
+        raise ValueError(_needs_plane(kind, text, lengths))
+    count = len(numbers) - len(lengths)
+    if not kind.takes(count):
         raise ValueError(
             f"{kind.flag} is {whole} in this image, but {text!r} has {len(numbers)} numbers"
         )
-    if not all(map(math.isfinite, numbers[:-1] if in_stack else numbers)):
+    if not all(map(math.isfinite, numbers[:count])):
         raise ValueError(f"{kind.flag} is {whole}, finite numbers, but is {text!r}")
     return numbers
 
 
-def _needs_plane(kind: PromptKind, text: str) -> str:
-    return f"a prompt in a stack needs its plane: {kind.flag} {kind.form},Z, not {text!r}"
+def _form(kind: PromptKind, lengths: Mapping[str, int]) -> str:
+    return ",".join([kind.form, *lengths])
 
 
-def _plane(kind: PromptKind, text: str, z: float, total: int) -> int:
-    if not z.is_integer():
-        raise ValueError(f"Z is the whole number of a plane, but {kind.flag} {text} has {z:g}")
-    if not 0 <= z < total:
-        raise ValueError(f"Z = {z:g} lies outside the image; z goes from 0 to {total - 1}")
-    return int(z)
+def _needs_plane(kind: PromptKind, text: str, lengths: Mapping[str, int]) -> str:
+    whole = _form(kind, lengths)
+    return f"a prompt in a stack needs its plane: {kind.flag} {whole}, not {text!r}"
+
+
+def _places(
+    kind: PromptKind, text: str, positions: Sequence[float], lengths: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Return positions as whole numbers, in the order in which they are typed."""
+    for position, (letter, total) in zip(positions, lengths.items(), strict=True):
+        if not position.is_integer():
+            raise ValueError(
+                f"{letter} is the whole number of a plane, but {kind.flag} {text} has {position:g}"
+            )
+        if not 0 <= position < total:
+            raise ValueError(
+                f"{letter} = {position:g} lies outside the image; {letter.lower()} goes from 0 to "
+                f"{total - 1}"
+            )
+    return tuple(int(position) for position in positions)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..images.transforms import to_rgb8
+from ..images.transforms import contrast_of, real_plane
 from ..masks import stability_score
 from ..predict.predictor import SamPredictor
 from ..predict.upsampling import Upsampler
@@ -22,6 +22,7 @@ from ..types import ImageEmbedding, Mask, MaskRecord, Progress, Prompts, Window
 from .amg_instances import InstanceAnswer, InstanceProposer
 from .amg_params import AmgParams, crop_boxes
 from .amg_select import Candidate, Candidates, least_iou, passes, select
+from .tiles import Levels, tiles_of
 
 __all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates"]
 
@@ -81,17 +82,21 @@ class AutomaticMaskGenerator:
         -------
         Candidates
         """
-        rgb = to_rgb8(plane, contrast_limits)
-        size = rgb.shape[0], rgb.shape[1]
+        pixels = real_plane(plane)
+        limits = contrast_of(pixels) if contrast_limits is None else contrast_limits
+        size = pixels.shape[0], pixels.shape[1]
 
         def embed(crop: Window) -> ImageEmbedding:
             x0, y0, x1, y1 = crop
-            return self.predictor.encode(rgb[y0:y1, x0:x1])
+            return self.predictor.encode(pixels[y0:y1, x0:x1], limits)
 
         return (yield from self.propose_on(size, embed))
 
     def propose_on(
-        self, size: tuple[int, int], embed: Callable[[Window], ImageEmbedding]
+        self,
+        size: tuple[int, int],
+        embed: Callable[[Window], ImageEmbedding],
+        spacing: tuple[float, float] = (1.0, 1.0),
     ) -> Generator[Progress, None, Candidates]:
         """Ask the model at every point of a plane whose embeddings come from elsewhere.
 
@@ -99,8 +104,10 @@ class AutomaticMaskGenerator:
         ----------
         size : (H, W) int
         embed : callable
-            Returns the embedding of a crop (x0, y0, x1, y1), end exclusive; the first is the
-            whole plane.
+            Returns the embedding of a crop (x0, y0, x1, y1), end exclusive. The first is the whole
+            plane, unless `tiles` divides it.
+        spacing : (float, float)
+            See `Plane.spacing`.
 
         Yields
         ------
@@ -113,19 +120,30 @@ class AutomaticMaskGenerator:
         """
         grids = self.params.grids()
         crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
+        levels = self.tiles(size, spacing)
+        tiles = [tile for level in levels for tile in level]
+        if tiles:
+            crops, layers = tiles, [0] * len(tiles)
         total = sum(len(grids[layer]) for layer in layers)
         floor = min(IOU_FLOOR, least_iou(self.params.pred_iou_thresh))
         found: list[Candidate] = []
         done = 0
         told_apart = False
-        yield Progress(0, total, "encoding")
-        for crop, layer in zip(crops, layers, strict=True):
+
+        def step(number: int, text: str) -> Progress:
+            """Return how far it is: in tiles, where there are any."""
+            if tiles:
+                return Progress(number, len(tiles), f"tile {number + 1} of {len(tiles)}")
+            return Progress(done, total, text)
+
+        yield Progress(0, len(tiles) or total, "encoding")
+        for number, (crop, layer) in enumerate(zip(crops, layers, strict=True)):
             x0, y0, x1, y1 = crop
             embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)
             if embedding.blank:  # models find objects there all the same
                 done += len(points)
-                yield Progress(done, total, "blank")
+                yield step(number, "blank")
                 continue
             head = None
             if self.params.seeds == "auto":
@@ -141,8 +159,17 @@ class AutomaticMaskGenerator:
             for answered, latest in steps:
                 found += latest
                 done += answered
-                yield Progress(done, total, f"point {done} of {total}")
-        return Candidates(size, tuple(found), floor, told_apart)
+                yield step(number, f"point {done} of {total}")
+        return Candidates(size, tuple(found), floor, told_apart, levels)
+
+    def tiles(self, size: tuple[int, int], spacing: tuple[float, float] = (1.0, 1.0)) -> Levels:
+        """Return the tiles that a plane is divided into; see `tiles.tiles_of`.
+
+        Where layers of crops are asked for, there are none.
+        """
+        if self.params.crop_n_layers:
+            return ()
+        return tiles_of(size, self.predictor.model.image_size, spacing)
 
     def _at_points(
         self, embedding: ImageEmbedding, points: NDArray[np.float64], frame: _Frame

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ..masks import remove_small_regions
 from ..types import Mask, MaskRecord, Window
 from .amg_params import AmgParams
+from .seams import merged
 from .suppression import box_nms, boxes_touch_edge, mask_nms
+from .tiles import Levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +48,15 @@ class Candidates:
     told_apart : bool
         Whether an instance head told the objects apart, so that boxes that overlap are no sign of
         a duplicate; masks are compared instead.
+    tiles : tuple of tuple of (x0, y0, x1, y1) int, end exclusive
+        The crops, where the plane was too large for one look; see `tiles.tiles_of`.
     """
 
     size: tuple[int, int]
     items: tuple[Candidate, ...]
     floor: float
     told_apart: bool = False
+    tiles: Levels = ()
 
 
 def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
@@ -74,13 +79,21 @@ def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
     for crop in np.unique(crops, axis=0):
         own = np.flatnonzero((crops == crop).all(axis=1))
         x0, y0, x1, y1 = (int(v) for v in crop)
-        own = own[~boxes_touch_edge(boxes[own], (x0, y0, x1, y1), candidates.size)]
+        if not candidates.tiles:
+            own = own[~boxes_touch_edge(boxes[own], (x0, y0, x1, y1), candidates.size)]
         scores = np.array([good[i].iou for i in own])
         kept += distinct(own, scores, params.box_nms_thresh).tolist()
-    if len(np.unique(crops, axis=0)) > 1:  # between crops the smaller, sharper one wins
-        area = np.prod(crops[kept, 2:] - crops[kept, :2], axis=1)
-        kept = distinct(np.array(kept, np.intp), 1.0 / area, params.crop_nms_thresh).tolist()
-    records = [_record(good[i]) for i in kept]
+    if candidates.tiles:
+        found_in_tiles = [good[i] for i in kept]
+        nms = params.crop_nms_thresh
+        chosen = merged(found_in_tiles, candidates.tiles, candidates.told_apart, nms)
+        chosen.sort(key=lambda one: -one.iou)
+    else:
+        if len(np.unique(crops, axis=0)) > 1:  # between crops the smaller, sharper one wins
+            area = np.prod(crops[kept, 2:] - crops[kept, :2], axis=1)
+            kept = distinct(np.array(kept, np.intp), 1.0 / area, params.crop_nms_thresh).tolist()
+        chosen = [good[i] for i in kept]
+    records = [_record(one) for one in chosen]
     if params.min_mask_region_area:
         nms = max(params.box_nms_thresh, params.crop_nms_thresh)
         records = _cleaned(records, params.min_mask_region_area, nms, candidates.told_apart)

@@ -1,4 +1,4 @@
-"""Label images with their axes, scale and provenance: TIFF, PNG and numpy's own format.
+"""Label images with their axes, scale and provenance: TIFF, OME-Zarr, PNG, numpy's own format.
 
 A new format is a function that writes it and its line in `LABEL_FORMATS`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from ..checks import shown
-from ..files import check_target, replacing_all
+from ..files import (
+    check_target,
+    put_back,
+    replacing_all,
+    replacing_folder,
+    same_file,
+    write_text,
+)
+from .annotation import Annotation, Geometry
+from .ome_axes import PIXEL
+from .ome_zarr import LabelsGroup, holds_labels
 
 Labels = NDArray[np.unsignedinteger]
 
@@ -40,23 +50,59 @@ class LabelFormat:
         provenance as JSON. Returns the labels as they were written.
     stacks : bool
         Whether it holds more than one plane.
+    folder : bool
+        Whether it is a folder.
     """
 
     write: Callable[[Path, Labels, str, tuple[float, ...] | None, str], Labels]
     stacks: bool = True
+    folder: bool = False
 
 
 def check_label_target(
     path: str | Path, source: str | Path | None, overwrite: bool, dimensions: int
 ) -> None:
     """Do as `check_target`, and refuse a format that labels of so many axes cannot go to."""
-    suffix = Path(path).suffix.lower()
+    suffix = label_suffix(path)
     if suffix not in LABEL_FORMATS:
         known = ", ".join(LABEL_FORMATS)
         raise ValueError(f"labels are written as {known}, but the result is called {path}")
     if dimensions != 2 and not LABEL_FORMATS[suffix].stacks:
         raise ValueError(f"a {suffix} holds one plane; write the labels of a stack as .tif or .npy")
-    check_target(path, source, overwrite)
+    if source is not None and _inside(Path(path), Path(source)):
+        raise ValueError(f"the result {path} would lie in the input; choose another place")
+    if LABEL_FORMATS[suffix].folder:
+        _check_folder(Path(path), source, overwrite)
+    else:
+        check_target(path, source, overwrite)
+
+
+def label_suffix(path: str | Path) -> str:
+    """Return the ending that tells the format of labels: ".tif", ".ome.zarr"."""
+    name = Path(path).name.lower()
+    return OME_ZARR if name.endswith(OME_ZARR) else Path(path).suffix.lower()
+
+
+def _inside(path: Path, source: Path) -> bool:
+    """Tell whether a result would lie in a folder that is the input, or hold the input."""
+    target, given = path.resolve(), source.resolve()
+    within = given.is_dir() and target.is_relative_to(given)
+    return target != given and (within or given.is_relative_to(target))
+
+
+def _check_folder(path: Path, source: str | Path | None, overwrite: bool) -> None:
+    """Do as `check_target` for a folder; only one that holds labels is replaced."""
+    put_back(path)
+    if path.is_dir() and overwrite and not holds_labels(path):
+        raise ValueError(f"{path} holds no labels and is not replaced; choose another name")
+    if not path.is_dir():
+        check_target(path, source, overwrite)
+    elif source is not None and same_file(path, Path(source)):
+        raise ValueError(f"the result {path} would replace the input; choose another name")
+    elif not overwrite:
+        raise ValueError(f"{path} exists; choose another name or give --overwrite")
+    else:
+        check_target(path.with_name(f".{path.name[-200:]}"), None, True)  # the place beside it
 
 
 def write_labels(
@@ -78,8 +124,9 @@ def write_labels(
     Parameters
     ----------
     path : str or Path
-        `.tif` (OME-TIFF, compressed; axes, scale and provenance in the description), `.npy` (the
-        numbers alone), or `.png` (one plane of 16 bit; provenance as a text).
+        `.tif` (OME-TIFF, compressed; axes, scale and provenance in the description), `.ome.zarr`
+        (a folder, one plane to a chunk), `.npy` (the numbers alone), or `.png` (one plane of 16
+        bit; provenance as a text).
     labels : (H, W), (Z, H, W) or (T, Z, H, W) int
     axes : str
         One letter per axis: one of `AXES`.
@@ -110,7 +157,14 @@ def write_labels(
         check_target(companion, source, overwrite)
     compact = smallest(labels)
     note = json.dumps(dict(provenance or {}), sort_keys=True)
-    write = LABEL_FORMATS[Path(path).suffix.lower()].write
+    form = LABEL_FORMATS[label_suffix(path)]
+    write = form.write
+    if form.folder:
+        with replacing_folder(path) as folder:
+            written = write(folder, compact, axes, scale, note)
+        for other, text in companions.items():
+            write_text(other, text, source, overwrite)
+        return written
     with replacing_all([path, *companions]) as (partial, *others):
         for other, text in zip(others, companions.values(), strict=True):
             other.write_text(text, encoding="utf-8")
@@ -186,9 +240,41 @@ def _write_png(
     return wide
 
 
+def _write_zarr(
+    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
+) -> Labels:
+    geometry = geometry_from(axes, scale)
+    group = LabelsGroup(path, labels.shape, labels.dtype, geometry)
+    for place in np.ndindex(*labels.shape[:-2]):
+        group.write_plane(labels, place)
+    group.describe(Annotation(labels, {}, geometry), json.loads(note))
+    return labels
+
+
+def geometry_from(
+    axes: str,
+    scale: Sequence[float] | None = None,
+    units: Sequence[str] = (),
+    translate: Sequence[float] = (),
+) -> Geometry:
+    """Return where labels lie, from what a `StackImage` says of its axes.
+
+    Where no units are given, those of a scale are micrometres, but for time.
+    """
+    guessed = [PIXEL if scale is None or letter == "T" else "micrometer" for letter in axes]
+    return Geometry(
+        tuple(axes.lower()),
+        tuple(scale or (1.0,) * len(axes)),
+        tuple(units or guessed),
+        tuple(translate or (0.0,) * len(axes)),
+    )
+
+
+OME_ZARR = ".ome.zarr"
 LABEL_FORMATS: Mapping[str, LabelFormat] = {
     ".tif": LabelFormat(_write_tiff),
     ".tiff": LabelFormat(_write_tiff),
+    OME_ZARR: LabelFormat(_write_zarr, folder=True),
     ".npy": LabelFormat(_write_npy),
     ".png": LabelFormat(_write_png, stacks=False),
 }

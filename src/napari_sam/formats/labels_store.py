@@ -19,8 +19,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..images.decoding import UNREADABLE
+from ..images.zarr_checks import check_array
 from ..types import Progress
-from .zarr_checks import check_array
 
 if TYPE_CHECKING:
     import zarr
@@ -294,7 +294,7 @@ def largest_label(labels: Any) -> Generator[Progress, None, int]:
         If a chunk on disk is damaged; it names the plane.
     """
     largest = 0
-    parts = _parts(labels)
+    parts = written_parts(labels)
     for number, part in enumerate(parts, start=1):
         try:
             plane = np.asarray(labels[part])
@@ -315,14 +315,14 @@ def _damaged(labels: Any, part: tuple[Any, ...]) -> str:
     )
 
 
-def _parts(labels: Any) -> list[tuple[Any, ...]]:
+def written_parts(labels: Any) -> list[tuple[Any, ...]]:
     """Return the indices of planes, or of the written chunks of a zarr array."""
-    store = getattr(getattr(labels, "store", None), "root", None)
-    if store is None:
+    root = getattr(getattr(labels, "store", None), "root", None)
+    if root is None:
         return [(*index, ...) for index in np.ndindex(*labels.shape[:-2])]
-    parts = []
+    folder, parts = Path(root) / labels.path, []
     for place in np.ndindex(*labels.cdata_shape):
-        if (store / labels.metadata.encode_chunk_key(place)).exists():  # else it is empty
+        if (folder / labels.metadata.encode_chunk_key(place)).exists():  # else it is empty
             corners = zip(place, labels.chunks, strict=True)
             parts.append(tuple(slice(k * n, (k + 1) * n) for k, n in corners))
     return parts

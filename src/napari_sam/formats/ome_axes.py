@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..checks import shown
+from ..images.zarr_files import placed
 from .annotation import Geometry
 
 KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -76,25 +76,7 @@ def geometry_of(
     axes = multiscale.get("axes", [])
     if not isinstance(axes, list) or len(axes) != dimensions:
         raise ValueError(f"there are {dimensions} axes, but these are named: {shown(axes)}")
-    scale, translate = [1.0] * dimensions, [0.0] * dimensions
-    for holder in (dataset, multiscale):
-        for one in holder.get("coordinateTransformations") or ():
-            if one.get("type") == "scale":
-                sizes = _numbers(one.get("scale"), dimensions)
-                if not all(sizes):
-                    raise ValueError(f"the scale is not 0, but is {shown(sizes)}")
-                scale = [a * b for a, b in zip(scale, sizes, strict=True)]
-                translate = [a * b for a, b in zip(translate, sizes, strict=True)]
-            elif one.get("type") == "translation":
-                places = _numbers(one.get("translation"), dimensions)
-                translate = [a + b for a, b in zip(translate, places, strict=True)]
+    scale, translate = placed(multiscale, dataset, dimensions)
     names = tuple(str(axis["name"]) for axis in axes)
     units = tuple(str(axis.get("unit", PIXEL)) for axis in axes)
     return Geometry(names, tuple(scale), units, tuple(translate))
-
-
-def _numbers(values: Any, count: int) -> list[float]:
-    fits = isinstance(values, list) and len(values) == count
-    if not fits or not all(type(n) in (int, float) and math.isfinite(n) for n in values):
-        raise ValueError(f"a transformation has {count} numbers, but has {shown(values)}")
-    return [float(n) for n in values]

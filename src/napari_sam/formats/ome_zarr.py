@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from ..checks import shown
 from ..files import put_back, replacing_folder
 from ..images.decoding import UNREADABLE
+from ..images.zarr_checks import check_array, check_no_links, inner_path, read_json
 from ..objects import SegmentedObject
 from ..objects.documents import checked_attributes
 from .annotation import Annotation, AnnotationFormat, Geometry
-from .labels_store import LIMIT_BYTES, stored_at
+from .labels_store import LIMIT_BYTES, stored_at, written_parts
 from .losses import lost_by_labels
 from .ome_axes import axes_of, geometry_of
-from .zarr_checks import check_array, check_no_links, inner_path, read_json
 
 if TYPE_CHECKING:
     import zarr
@@ -126,6 +126,21 @@ class LabelsGroup:
     def _modern(self) -> bool:
         return self._version == "0.5"
 
+    @property
+    def whole(self) -> zarr.Array[Any]:
+        """The labels at their full size, to write to and to read from; see `write_smaller`."""
+        return self._levels[0]
+
+    def write_smaller(self) -> None:
+        """Write the smaller copies of labels that were written to `whole`."""
+        if len(self._levels) == 1:
+            return
+        for part in written_parts(self.whole):
+            place = tuple(one.start for one in part[:-2])
+            plane = np.asarray(self.whole[place])
+            for level, step in zip(self._levels[1:], self._steps[1:], strict=True):
+                _write_plane(self._folder, level, place, plane[::step, ::step])
+
     def write_plane(self, labels: Any, place: tuple[int, ...]) -> None:
         """Write a plane of labels, for the first time or again.
 
@@ -141,8 +156,10 @@ class LabelsGroup:
         for level, step in zip(self._levels, self._steps, strict=True):
             _write_plane(self._folder, level, place, plane[::step, ::step])
 
-    def describe(self, annotation: Annotation) -> None:
+    def describe(self, annotation: Annotation, provenance: Mapping[str, Any] | None = None) -> None:
         """Write what is known of the labels; until then, nothing says that these are labels."""
+        if provenance:
+            self._group.attrs.update({"provenance": dict(provenance)})
         geometry, version = self._geometry, self._version
         multiscale: dict[str, Any] = {
             "name": annotation.name or "labels",

@@ -24,6 +24,7 @@ import numpy as np
 from ..checks import shown
 from ..files import replacing
 from ..images.decoding import UNREADABLE
+from ..images.zarr_checks import inner_path, read_json
 from ..objects import SegmentedObject
 from ..objects.documents import (
     key_from_json,
@@ -41,7 +42,6 @@ from .annotation import Annotation, AnnotationFormat, Geometry, ImageReference
 from .checked_properties import checked_properties
 from .label_images import PROGRAM
 from .ome_zarr import LabelsGroup, read_ome_zarr, stored_type
-from .zarr_checks import inner_path, read_json
 
 if TYPE_CHECKING:
     import zarr

@@ -147,6 +147,7 @@ def _read_pair(path: Path) -> Iterator[LabelledPlane]:
         whole = _whole(np.asarray(labels.data), str(path))
         yield LabelledPlane(name, name, np.asarray(image.data), whole)
         return
-    for z in range(len(labels.data)):
-        whole = _whole(np.asarray(labels.data[z]), str(path))
-        yield LabelledPlane(name, f"{name} {z}", np.asarray(image.data[z]), whole)
+    for place in np.ndindex(*labels.label_shape[:-2]):
+        whole = _whole(np.asarray(labels.data[place]), str(path))
+        title = " ".join([name, *map(str, place)])
+        yield LabelledPlane(name, title, np.asarray(image.data[place]), whole)

@@ -22,7 +22,7 @@ ReadBlock = Callable[[int], NDArray[Any]]
 
 
 class PlaneStack:
-    """A stack whose planes are read when they are indexed; each index along Z reads one plane.
+    """A stack whose planes are read when they are indexed; an index along Z and T reads one plane.
 
     The file is read, not mapped: where another program cuts it short, a mapped file ends the
     process with a bus error, and reading raises a
@@ -30,26 +30,36 @@ class PlaneStack:
 
     Parameters
     ----------
-    numbers : (Z,) or (Z, C) int
+    numbers : (Z,), (T, Z), (Z, C) or (T, Z, C) int
         Which block of the file holds a plane, or each channel of a plane.
     shape : tuple of int
         Of a block: (H, W) or (H, W, C).
     dtype : dtype
     read : callable of int
         Returns a block.
+    channels : bool
+        Whether the last axis of `numbers` is that of the channels.
 
     Attributes
     ----------
-    shape : (Z, H, W) or (Z, H, W, C)
+    shape : (Z, H, W), (T, Z, H, W), or these with channels (..., C)
     dtype : dtype
     """
 
     def __init__(
-        self, numbers: NDArray[np.intp], shape: Sequence[int], dtype: DTypeLike, read: ReadBlock
+        self,
+        numbers: NDArray[np.intp],
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        read: ReadBlock,
+        channels: bool = False,
     ) -> None:
-        self._numbers = numbers
+        leading = numbers.shape[:-1] if channels else numbers.shape
+        self._numbers = numbers.reshape(math.prod(leading), -1)
+        self._places = np.arange(math.prod(leading)).reshape(leading)
+        self._channels = channels
         self._read = read
-        self.shape = (len(numbers), *shape, *numbers.shape[1:])
+        self.shape = (*leading, *shape, *numbers.shape[len(leading) :])
         self.dtype = np.dtype(dtype)
 
     @property
@@ -68,30 +78,33 @@ class PlaneStack:
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return int(self.shape[0])
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read what a numpy index names; a list of positions along Z is allowed, a mask is not."""
-        entries = index if isinstance(index, tuple) else (index,)
-        if entries and entries[0] is Ellipsis:
-            missing = self.ndim - (len(entries) - 1)
-            entries = (*[slice(None)] * missing, *entries[1:])
-        first, *rest = entries or (slice(None),)
-        chosen = np.arange(len(self))[first]
+        entries = list(index) if isinstance(index, tuple) else [index]
+        for k, entry in enumerate(entries):
+            if entry is Ellipsis:
+                missing = self.ndim - (len(entries) - 1)
+                entries[k : k + 1] = [slice(None)] * missing
+                break
+        leading = self._places.ndim
+        chosen = self._places[tuple(entries[:leading])]
+        rest = tuple(entries[leading:])
         if chosen.ndim == 0:
-            return np.asarray(self._plane(int(chosen))[tuple(rest)])
-        planes = [self._plane(int(z))[tuple(rest)] for z in chosen]
-        if not planes:
-            return np.zeros((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
-        return np.stack(planes)
+            return np.asarray(self._plane(int(chosen))[rest])
+        if not chosen.size:
+            empty = np.zeros((0, *self.shape[leading:]), self.dtype)[(slice(None), *rest)]
+            return empty.reshape(*chosen.shape, *empty.shape[1:])
+        planes = np.stack([self._plane(int(place))[rest] for place in chosen.ravel()])
+        return planes.reshape(*chosen.shape, *planes.shape[1:])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _plane(self, z: int) -> NDArray[Any]:
-        if self._numbers.ndim == 1:
-            return self._read(int(self._numbers[z]))
-        return np.stack([self._read(int(number)) for number in self._numbers[z]], axis=-1)
+    def _plane(self, place: int) -> NDArray[Any]:
+        blocks = [self._read(int(number)) for number in self._numbers[place]]
+        return np.stack(blocks, axis=-1) if self._channels else blocks[0]
 
 
 class SameFile:

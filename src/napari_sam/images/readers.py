@@ -15,6 +15,7 @@ from .decoding import UnreadableImageError, decoding
 from .pillow_files import read_with_pillow
 from .plane_stack import LIMIT_BYTES, PlaneStack, SameFile, check_size, raw_blocks
 from .tiff_files import Blocks, TiffImage, read_tiff
+from .zarr_files import is_zarr, read_zarr
 
 COLOURS = (3, 4)
 """Length of a last axis that is taken for colours where the file does not name its axes."""
@@ -28,22 +29,28 @@ class StackImage:
 
     Attributes
     ----------
-    data : (H, W), (H, W, C), (Z, H, W) or (Z, H, W, C)
+    data : (H, W), (Z, H, W), (T, Z, H, W), or these with channels (..., C)
         In memory, or a `PlaneStack`, which reads a plane from the file when it is indexed.
     axes : str
-        One letter per axis: "YX", "ZYX", "TYX", and last S for colours (red, green, blue and
-        maybe alpha) or C for any other channels: "YXS", "ZYXC".
+        One letter per axis: "YX", "ZYX", "TYX", "TZYX", and last S for colours (red, green, blue
+        and maybe alpha) or C for any other channels: "YXS", "ZYXC".
     scale : tuple of float or None
-        Size of a pixel in micrometres along each axis but colours and channels, None if unknown;
-        1 along the planes if only their distance is unknown.
+        Size of a pixel in micrometres (of T in seconds) along each axis but colours and channels,
+        None if unknown; 1 along the planes if only their distance is unknown.
     notice : str
         What of the file was left out, in a sentence; empty if nothing was.
+    units : tuple of str
+        Of the scale: "micrometer", "second", or "pixel" where it is unknown; empty if all are.
+    translate : tuple of float
+        Where the centre of the first pixel lies, in these units; empty if it is the origin.
     """
 
     data: NDArray[Any] | PlaneStack
     axes: str
     scale: tuple[float, ...] | None = None
     notice: str = ""
+    units: tuple[str, ...] = ()
+    translate: tuple[float, ...] = ()
 
     @property
     def label_axes(self) -> str:
@@ -57,16 +64,18 @@ class StackImage:
 
 
 def read_image(path: str | Path, series: int | None = None) -> StackImage:
-    """Read a TIFF, a `.npy` array, a PNG, a JPEG or another picture that Pillow reads.
+    """Read a TIFF, an OME-Zarr, a `.npy` array, a PNG, a JPEG or another picture.
 
     The content tells the format, not the name. Files are read, not mapped; of stacks beyond
-    1 GB planes are read when they are indexed.
+    1 GB, and of all in zarr, planes are read when they are indexed. Of a pyramid that is the
+    largest level.
 
     Parameters
     ----------
     path : str or Path
     series : int, optional
-        Which image of a file that holds several, as tifffile counts its series.
+        Which image of a file that holds several, as tifffile counts its series; of a group of
+        zarr, as bioformats2raw numbers them.
 
     Returns
     -------
@@ -76,13 +85,15 @@ def read_image(path: str | Path, series: int | None = None) -> StackImage:
     ------
     ValueError
         If the file is missing, is no image, is empty, holds several images and none is named,
-        does not hold real numbers, or has more than three axes besides colours or channels.
+        does not hold real numbers, or has more than four axes besides colours or channels.
     """
     path = Path(path)
     number = None if series is None else whole_number("series", series)
     with decoding(path):  # a name may be too long for the disk
         if path.is_dir():
-            raise UnreadableImageError(f"{path} is a folder, not an image")
+            if not is_zarr(path):
+                raise UnreadableImageError(f"{path} is a folder, not an image")
+            return _normalised(path, read_zarr(path, number))
         if not path.exists():
             raise UnreadableImageError(f"there is no file {path}")
         if not path.is_file():
@@ -134,7 +145,7 @@ def _normalised(path: Path, image: TiffImage) -> StackImage:
         raise UnreadableImageError(f"{path} holds {dtype}, but an image holds real numbers")
     if len(shape) < 2:
         raise UnreadableImageError(
-            f"{path} has the shape {shape}, but an image has two axes or three, and colours or "
+            f"{path} has the shape {shape}, but an image has two axes to four, and colours or "
             "channels"
         )
     axes = image.axes
@@ -142,27 +153,48 @@ def _normalised(path: Path, image: TiffImage) -> StackImage:
         axes = _guessed(shape)
     kept = [i for i, letter in enumerate(axes) if letter in "YX" or shape[i] > 1]
     order = [i for i in kept if axes[i] not in "SC"] + [i for i in kept if axes[i] in "SC"]
+    if [axes[i] for i in order[:2]] == ["Z", "T"]:
+        order[:2] = order[1::-1]
     axes = "".join(axes[i] for i in order)
     planes = axes.rstrip("SC")
-    if len(axes) - len(planes) > 1 or len(planes) not in (2, 3) or not planes.endswith("YX"):
+    channels = axes[len(planes) :]
+    if len(channels) > 1 or len(planes) not in (2, 3, 4) or not planes.endswith("YX"):
         raise UnreadableImageError(
             f"{path} has the axes {axes} and the shape {tuple(shape[i] for i in order)}, but an "
-            "image has two axes or three, and colours or channels; write out the part that matters"
+            "image has two axes to four, and colours or channels; write out the part that matters"
         )
-    if len(planes) == 3 and planes[0] not in "ZT":
-        axes = "Z" + axes[1:]
-        planes = "Z" + planes[1:]
-    known = {"Y", "X"} <= image.sizes.keys()
-    scale = tuple(image.sizes.get(letter, 1.0) for letter in planes) if known else None
+    if len(planes) == 4:
+        planes = "TZYX"
+    elif len(planes) == 3 and planes[0] not in "ZT":
+        planes = "ZYX"
     data = image.data
     if isinstance(data, Blocks):
         lead = len(shape) - len(data.block)
-        if len(planes) == 3 and order[0] < lead <= min(order[1:3]):
-            return StackImage(_stack(data, order), axes, scale, image.notice)
+        rows = len(planes) - 2
+        if rows and max(order[:rows]) < lead <= min(order[rows : rows + 2]):
+            return _described(_stack(data, order), planes, channels, image)
         data = _whole(path, data)
     dropped = [i for i in range(len(shape)) if i not in order]
     data = data.transpose(order + dropped).reshape([shape[i] for i in order])
-    return StackImage(data, axes, scale, image.notice)
+    return _described(data, planes, channels, image)
+
+
+def _described(
+    data: NDArray[Any] | PlaneStack, planes: str, channels: str, image: TiffImage
+) -> StackImage:
+    """Return an image with its scale and place, where they are known."""
+    sizes, origin = image.sizes, image.origin
+    if not {"Y", "X"} <= sizes.keys():
+        return StackImage(data, planes + channels, None, image.notice)
+    scale = tuple(sizes.get(letter, 1.0) for letter in planes)
+    units = tuple(
+        ("second" if letter == "T" else "micrometer") if letter in sizes else "pixel"
+        for letter in planes
+    )
+    translate = tuple(origin.get(letter, 0.0) for letter in planes)
+    if not any(translate):
+        translate = ()
+    return StackImage(data, planes + channels, scale, image.notice, units, translate)
 
 
 def _whole(path: Path, blocks: Blocks) -> NDArray[Any]:
@@ -188,7 +220,8 @@ def _stack(blocks: Blocks, order: list[int]) -> PlaneStack:
     def read(number: int) -> NDArray[Any]:
         return blocks.read(number).transpose(inner + unused).reshape(block)
 
-    return PlaneStack(numbers, block, blocks.dtype, read)
+    channels = len(inner) == 2 and order[-1] < lead
+    return PlaneStack(numbers, block, blocks.dtype, read, channels)
 
 
 def _guessed(shape: tuple[int, ...]) -> str:

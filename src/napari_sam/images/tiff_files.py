@@ -7,9 +7,10 @@ import math
 import re
 import weakref
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,15 +65,18 @@ class TiffImage(NamedTuple):
         One letter per axis as tifffile names them; S is red, green, blue (and alpha), C any other
         channels.
     sizes : dict of letter to float
-        Size of a pixel in micrometres, along the axes where it is known.
+        Size of a pixel in micrometres, of T in seconds, along the axes where it is known.
     notice : str
         What was left out; empty if nothing.
+    origin : mapping of letter to float
+        Where the centre of the first pixel lies, in the units of the sizes; 0 where it is missing.
     """
 
     data: NDArray[Any] | Blocks
     axes: str
     sizes: dict[str, float]
     notice: str
+    origin: Mapping[str, float] = MappingProxyType({})
 
 
 def read_tiff(path: Path, number: int | None) -> TiffImage:

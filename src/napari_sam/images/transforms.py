@@ -48,7 +48,7 @@ def to_rgb8(
         If the plane is empty, complex, not numeric, of another number of axes or without such a
         channel, or the limits are not finite or do not rise.
     """
-    array = _real_plane(plane)
+    array = real_plane(plane)
     used = channels_of(array.shape, channels)
     limits = contrast_of(array, channels) if contrast_limits is None else contrast_limits
     if used is None and array.ndim == 3:
@@ -94,7 +94,7 @@ def contrast_of(
     ValueError
         See `to_rgb8`.
     """
-    array = _real_plane(plane)
+    array = real_plane(plane)
     used = channels_of(array.shape, channels)
     if used is not None:
         found = [measure(array[..., channel]) for channel in used]
@@ -113,7 +113,7 @@ def contrast_of(
     return tuple((0.0, 1.0) if pair is None else pair for pair in limits)
 
 
-def _real_plane(plane: ArrayLike) -> NDArray[Any]:
+def real_plane(plane: ArrayLike) -> NDArray[Any]:
     """Return a plane as an array of integers or floats.
 
     Raises

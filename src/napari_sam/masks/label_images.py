@@ -14,6 +14,9 @@ from ..checks import plane_size, whole_number
 from ..types import Mask, MaskRecord
 from .outlines import Bools, MaskLike, as_mask
 
+ROWS = 256
+"""Rows of a label image that are counted at once."""
+
 
 def to_labels(
     found: Sequence[MaskLike | MaskRecord], shape: tuple[int, int], min_area: int = 0
@@ -56,7 +59,9 @@ def to_labels(
             free = _without_pieces(free, min_area)
         view[free] = k + 1
     if min_area <= 1:
-        counts = np.bincount(labels.ravel(), minlength=len(masks) + 1)
+        counts = np.zeros(len(masks) + 1, np.int64)
+        for start in range(0, len(labels), ROWS):  # counting copies to 64 bits
+            counts += np.bincount(labels[start : start + ROWS].ravel(), minlength=len(counts))
         for k in order:
             if masks[k] and not counts[k + 1]:
                 _give_back(labels, counts, masks[k], k + 1)

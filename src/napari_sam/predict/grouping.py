@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,9 @@ from ..types import Prompts
 from .prompt_kinds import PlacedPrompt
 
 
-def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
+def group_prompts(
+    placed: Sequence[PlacedPrompt], outlined: Collection[int] = ()
+) -> list[tuple[int, Prompts]]:
     """Sort the prompts of one plane into objects.
 
     A prompt with an owner belongs to that object, wherever it lies. Those without one are sorted by
@@ -22,6 +24,8 @@ def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
     Parameters
     ----------
     placed : sequence of PlacedPrompt
+    outlined : collection of int
+        Numbers of objects that have an outline already.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
     ------
     ValueError
         If a box is inverted, or an object has two, or background points alone: only objects with
-        a negative number, which have an outline already, can do with these.
+        an outline, among them all with a negative number, can do with these.
     """
     owned: dict[int, list[PlacedPrompt]] = {}
     for one in placed:
@@ -42,7 +46,9 @@ def group_prompts(placed: Sequence[PlacedPrompt]) -> list[tuple[int, Prompts]]:
     following = max([0, *owned]) + 1
     free = _by_place([one for one in placed if one.owner is None])
     groups = [*sorted(owned.items()), *enumerate(free, following)]
-    return [(number, _together(group, number < 0)) for number, group in groups]
+    return [
+        (number, _together(group, number < 0 or number in outlined)) for number, group in groups
+    ]
 
 
 def owner_of(point_xy: ArrayLike, boxes: Mapping[int, ArrayLike]) -> int | None:

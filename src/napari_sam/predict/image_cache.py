@@ -21,6 +21,10 @@ FEW_PLANES = 8
 """The same where a plane is large, or has to be read from elsewhere."""
 LARGE_PLANE = 1 << 20
 """Pixels of a large plane."""
+SAMPLED_PLANE = 1 << 24
+"""Most pixels of a plane that is read at once from elsewhere only to find its contrast."""
+BLOCKS, BLOCK = 8, 256
+"""Of a larger one 8 x 8 evenly spaced blocks of 256 x 256 pixels are read."""
 
 
 class ImageCache:
@@ -82,7 +86,7 @@ class ImageCache:
             if whole.look in self._limits:
                 return pixels, self._limits[whole.look]
         limits = contrast_of(
-            pixels if plane.key.window is None else whole.read(),
+            pixels if plane.key.window is None else pixels_for_contrast(whole),
             plane.channels,
             (lambda: self._span(whole)) if plane.key.fixed else None,
         )
@@ -100,6 +104,33 @@ class ImageCache:
         with self._lock:
             self._spans[stack] = span
         return span
+
+
+def pixels_for_contrast(plane: Plane) -> NDArray[Any]:
+    """Return the pixels that the contrast of a plane is found from.
+
+    Parameters
+    ----------
+    plane : Plane
+        Without a window.
+
+    Returns
+    -------
+    (h, w) or (h, w, C)
+        All of it; of a very large plane that is not in memory, blocks side by side.
+    """
+    height, width = plane.size
+    in_memory = isinstance(plane.key.array_of(plane.image), np.ndarray)
+    if in_memory or height * width <= SAMPLED_PLANE:
+        return plane.read()
+    h, w = min(BLOCK, height), min(BLOCK, width)
+    lines = []
+    for y0 in np.linspace(0, height - h, BLOCKS).astype(int).tolist():
+        stopping.check()
+        starts = np.linspace(0, width - w, BLOCKS).astype(int).tolist()
+        windows = [(x0, y0, x0 + w, y0 + h) for x0 in starts]
+        lines.append(np.concatenate([plane.within(one).read() for one in windows], axis=1))
+    return np.concatenate(lines)
 
 
 def widest_span(plane: Plane) -> float:
@@ -123,7 +154,7 @@ def widest_span(plane: Plane) -> float:
         stopping.check()
         places = (int(place) for place in np.unravel_index(number, shape))
         key = replace(plane.key, fixed=tuple(zip(axes, places, strict=True)))
-        limits = contrast_of(replace(plane, key=key).read(), plane.channels)
+        limits = contrast_of(pixels_for_contrast(replace(plane, key=key)), plane.channels)
         if limits is not None:
             span = max(span, *np.ravel(np.diff(limits)).tolist())
     return span

@@ -17,6 +17,7 @@ from .._version import __version__
 from ..types import (
     Contrast,
     ImageEmbedding,
+    MaskLogits,
     Plane,
     Prediction,
     PredictRequest,
@@ -26,7 +27,15 @@ from ..types import (
 from .cache import DiskCache
 from .image_cache import ImageCache
 from .predictor import SamPredictor
-from .windows import check_inside, closer_window, cut_to_plane, earlier_window, worth_telling
+from .windows import (
+    check_inside,
+    closer_window,
+    cut_to_plane,
+    earlier_window,
+    follows_view,
+    window_in_view,
+    worth_telling,
+)
 
 CACHE_BYTES = 1_000_000_000
 
@@ -83,8 +92,14 @@ class Session:
         cache = self._cache
         return cache is not None and cache.image is plane.image and plane.whole in cache
 
-    def embedding(self, plane: Plane) -> ImageEmbedding:
+    def embedding(self, plane: Plane, keep: bool = True) -> ImageEmbedding:
         """Return the embedding of a plane, or of its window, from a cache if it can.
+
+        Parameters
+        ----------
+        plane : Plane
+        keep : bool
+            Whether it will be asked for again.
 
         Raises
         ------
@@ -101,7 +116,8 @@ class Session:
                 if cache.outdated:
                     cache = self._renewed(cache)
                 embedding = cache.get(plane) or self._encoded(plane, cache)
-                cache.keep(plane, embedding, self.max_bytes)
+                if keep:
+                    cache.keep(plane, embedding, self.max_bytes)
                 if not cache.outdated:
                     break
             return embedding
@@ -117,20 +133,30 @@ class Session:
         """
         return self._cache_of(plane.image).read(plane)
 
-    def crop_embedding(self, plane: Plane, crop: Window) -> ImageEmbedding:
+    def crop_embedding(self, plane: Plane, crop: Window, keep: bool = True) -> ImageEmbedding:
         """Return the embedding of a part (x0, y0, x1, y1), end exclusive, of a plane.
 
-        A crop that is all of the plane shares its embedding with clicks. See `embedding`.
+        A crop that is all of the plane shares its embedding with clicks and is always kept. See
+        `embedding`.
         """
         rows, columns = plane.size
-        return self.embedding(plane.within(None if crop == (0, 0, columns, rows) else crop))
+        whole = crop == (0, 0, columns, rows)
+        return self.embedding(plane.within(None if whole else crop), keep or whole)
 
     def predict(self, request: PredictRequest) -> Prediction:
         """Answer one request; see `predict_many`."""
         return self.predict_many(request.plane, [request.prompts], request.multimask_output)[0]
 
+    def follows_view(self, plane: Plane) -> bool:
+        """Tell whether a plane is so large that prompts are answered where the user looks."""
+        return follows_view(plane.size, self.predictor.model.image_size, plane.spacing)
+
     def predict_many(
-        self, plane: Plane, prompts: Sequence[Prompts], multimask_output: bool | None = None
+        self,
+        plane: Plane,
+        prompts: Sequence[Prompts],
+        multimask_output: bool | None = None,
+        view: Window | None = None,
     ) -> list[Prediction]:
         """Answer the prompts of several objects of one plane.
 
@@ -148,6 +174,9 @@ class Session:
         prompts : sequence of Prompts, in pixels of the whole plane
         multimask_output : bool, optional
             See `SamPredictor.predict`.
+        view : (x0, y0, x1, y1) int, end exclusive, optional
+            What is on screen of the plane. In a very large plane (`follows_view`) a part of about
+            this size about the prompts takes the place of the whole plane.
 
         Returns
         -------
@@ -165,40 +194,55 @@ class Session:
         answers: dict[int, Prediction] = {}
         windows = {k: w for k, one in enumerate(given) if (w := earlier_window(one)) is not None}
         fresh = [k for k in range(len(given)) if k not in windows]
-        if fresh:
-            embedding = self.embedding(plane)
-            found = self.predictor.predict_many(
-                embedding, [given[k] for k in fresh], multimask_output
-            )
-            for k, answer in zip(fresh, found, strict=True):
+        fields: dict[Window | None, list[int]] = {}
+        for k in fresh:
+            fields.setdefault(self._field(plane, given[k], view), []).append(k)
+        for field, asked in fields.items():
+            found = self._predict_in(plane, field, [given[k] for k in asked], multimask_output)
+            for k, (answer, window) in zip(asked, found, strict=True):
                 answers[k] = answer
-                window = None
-                if self.closer_look:
-                    window = closer_window(
-                        given[k], answer, embedding, self.predictor.model, plane.spacing
-                    )
                 if window is None:
                     continue
                 windows[k] = window
                 if given[k].mask_input is not None:  # what the whole plane made of it says more
                     given[k] = given[k].with_mask(answer.logits(answer.best))
         for k, window in windows.items():
-            answers[k] = self._predict_in(plane, window, given[k], multimask_output)
+            ((answers[k], _),) = self._predict_in(plane, window, [given[k]], multimask_output)
         return [answers[k] for k in range(len(given))]
 
+    def _field(self, plane: Plane, prompts: Prompts, view: Window | None) -> Window | None:
+        """Return the part of a plane that is looked at first; None is all of it."""
+        located = len(prompts.point_coords) > 0 or prompts.box is not None
+        framed = prompts.mask_input is None or isinstance(prompts.mask_input, MaskLogits)
+        if view is None or not located or not framed or prompts.guide is not None:
+            return None
+        if not self.follows_view(plane):
+            return None
+        size = self.predictor.model.image_size
+        return window_in_view(prompts, view, plane.size, size, plane.spacing)
+
     def _predict_in(
-        self, plane: Plane, window: Window, prompts: Prompts, multimask_output: bool | None
-    ) -> Prediction:
-        x0, y0 = window[:2]
+        self,
+        plane: Plane,
+        window: Window | None,
+        prompts: Sequence[Prompts],
+        multimask_output: bool | None,
+    ) -> list[tuple[Prediction, Window | None]]:
+        """Return answers from a window of a plane, or all of it, and where to look closer."""
+        x0, y0 = (0, 0) if window is None else window[:2]
         embedding = self.embedding(plane.within(window))
-        answer = self.predictor.predict(embedding, prompts.moved(-x0, -y0), multimask_output)
-        left, top, right, bottom = answer.frame
-        return replace(
-            answer,
-            masks=tuple(mask.moved(x0, y0, plane.size) for mask in answer.masks),
-            frame=(left + x0, top + y0, right + x0, bottom + y0),
-            window=window,
-        )
+        local = prompts if window is None else [one.moved(-x0, -y0) for one in prompts]
+        found: list[tuple[Prediction, Window | None]] = []
+        answers = self.predictor.predict_many(embedding, local, multimask_output)
+        for one, answer in zip(local, answers, strict=True):
+            closer = None
+            if self.closer_look:
+                closer = closer_window(one, answer, embedding, self.predictor.model, plane.spacing)
+            if closer is not None:
+                left, top, right, bottom = closer
+                closer = left + x0, top + y0, right + x0, bottom + y0
+            found.append((_placed(answer, window, plane.size), closer))
+        return found
 
     def _cache_of(self, image: Any) -> ImageCache:
         """Return the cache of an image; that of another one is dropped."""
@@ -231,6 +275,20 @@ class Session:
         features = model.encode(prepared.rgb)
         self.disk.put_later(key, lambda: model.pack(features))
         return self.predictor.embedding(features, prepared)
+
+
+def _placed(answer: Prediction, window: Window | None, size: tuple[int, int]) -> Prediction:
+    """Return an answer from a window as one in the plane of `size` (H, W)."""
+    if window is None:
+        return answer
+    x0, y0 = window[:2]
+    left, top, right, bottom = answer.frame
+    return replace(
+        answer,
+        masks=tuple(mask.moved(x0, y0, size) for mask in answer.masks),
+        frame=(left + x0, top + y0, right + x0, bottom + y0),
+        window=window,
+    )
 
 
 def disk_key(fingerprint: str, rgb: NDArray[np.uint8]) -> str:

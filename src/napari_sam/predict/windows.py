@@ -24,6 +24,8 @@ LEAST_WINDOW = 48
 """Least side of the closer look, in pixels of the plane."""
 LEAST_GAIN = 1.3
 """A closer look must magnify at least this much more."""
+VERY_LARGE = 4.0
+"""Of a plane that the model would see reduced by more, it looks at the part that is on screen."""
 CARRIED = 4
 """Least number of points of an answer whose logits are used when a further point leaves its window:
 what fewer of them made of a large object misleads more than it helps."""
@@ -91,6 +93,65 @@ def window_about(
     inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale, spacing)
     gain = inner[1] / (x1 - x0) / float(aspect[0]) / scale
     return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
+
+
+def follows_view(
+    size: tuple[int, int], image_size: int, spacing: tuple[float, float] = (1.0, 1.0)
+) -> bool:
+    """Tell whether a plane of `size` (H, W) is so large that prompts are answered where one looks.
+
+    The model would see all of it reduced by more than `VERY_LARGE`. See `Plane.spacing`.
+    """
+    lengths = [side * step / min(spacing) for side, step in zip(size, spacing, strict=True)]
+    return max(lengths) > VERY_LARGE * image_size
+
+
+def window_in_view(
+    prompts: Prompts,
+    view: Window,
+    size: tuple[int, int],
+    image_size: int,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> Window | None:
+    """Return which part of a very large plane is looked at to answer prompts.
+
+    It is about as large as the view, and larger than what is prompted. Its side doubles and its
+    place moves by quarters of it, so that prompts near each other share it.
+
+    Parameters
+    ----------
+    prompts : Prompts
+        With a point or a box.
+    view : (x0, y0, x1, y1) int, end exclusive
+        The part of the plane that is on screen.
+    size : (H, W) int
+    image_size : int
+        Longer side of the model's input.
+    spacing : (float, float)
+        See `Plane.spacing`.
+
+    Returns
+    -------
+    (x0, y0, x1, y1) int, end exclusive, or None if that is the whole plane
+    """
+    aspect = np.array([spacing[1], spacing[0]]) / min(spacing)
+    points = prompts.point_coords
+    if prompts.box is not None:
+        points = np.concatenate([points, prompts.box.reshape(2, 2)])
+    low, high = points.min(0), points.max(0)
+    seen = float(((np.array(view[2:]) - view[:2]) * aspect).max())
+    least = 2 * float(((high - low) * aspect).max())
+    doublings = max(
+        round(np.log2(seen / image_size)), int(np.ceil(np.log2(max(least, 1) / image_size)))
+    )
+    sides = image_size * 2 ** max(doublings, 0) / aspect
+    quarters = np.maximum(sides / 4, 1)
+    start = np.round(((low + high) / 2 - sides / 2) / quarters) * quarters
+    limits = np.array([size[1], size[0]])
+    start = np.clip(start, 0, np.maximum(limits - sides, 0))
+    (x0, y0), (x1, y1) = start.astype(int), np.minimum(start + sides, limits).astype(int)
+    whole = (x0, y0, x1, y1) == (0, 0, size[1], size[0])
+    return None if whole else (int(x0), int(y0), int(x1), int(y1))
 
 
 def earlier_window(prompts: Prompts) -> Window | None:

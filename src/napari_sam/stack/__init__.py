@@ -2,12 +2,14 @@
 
 from .join import StoredPlanes, linked, turned
 from .planes import PlaneResult, all_planes, everything_in, linking_axis, plane_text, stacks_along
+from .tracks import Track, tracked, write_tracks
 from .volumes import StackFrame, everything, run
 
 __all__ = [
     "PlaneResult",
     "StackFrame",
     "StoredPlanes",
+    "Track",
     "all_planes",
     "everything",
     "everything_in",
@@ -16,5 +18,7 @@ __all__ = [
     "plane_text",
     "run",
     "stacks_along",
+    "tracked",
     "turned",
+    "write_tracks",
 ]

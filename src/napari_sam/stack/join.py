@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ..checks import shown, whole_number
-from ..masks import labels_in, overlap_counts
 from ..types import Progress, SliceKey
-
-LINK_IOU = 0.3
-"""Least overlap of two outlines in neighbouring planes that are taken for one object."""
+from .partition import LINK_IOU, METHODS, Method, partition
+from .pieces import Pieces
+from .repairs import Repairs
 
 PlaneLabels = tuple[int, NDArray[np.int32]]
 """The place of a plane along its axis, and its labels (H, W)."""
@@ -59,26 +57,41 @@ def turned(labels: NDArray[np.int32], key: SliceKey) -> NDArray[np.int32]:
 
 
 def linked(
-    planes: Mapping[int, NDArray[np.int32]], least: float = LINK_IOU, largest: int = 0
+    planes: Mapping[int, NDArray[np.int32]],
+    least: float = LINK_IOU,
+    largest: int = 0,
+    method: Method = "multicut",
+    least_volume: float = 0.0,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Generator[Progress | PlaneLabels, None, int]:
-    """Give outlines that overlap in neighbouring planes one label.
+    """Give the outlines of an object one label in all planes.
 
-    Outlines of two consecutive planes are paired if their IoU is at least `least`, and where one
-    could have several partners, so that the sum of IoU is largest.
+    With "multicut" an object that is missing in one plane is drawn there, between its outlines in
+    the planes before and after; and an outline that holds several objects of a neighbouring plane
+    is divided among them. The result does not depend on the direction of the stack, apart from
+    the order of the labels.
 
     Parameters
     ----------
     planes : mapping of z to (H, W) int32
         A label that occurs in two planes does not make them one object. Each plane is asked for
-        twice, and two are held at a time; one that was yielded is not asked for again.
+        twice, and two are held at a time; one that was yielded is not asked for again. Objects go
+        on only between planes that follow one another.
     least : float, 0..1
+        Least overlap (IoU) of two outlines of one object; see `partition`.
     largest : int
         The new labels begin after it.
+    method : {"multicut", "assignment", "greedy"}
+        See `partition`.
+    least_volume : float
+        Objects of less volume are left out, in the unit of `spacing` cubed.
+    spacing : (3,) float
+        Distance of planes, of rows and of columns.
 
     Yields
     ------
     Progress
-        After each plane that was compared with the one before.
+        After each plane that was compared with those before.
     (z, labels)
         Of each plane that changes.
 
@@ -90,86 +103,95 @@ def linked(
     ------
     ValueError
         If a plane has no number or holds no labels, neighbours differ in size, `least` is no IoU,
-        or `largest` is below 0 or so large that no label is left.
+        `largest` is below 0 or so large that no label is left, or one of the others cannot be used.
     """
     if not isinstance(least, int | float) or not 0 <= least <= 1:
         raise ValueError(f"the least overlap is an IoU between 0 and 1, but is {shown(least)}")
     largest = whole_number("the largest label", largest)
     if not 0 <= largest < 2**30:
         raise ValueError(f"the largest label lies between 0 and {2**30}, but is {largest}")
+    pixels = least_pixels(least_volume, spacing)
+    check_method(method)
     if not all(isinstance(z, int | np.integer) for z in planes):
         raise ValueError(f"planes have whole numbers, but these are {shown(list(planes))}")
     order = sorted(planes)
-    names: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
-    before: PlaneLabels | None = None
+    pieces = Pieces()
     for count, z in enumerate(order, start=1):
-        plane = _checked(planes[z], z)
-        pairs: dict[int, int] = {}
-        given: dict[int, int] = {}
-        if before is not None and before[0] == z - 1:
-            pairs = _pairs(before[1], plane, least)
-            given = dict(zip(*(values.tolist() for values in names[z - 1]), strict=True))
-        before = z, plane
-        old = labels_in(plane)
-        new = np.zeros(len(old), np.int32)
-        for k, label in enumerate(old.tolist()):
-            if label in pairs:
-                new[k] = given[pairs[label]]
-            else:
-                largest += 1
-                new[k] = largest
-        names[z] = old, new
+        pieces.add(z, np.asarray(planes[z]))
         yield Progress(count, len(order), f"linked {count} of {len(order)} planes")
-    for z in order:
-        plane, (old, new) = planes[z], names.pop(z)
-        if not np.array_equal(old, new):
-            places = np.searchsorted(old, plane)
-            yield z, np.where(plane > 0, np.append(new, np.int32(0))[places], np.int32(0))
-    return largest
+    objects = partition(pieces, method, least)
+    repairs = Repairs.of(pieces, objects, least) if method == "multicut" else Repairs()
+    kept = np.bincount(objects, np.array(pieces.areas, np.intp)) >= pixels
+    numbers = np.where(kept, np.cumsum(kept) + largest, 0).astype(np.int32)
+    yield from written(planes, order, pieces, numbers, objects, repairs)
+    return int(max(numbers.max(initial=0), largest))
 
 
-def _checked(plane: NDArray[np.int32], z: int) -> NDArray[np.int32]:
-    """Refuse a plane that holds no labels."""
-    plane = np.asarray(plane)
-    if plane.ndim != 2 or plane.dtype.kind not in "ui":
-        raise ValueError(
-            f"a plane of labels is (H, W) of integers, but {z} is {plane.shape} of {plane.dtype}"
-        )
-    if plane.size and plane.min() < 0:
-        raise ValueError(f"labels are not negative, but plane {z} has {plane.min()}")
-    return plane
+def check_method(method: Method) -> None:
+    """Refuse what is no method of `linked`."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"objects are joined by one of {METHODS}, not by {shown(method)}")
 
 
-def _pairs(before: NDArray[np.int32], after: NDArray[np.int32], least: float) -> dict[int, int]:
-    """Return, for each label of `after` that has one, its partner in `before`."""
-    a, b, counts = overlap_counts(before, after)
-    shared = counts.tocoo()
-    rows, columns = shared.coords
-    overlap = shared.data / (counts.sum(1)[rows] + counts.sum(0)[columns] - shared.data)
-    good = (overlap >= least) & (a[rows] != 0) & (b[columns] != 0)
-    rows, columns, overlap = rows[good], columns[good], overlap[good]
-    chosen = _best(rows, columns, overlap)
-    return {int(b[columns[k]]): int(a[rows[k]]) for k in chosen}
+def least_pixels(least_volume: float, spacing: Sequence[float]) -> float:
+    """Return the number of voxels that a volume is.
+
+    Raises
+    ------
+    ValueError
+        If the volume is no number from 0, or the spacing no three numbers above 0.
+    """
+    if not isinstance(least_volume, int | float) or not 0 <= least_volume < np.inf:
+        raise ValueError(f"the least volume is a number from 0, but is {shown(least_volume)}")
+    try:
+        sides = np.asarray(spacing, np.float64)
+    except (TypeError, ValueError):
+        sides = np.empty(0)
+    if sides.shape != (3,) or not (np.isfinite(sides) & (sides > 0)).all():
+        raise ValueError(f"the spacing is three numbers above 0, but is {shown(spacing)}")
+    return float(least_volume / np.prod(sides))
 
 
-def _best(
-    rows: NDArray[np.integer], columns: NDArray[np.integer], worth: NDArray[np.float64]
-) -> NDArray[np.intp]:
-    """Choose among pairs, each row and column once at most, so that the sum of worth is largest.
+def written(
+    planes: Mapping[int, NDArray[np.int32]],
+    order: Sequence[int],
+    pieces: Pieces,
+    numbers: NDArray[np.int32],
+    objects: NDArray[np.intp],
+    repairs: Repairs,
+) -> Generator[PlaneLabels, None, None]:
+    """Yield the planes that change; a plane is drawn when the next one has been read.
 
     Parameters
     ----------
-    rows, columns : (N,) int
-    worth : (N,) float, above 0
-
-    Returns
-    -------
-    (K,) int, indices of the chosen pairs
+    planes : mapping of z to (H, W) int32
+    order : sequence of int
+        Its keys, ascending.
+    pieces : Pieces
+        Of these planes.
+    numbers : (M,) int32
+        The label of each object; 0 leaves it out.
+    objects : (N,) int
+        The object of each piece.
+    repairs : Repairs
     """
-    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
-    rivals = np.flatnonzero(~alone)
-    row, column = (np.unique(index[rivals], return_inverse=True)[1] for index in (rows, columns))
-    pair = np.full((row.max(initial=-1) + 1, column.max(initial=-1) + 1), -1)
-    pair[row, column] = rivals
-    best = pair[linear_sum_assignment(np.append(worth, 0.0)[pair], maximize=True)]
-    return np.concatenate([np.flatnonzero(alone), best[best >= 0]])
+    outlines: dict[int, NDArray[np.bool_]] = {}
+    held: list[PlaneLabels] = []
+    for z in [*order, None]:
+        if z is not None:
+            plane = np.asarray(planes[z])
+            for piece in range(*pieces.in_plane[z].indices(len(pieces))):
+                if piece in repairs.sources:
+                    outlines[piece] = plane[pieces.part_of(piece)] == pieces.labels[piece]
+            held.append((z, plane))
+        if len(held) > (z is not None):
+            at, plane = held.pop(0)
+            old, own = pieces.labels_of(at), objects[pieces.in_plane[at]]
+            places = np.searchsorted(old, plane)
+            new = np.append(numbers[own], np.int32(0))[places]
+            new[plane == 0] = 0
+            repairs.draw(at, plane, new, pieces, numbers, outlines)
+            for piece in [one for one in outlines if pieces.planes[one] < at]:
+                del outlines[piece]
+            if not np.array_equal(new, plane):
+                yield at, new

@@ -58,7 +58,8 @@ class PlaneResult:
         """Select among candidates; the labels begin after `largest`."""
         records = select(candidates, params)
         labels = to_labels(records, candidates.size, params.min_mask_region_area)
-        labels[labels > 0] += largest
+        if largest:
+            labels[labels > 0] += largest
         return cls.of(plane, labels, candidates)
 
     @property
@@ -189,7 +190,10 @@ def everything_in(
     for done, one in enumerate(planes):
         plane = one.whole
         place = partial(_placed, plane, done, len(planes))
-        steps = generator.propose_on(plane.size, partial(session.crop_embedding, plane))
+        tiled = bool(generator.tiles(plane.size, plane.spacing))
+        # hundreds of tiles would take the place of what is clicked on
+        embed = partial(session.crop_embedding, plane, keep=not tiled)
+        steps = generator.propose_on(plane.size, embed, plane.spacing)
         candidates = yield from mapped(steps, place)
         found = PlaneResult.selected(plane, candidates, generator.params, largest)
         largest = max(largest, found.largest)

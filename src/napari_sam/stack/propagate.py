@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +10,9 @@ from numpy.typing import NDArray
 
 from ..predict.session import Session
 from ..types import Mask, Plane, Progress
+from .sweep import Evidence, Found, Sweep, apart, follow
 
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """An object in a plane that it was followed into.
-
-    Attributes
-    ----------
-    mask : Mask
-    score : float, 0..1
-        How certain the answer is.
-    """
-
-    mask: Mask
-    score: float
+__all__ = ["Found", "FoundPlane", "propagate", "stale_places"]
 
 
 class FoundPlane(NamedTuple):
@@ -52,6 +39,10 @@ def propagate(
 ) -> Generator[Progress | FoundPlane, None, None]:
     """Follow objects from their keyframes through a stack.
 
+    From each keyframe an object is looked for plane by plane, up to its next keyframe or until it
+    ends. Between two keyframes this is done from both, and the results are blended by distance.
+    `sweep.follow` says how an object is found in the next plane.
+
     Parameters
     ----------
     session : Session
@@ -69,10 +60,49 @@ def propagate(
     ------
     Progress
     FoundPlane
-        As soon as a plane is done, from the keyframes outward; a plane between two keyframes once
-        both sides have reached it.
+        As soon as a plane is done for all objects, once for each plane in which one was found: from
+        the keyframes outward; a plane between two keyframes once both sides have reached it.
+
+    Raises
+    ------
+    ValueError
+        If a keyframe lies outside the stack or has another size than its plane.
     """
-    raise NotImplementedError
+    _check(planes, keyframes)
+    wanted = set(range(len(planes)) if only is None else only)
+    sweeps = _sweeps(keyframes, len(planes), wanted)
+    waiting = dict.fromkeys(sorted(wanted), 0)  # how many sweeps are still to come by
+    for sweep in sweeps:
+        for place in sweep.places:
+            if place in waiting:
+                waiting[place] += 1
+    seen: dict[int, dict[int, list[tuple[Sweep, Evidence]]]] = {}
+    total, done = len(wanted), 0
+    while sweeps:
+        for batch in _batches(sweeps):
+            place = batch[0].next
+            ahead = [list(sweep.places) for sweep in batch]
+            forbidden = None if others is None else others(place)
+            results = follow(session, planes, batch, forbidden)
+            passed = []
+            for sweep, evidence, rest in zip(batch, results, ahead, strict=True):
+                if evidence is not None:
+                    sides = seen.setdefault(place, {}).setdefault(sweep.number, [])
+                    sides.append((sweep, evidence))
+                passed.extend([place] if evidence is not None else rest)
+            for one in passed:
+                if one in waiting:
+                    waiting[one] -= 1
+            for one in [one for one in dict.fromkeys(passed) if waiting.get(one) == 0]:
+                del waiting[one]
+                done += 1
+                found = _blended(seen.pop(one, {}), one, planes[one].size, others)
+                if found:
+                    yield FoundPlane(one, found)
+            if place not in waiting:
+                seen.pop(place, None)
+            yield Progress(done, total, f"plane {place} (0 to {len(planes) - 1})")
+        sweeps = [sweep for sweep in sweeps if sweep.places]
 
 
 def stale_places(keyframes: Iterable[int], place: int, count: int) -> range:
@@ -95,3 +125,72 @@ def stale_places(keyframes: Iterable[int], place: int, count: int) -> range:
     others = [one for one in keyframes if one != place]
     first = max((one + 1 for one in others if one < place), default=0)
     return range(first, min((one for one in others if one > place), default=count))
+
+
+def _check(planes: Sequence[Plane], keyframes: Mapping[int, Mapping[int, Mask]]) -> None:
+    """Refuse keyframes that do not fit the stack."""
+    for number, known in keyframes.items():
+        for place, mask in known.items():
+            if not 0 <= place < len(planes):
+                raise ValueError(
+                    f"object {number} has a keyframe in plane {place}, but the planes go from 0 "
+                    f"to {len(planes) - 1}"
+                )
+            if tuple(mask.size) != planes[place].size:
+                raise ValueError(
+                    f"the keyframe of object {number} in plane {place} is {mask.size} pixels, "
+                    f"but the plane is {planes[place].size}"
+                )
+
+
+def _sweeps(
+    keyframes: Mapping[int, Mapping[int, Mask]], count: int, wanted: Collection[int]
+) -> list[Sweep]:
+    """Return one sweep for each keyframe and direction that leads to a wanted plane."""
+    sweeps = []
+    for number, known in keyframes.items():
+        for place, mask in known.items():
+            if not mask:
+                continue
+            for step in (-1, 1):
+                stop = next(
+                    (one for one in range(place + step, count * (step > 0) - (step < 0), step)
+                     if one in known),
+                    count if step > 0 else -1,
+                )  # fmt: skip
+                run = list(range(place + step, stop, step))
+                while run and run[-1] not in wanted:
+                    run.pop()
+                if run:
+                    both = {one: known[one] for one in (place, stop) if known.get(one)}
+                    sweeps.append(Sweep(number, place, step, run, mask, both))
+    return sweeps
+
+
+def _batches(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:
+    """Group sweeps that come to the same plane from the same side."""
+    groups: dict[tuple[int, int], list[Sweep]] = {}
+    for sweep in sweeps:
+        if sweep.places:
+            groups.setdefault((sweep.next, sweep.step), []).append(sweep)
+    return list(groups.values())
+
+
+def _blended(
+    objects: Mapping[int, Sequence[tuple[Sweep, Evidence]]],
+    place: int,
+    size: tuple[int, int],
+    others: Callable[[int], NDArray[np.int32]] | None,
+) -> dict[int, Found]:
+    """Return the outlines of objects in a plane, each seen from one keyframe or from two."""
+    evidence, scores = {}, {}
+    for number, sides in objects.items():
+        weights = np.array([1 / abs(place - sweep.start) for sweep, _ in sides])
+        weights /= weights.sum()
+        parts = [one for _, one in sides]
+        evidence[number] = Evidence.blended(parts, weights)
+        scores[number] = float(weights @ [one.score for one in parts])
+    forbidden = others(place) if others is not None and evidence else None
+    masks = apart(list(evidence.values()), size, forbidden)
+    pairs = zip(evidence, masks, strict=True)
+    return {number: Found(mask, scores[number]) for number, mask in pairs if mask}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from ..predict.predictor import SamPredictor
 from ..predict.session import Session
 from ..steps import drive, mapped
 from ..types import Plane, Progress, SliceKey
-from .join import PlaneLabels, StoredPlanes, linked
+from .join import PlaneLabels, StoredPlanes, check_method, least_pixels, linked
+from .partition import Method
 from .planes import (
     PER_PLANE,
     PlaneResult,
@@ -35,6 +36,9 @@ Place = int | tuple[int, ...]
 
 PlacedLabels = tuple[Place, NDArray[np.int32]]
 """The place of a plane, and its labels (H, W)."""
+
+Join = Callable[..., Generator[Progress | PlaneLabels, None, int]]
+"""`linked`, or the same with other settings."""
 
 
 class StackFrame(NamedTuple):
@@ -83,6 +87,9 @@ def everything(
     link: bool = True,
     colours: bool | None = None,
     channels: Sequence[int] | None = None,
+    method: Method = "multicut",
+    least_volume: float = 0.0,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Generator[Progress | PlacedLabels, None, StackFrame]:
     """Find every object in every plane of a stack, then link the planes.
 
@@ -110,6 +117,12 @@ def everything(
         and it has at most 4 positions.
     channels : sequence of int, optional
         Which positions on the last axis are used as channels; see `transforms.to_rgb8`.
+    method : {"multicut", "assignment", "greedy"}
+        How outlines of neighbouring planes are joined; see `linked`.
+    least_volume : float
+        Linked objects of less volume are left out, in the unit of `spacing` cubed.
+    spacing : (3,) float
+        Distance of planes, of rows and of columns.
 
     Yields
     ------
@@ -139,6 +152,9 @@ def everything(
         raise ValueError(f"params is an AmgParams, but is {shown(params)}")
     if out is not None:
         _check_out(out, frame.shape)
+    check_method(method)
+    least_pixels(least_volume, spacing)
+    join = partial(linked, method=method, least_volume=least_volume, spacing=spacing)
     numbers = plane_numbers(planes, frame.shape[frame.axis])
     if not numbers:
         raise ValueError("there is no plane to work on: planes is empty")
@@ -147,7 +163,9 @@ def everything(
         [Plane(volume, stack[number], limits, channels=used) for number in numbers]
         for stack in stacks_along(keys, frame.axis)
     ]
-    return _everything(Session(predictor, max_bytes=0), stacks, params, frame, out, link)
+    return _everything(
+        Session(predictor, max_bytes=0), stacks, params, frame, out, join if link else None
+    )
 
 
 def run(steps: Generator[Progress | PlacedLabels, None, StackFrame]) -> NDArray[np.int32]:
@@ -174,13 +192,13 @@ def _everything(
     params: AmgParams | None,
     frame: StackFrame,
     out: Any,
-    link: bool,
+    join: Join | None,
 ) -> Generator[Progress | PlacedLabels, None, StackFrame]:
     """Do what `everything` says, with checked arguments."""
     total = PER_PLANE * sum(len(planes) for planes in stacks)
     done = largest = 0
     for planes in stacks:
-        steps = _in_one_stack(session, planes, params, frame, out, link, largest)
+        steps = _in_one_stack(session, planes, params, frame, out, join, largest)
         largest = yield from mapped(steps, partial(_as_part, done, total))
         done += PER_PLANE * len(planes)
     return frame
@@ -192,12 +210,13 @@ def _in_one_stack(
     params: AmgParams | None,
     frame: StackFrame,
     out: Any,
-    link: bool,
+    join: Join | None,
     largest: int,
 ) -> Generator[Progress | PlacedLabels, None, int]:
     """Find the objects of planes along one axis, link them, and return the largest label."""
     keys = {dict(plane.key.fixed)[frame.axis]: plane.key for plane in planes}
-    link = link and len(keys) > 1
+    if len(keys) < 2:
+        join = None
     found: dict[int, NDArray[np.int32]] = {}  # where there is no `out` to read them from
 
     def written(z: int, labels: NDArray[np.int32]) -> PlacedLabels:
@@ -215,15 +234,15 @@ def _in_one_stack(
         if isinstance(step, Progress):
             return step
         z = dict(step.plane.key.fixed)[frame.axis]
-        if link and out is None:
+        if join is not None and out is None:
             found[z] = step.labels
         return written(z, step.labels)
 
     last = yield from mapped(everything_in(session, planes, params, largest), found_step)
-    if not link:
+    if join is None:
         return last
     stored = found if out is None else StoredPlanes(out, keys.values(), frame.axis)
-    return (yield from mapped(linked(stored, largest=largest), linked_step))
+    return (yield from mapped(join(stored, largest=largest), linked_step))
 
 
 def _as_part(done: int, total: int, step: Progress | PlacedLabels) -> Progress | PlacedLabels:

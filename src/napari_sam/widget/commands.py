@@ -10,6 +10,7 @@ from .dock import DOCK_NAME, SegmentAnything, open_dock
 from .features.everything.logic import Everything
 from .features.prompting.logic import Prompting
 from .features.saving.logic import Saving
+from .features.stack.logic import Stack
 
 
 def find_dock(viewer: napari.viewer.Viewer) -> SegmentAnything:
@@ -79,6 +80,21 @@ def save(viewer: napari.viewer.Viewer) -> None:
 def open_project(viewer: napari.viewer.Viewer) -> None:
     """Ask for a project or labels and go on with them."""
     find_dock(viewer).feature(Saving).open_project()
+
+
+def propagate(viewer: napari.viewer.Viewer) -> None:
+    """Follow the objects in work through the stack, or stop that."""
+    find_dock(viewer).feature(Stack).propagate()
+
+
+def mark_absent(viewer: napari.viewer.Viewer) -> None:
+    """Say that the object in work is not in this plane."""
+    find_dock(viewer).feature(Stack).mark_absent()
+
+
+def least_certain(viewer: napari.viewer.Viewer) -> None:
+    """Go to the plane in which the object in work is least certain."""
+    find_dock(viewer).feature(Stack).go_to_uncertain()
 
 
 def everything_plane(viewer: napari.viewer.Viewer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from inspect import unwrap
 from typing import Any
 
@@ -19,6 +20,7 @@ from .results_folder import ResultsFolder
 from .saves import Saves
 from .scheduler import Scheduler
 from .status import Status
+from .work.planes import WorkOnPlanes
 from .workbench import Workbench
 
 
@@ -33,6 +35,8 @@ class Context(QObject):  # type: ignore[misc]
     ----------
     bench : Workbench
         The image worked on, and our layers beside it.
+    work : WorkOnPlanes
+        The objects in work on all planes.
     folder : ResultsFolder
         Where results go that are too large for memory.
     saves : Saves
@@ -53,6 +57,8 @@ class Context(QObject):  # type: ignore[misc]
         Which pixels a new object gets where others are: the name of a rule of `objects.overlap`.
     category : str
         The class of the next objects; empty for none.
+    selected : callable
+        Returns the labels of the objects that are selected in the list.
 
     Signals
     -------
@@ -62,6 +68,10 @@ class Context(QObject):  # type: ignore[misc]
         The plane shown has been encoded in the background.
     session_changed : no argument
         Another model answers from now on, or none for a while.
+    work_changed : no argument
+        The objects in work, or their answers, may be others.
+    propagated : no argument
+        Propagation found something in the plane shown, or took it back.
     settings_changed : no argument
         The same model answers otherwise: what is shown is out of date.
     pixels_changed : no argument
@@ -75,6 +85,8 @@ class Context(QObject):  # type: ignore[misc]
     plane_changed = Signal()
     plane_encoded = Signal()
     session_changed = Signal()
+    work_changed = Signal()
+    propagated = Signal()
     settings_changed = Signal()
     pixels_changed = Signal()
     saved = Signal(int)
@@ -90,6 +102,7 @@ class Context(QObject):  # type: ignore[misc]
         self.recording = Recording(self.history, self.scheduler, self.status)
         self.saved.connect(self.recording.saved)
         self.bench = Workbench(viewer, self.history, self.status)
+        self.work = WorkOnPlanes(self.bench)
         self.folder = ResultsFolder(self.bench, self.scheduler, self.status)
         self.saves = Saves(self.bench, self.history, self.scheduler, self.status)
         self.saves.saved.connect(self.saved)
@@ -103,6 +116,7 @@ class Context(QObject):  # type: ignore[misc]
         self.absence = ""
         self.overlap = KEEP
         self.category = ""
+        self.selected: Callable[[], Sequence[int]] = lambda: ()
         self.scheduler.failed.connect(self.status.error)
         self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
         self.bench.view_changed.connect(self.plane_changed)
@@ -137,6 +151,14 @@ class Context(QObject):  # type: ignore[misc]
             return self.bench.plane()
         except ValueError:
             return None
+
+    def hindrance(self) -> str:
+        """Return why no plane is shown, in one sentence; empty if one is."""
+        try:
+            self.bench.plane()
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def close(self) -> None:
         """Disconnect from the viewer."""

@@ -23,11 +23,21 @@ from .features.saving.logic import Saving
 from .features.series.logic import Series
 from .features.settings.logic import Settings
 from .features.source.logic import Source
+from .features.stack.logic import Stack
+from .features.surfaces.logic import SurfacesInSpace
 from .keys import Keys
 
 ABOVE: tuple[type[Feature], ...] = (Source, Recovery, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
-BELOW: tuple[type[Feature], ...] = (Prompting, Objects, Everything, Series, Settings)
+BELOW: tuple[type[Feature], ...] = (
+    Prompting,
+    Stack,
+    SurfacesInSpace,
+    Objects,
+    Everything,
+    Series,
+    Settings,
+)
 
 DOCK_NAME = "Segment Anything (napari-sam-stack)"
 """As napari calls the dock that its plugin menu opens: it opens no second one beside that."""

@@ -35,6 +35,9 @@ class Frame:
         `placement.drawing_transform`.
     initial_contrast : (low, high) float or None
         What napari chose; None if the user had chosen others when the image was taken up.
+    blend : array-like or None
+        8-bit colours that the model sees instead of the layer, or the list of its levels; see
+        `ModelView`.
     """
 
     layer: Image
@@ -43,16 +46,17 @@ class Frame:
     transform: dict[str, Any]
     drawing: dict[str, Any]
     initial_contrast: tuple[float, float] | None = None
+    blend: Any = None
 
     @property
     def data(self) -> Any:
-        """The array, or the list of levels; not read."""
-        return self.layer.data
+        """The array that the model sees, or the list of levels; not read."""
+        return self.layer.data if self.blend is None else self.blend
 
     @property
     def pixels(self) -> Any:
-        """The array, of a multiscale layer that of the level; not read."""
-        return self.data if self.level is None else self.data[self.level]
+        """The layer's own array, of a multiscale layer that of the level; not read."""
+        return self.layer.data if self.level is None else self.layer.data[self.level]
 
     @property
     def needs_folder(self) -> bool:
@@ -114,7 +118,8 @@ def chosen_contrast(frame: Frame) -> tuple[float, float] | None:
     that are not in memory a guess), and for colour: `Plane.contrast` says what happens then.
     """
     limits = _limits(frame.layer)
-    return None if frame.layer.rgb or limits == frame.initial_contrast else limits
+    colours = frame.layer.rgb or frame.blend is not None
+    return None if colours or limits == frame.initial_contrast else limits
 
 
 def _limits(layer: Image) -> tuple[float, float]:

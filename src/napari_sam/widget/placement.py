@@ -17,6 +17,9 @@ MIXED = 1e-8
 """A smaller share of a hidden axis in a displayed one is rounding."""
 SQUARE = 0.05
 """Pixels whose sides differ by a smaller share count as square."""
+MOST_STRETCHED = 10.0
+"""Pixels are stretched by no more than this to become square: of a plane a few pixels high, the
+model would see stripes, in which it finds nothing."""
 TURNED = (
     "the image is turned so far that the slider does not move through its planes; "
     "reset the rotation, shear and affine of its layer"
@@ -174,11 +177,11 @@ def pixel_spacing(
 ) -> tuple[float, float]:
     """Return how large a pixel is shown along rows' and columns' axis: their ratio, and 1.
 
-    Both are 1 where they differ by less than `SQUARE`.
+    Both are 1 where they differ by less than `SQUARE`; the ratio is `MOST_STRETCHED` at most.
     """
     linear = world_transform(transform, dims).linear_matrix[np.ix_(displayed, displayed)]
     rows, columns = np.linalg.norm(linear, axis=0)
-    ratio = float(rows / columns)
+    ratio = float(np.clip(rows / columns, 1 / MOST_STRETCHED, MOST_STRETCHED))
     return (1.0, 1.0) if abs(np.log(ratio)) < SQUARE else (float(f"{ratio:.3g}"), 1.0)
 
 

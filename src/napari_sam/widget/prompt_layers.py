@@ -70,6 +70,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
         self._seen: tuple[Sequence[str], int] = ((), 0)  # kinds of the points, number of boxes
         self._drawing = False
         self._frame: Frame | None = None  # that they lie on
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     def __iter__(self) -> Iterator[Layer]:
         ours = (self.points, self.boxes, self.preview)
@@ -134,7 +135,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
             return
         self.viewer.layers.selection.active = layer
         kind = layers.POINT_KINDS[self.kind] if tool == "points" else PROMPT_KINDS["box"]
-        layer.mode = kind.mode
+        layer.mode = kind.mode if self.viewer.dims.ndisplay == 2 else "pan_zoom"
 
     def set_kind(self, kind: str) -> None:
         """Make the next points object or background points."""
@@ -225,6 +226,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Remove the layers and disconnect from the viewer."""
+        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._display.close()
         self.remove()
 
@@ -281,6 +283,14 @@ class PromptLayers(QObject):  # type: ignore[misc]
     def _on_clicks_changed(self, event: Any) -> None:
         if event.source is self.viewer.layers.selection.active:
             self.clicks_changed.emit()
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        """Take no clicks in the 3-D view, where they would lie in some plane; then again."""
+        active = self.viewer.layers.selection.active
+        if self.points is not None and self.viewer.dims.ndisplay == 3:
+            self.points.mode = "pan_zoom"
+        elif active is not None and not self.opens_objects and active in (self.points, self.boxes):
+            self.activate("points" if active is self.points else "boxes")
 
     def _on_points_mode(self, event: Any = None) -> None:
         """Begin to add points of the kind chosen, not of that of points selected meanwhile."""

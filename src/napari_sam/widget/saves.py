@@ -356,7 +356,7 @@ def geometry_of(frame: Frame) -> Geometry:
 
 def image_array(frame: Frame) -> Any:
     """Return the array of an image at the level that is worked on."""
-    return frame.data if frame.level is None else frame.data[frame.level]
+    return frame.pixels
 
 
 def _nothing() -> None:

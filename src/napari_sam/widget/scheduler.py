@@ -26,8 +26,8 @@ EXPECTED = (MemoryError, RuntimeError, ValueError, OSError, ArithmeticError, Loo
 class Lane(IntEnum):
     """What work is for, from most to least urgent.
 
-    CLICK, PLANE, HOVER, PREFETCH, BULK and NEXT are computing lanes: they compute with the model,
-    and the less urgent one waits for the more urgent one. The others wait for files and the
+    CLICK, PLANE, HOVER, PREFETCH, FOLLOW, BULK and NEXT are computing lanes: they compute with the
+    model, and the less urgent one waits for the more urgent one. The others wait for files and the
     network; they neither make others wait nor wait themselves.
     """
 
@@ -38,17 +38,31 @@ class Lane(IntEnum):
     LABELS = auto()  # labels are counted
     CACHE = auto()  # what is kept on disk is counted or removed
     FILES = auto()  # images and annotations are opened
+    THUMBNAIL = auto()  # what the model sees is drawn small
+    SURFACES = auto()  # surfaces are made for the 3-D view
     SAVE = auto()  # annotations are written
     JOURNAL = auto()  # labels that were there before are kept in the journal
     RECOVERY = auto()  # journals are looked through
     PREFETCH = auto()  # neighbouring planes are encoded
+    FOLLOW = auto()  # objects in work are followed through a stack
     BULK = auto()  # everything mode, and other long runs
     NEXT = auto()  # the next image of a series is encoded
 
     @property
     def computes(self) -> bool:
         """Whether work in this lane computes with the model."""
-        return self in (Lane.CLICK, Lane.PLANE, Lane.HOVER, Lane.PREFETCH, Lane.BULK, Lane.NEXT)
+        return self in COMPUTING
+
+
+COMPUTING = (
+    Lane.CLICK,
+    Lane.PLANE,
+    Lane.HOVER,
+    Lane.PREFETCH,
+    Lane.FOLLOW,
+    Lane.BULK,
+    Lane.NEXT,
+)
 
 
 @dataclass(frozen=True, eq=False)

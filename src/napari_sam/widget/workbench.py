@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from napari.layers import Image, Labels
@@ -16,6 +17,7 @@ from .history import History
 from .image_prompts import ImagePrompts
 from .image_watch import ImageWatch
 from .labels_view import LabelsView
+from .model_view import ModelView
 from .placement import pixel_spacing
 from .prompt_layers import PromptLayers
 from .status import Status
@@ -47,6 +49,8 @@ class Workbench(QObject):  # type: ignore[misc]
         The layer that everything mode fills.
     views : Views
         Of these and other Labels layers that have served.
+    model_view : ModelView
+        What the model sees: the image layer alone, or several layers or channels.
     counting : bool
         Whether labels of the chosen results are being counted.
 
@@ -63,7 +67,8 @@ class Workbench(QObject):  # type: ignore[misc]
     pixels_changed : no argument
         The image layer holds other data.
     view_changed : no argument
-        The same plane may look otherwise: other contrast limits, or pixels changed in place.
+        The same plane may look otherwise: other contrast limits, pixels changed in place, or other
+        layers or channels are seen.
     """
 
     changed = Signal()
@@ -90,7 +95,9 @@ class Workbench(QObject):  # type: ignore[misc]
         self._watch.moved.connect(self.follow_view)
         self._watch.moved.connect(self.moved)
         self._watch.replaced.connect(self._on_image_replaced)
-        self._watch.looks_changed.connect(self.view_changed)
+        self._watch.looks_changed.connect(self._on_looks_changed)
+        self.model_view = ModelView(viewer)
+        self.model_view.changed.connect(self._on_model_view_changed)
         viewer.layers.events.removed.connect(self._on_layers_removed)
 
     def use_image(self, image: Image | None, counting: bool = False) -> None:
@@ -111,7 +118,8 @@ class Workbench(QObject):  # type: ignore[misc]
             self.image_prompts.put_away()
         self.prompts.remove()
         self._watch.watch(image)
-        self.frame = None if image is None else frame_of(image, self.viewer.dims)
+        self.model_view.use_image(image)
+        self.frame = None if image is None else self._frame(image)
         self.image_prompts = None if self.frame is None else self._prompts_on(self.frame)
         if self.frame is not None:
             self.results = self._unparked(self.frame)
@@ -181,7 +189,7 @@ class Workbench(QObject):  # type: ignore[misc]
         """Put our layers where the image lies, for the plane shown, in the units of the viewer."""
         if self.frame is None:
             return
-        self.frame = frame_of(self.frame.layer, self.viewer.dims, self.frame)
+        self.frame = self._frame(self.frame.layer, self.frame)
         self.prompts.place(self.frame)
         for view in (self.results, self.everything):
             if view is not None:
@@ -195,6 +203,7 @@ class Workbench(QObject):  # type: ignore[misc]
         """Remove the prompt layers and disconnect; the results stay."""
         self.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._watch.watch(None)
+        self.model_view.close()
         self.use_results(None)
         self.views.close()
         self._parked.clear()
@@ -202,6 +211,11 @@ class Workbench(QObject):  # type: ignore[misc]
         self.image_prompts = None
         self.prompts.close()
         self.frame = None
+
+    def _frame(self, image: Image, before: Frame | None = None) -> Frame:
+        """Return the frame of an image, with what the model sees of it."""
+        blend = self.model_view.array(None)
+        return replace(frame_of(image, self.viewer.dims, before), blend=blend)
 
     def _unparked(self, frame: Frame) -> LabelsView | None:
         """Return the results of an earlier time with this image, if they fit and are there."""
@@ -237,10 +251,23 @@ class Workbench(QObject):  # type: ignore[misc]
             return ""
         return f" on {frame.layer.name}"
 
+    def _on_looks_changed(self) -> None:
+        if self.model_view.blends:
+            self.model_view.renew()
+            self._on_model_view_changed()
+        else:
+            self.view_changed.emit()
+
+    def _on_model_view_changed(self) -> None:
+        if self.frame is not None:
+            self.frame = self._frame(self.frame.layer, self.frame)
+            self.view_changed.emit()
+
     def _on_image_replaced(self) -> None:
         if self.frame is None:
             return
-        frame = frame_of(self.frame.layer, self.viewer.dims, self.frame)
+        self.model_view.use_image(self.frame.layer)
+        frame = self._frame(self.frame.layer, self.frame)
         if frame.shape != self.frame.shape:
             self.use_image(frame.layer)
         else:

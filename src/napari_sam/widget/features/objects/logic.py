@@ -46,6 +46,7 @@ from .table import ObjectTable
 LOOK_MS = 150
 """How often the list is compared with the objects, whoever changed them."""
 NO_TARGET = "point at an object, or select some in the list"
+COMMIT_FIRST = "open an image and commit an object first"
 Make = Callable[[ObjectStore, list[int], Found], Edit]
 
 
@@ -60,6 +61,7 @@ class Objects(Feature):
         self.bench, self.status = context.bench, context.status
         self.table = ObjectTable(self._colour_of)
         self.panel = ObjectsPanel(self.table)
+        context.selected = lambda: self.panel.selected
         self.colours = ClassColours()
         self.region = RegionDrag(context, self._on_region_drawn)
         self.keys = {
@@ -153,7 +155,7 @@ class Objects(Feature):
         """Mark the plane shown complete, or take that back."""
         view, plane = self.bench.results, self.context.shown()
         if view is None or plane is None:
-            self.status.hint("open an image and commit an object first")
+            self.status.hint(self.context.hindrance() or COMMIT_FIRST)
             return
         store = view.store
         mark = mark_incomplete if is_complete(store, plane.key) else mark_complete
@@ -179,6 +181,8 @@ class Objects(Feature):
         if view is not None and label in view.store.objects:
             self.show(label)
             self.context.reopen_asked.emit(label, view)
+        else:
+            self.status.hint("select an object in the list to work on it again")
 
     # -- following the objects ------------------------------------------------------------------
 
@@ -259,10 +263,11 @@ class Objects(Feature):
         self._change(make)
 
     def _change(self, make: Make) -> None:
+        self.status.acted()
         view, labels = self._targets()
         plane = self.context.shown()
         if view is None or plane is None or not labels:
-            self.status.hint(NO_TARGET)
+            self.status.hint(self.context.hindrance() or NO_TARGET)
             return
         new = [label for label in labels if label not in view.store.objects]
         origin: Origin = "everything" if view is self.bench.everything else "painted"
@@ -363,8 +368,8 @@ class Objects(Feature):
         self.context.overlap = name
 
     def _on_region_asked(self) -> None:
-        if self.bench.results is None:
-            self.status.hint("open an image and commit an object first")
+        if self.bench.results is None or self.context.shown() is None:
+            self.status.hint(self.context.hindrance() or COMMIT_FIRST)
             return
         self.region.begin()
         self.status.hint("drag a box around a region in which all objects are labelled")

@@ -38,7 +38,7 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
     Signals
     -------
     show_asked, reopen_asked : int
-        The label of an object that was clicked, or clicked twice.
+        The label of an object that was clicked, or clicked twice; 0 if none is selected.
     class_picked : str
         Of the selected objects; empty for none.
     next_class_picked : str
@@ -218,5 +218,4 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         self.reopen_asked.emit(self._rows.object_at(index.row()).label)
 
     def _on_reopen_clicked(self) -> None:
-        for label in self.selected[:1]:
-            self.reopen_asked.emit(label)
+        self.reopen_asked.emit(next(iter(self.selected), 0))

@@ -20,7 +20,7 @@ SETTLE_MS = 150
 """A plane is encoded once it has been shown, and there was no input, for this time."""
 AHEAD, BEHIND = 3, 1
 """Neighbours that are encoded in the direction of travel, and against it."""
-ASKED = (Lane.CLICK, Lane.HOVER, Lane.BULK)
+ASKED = (Lane.CLICK, Lane.HOVER, Lane.FOLLOW, Lane.BULK)
 """What the user asks for; no neighbour is begun while any of it runs."""
 
 Travel = tuple[int, int]
@@ -145,6 +145,9 @@ class Prefetch(Feature):
             self.panel.setText(text)
             return
         if not session.ready(shown):
+            if session.follows_view(shown):
+                self.panel.setText(f"{text} - very large: the model looks at what is on screen")
+                return
             failed = shown.key in self._failed
             self.panel.setText(f"{text} - {'not encoded' if failed else 'encoding ...'}")
             return
@@ -183,7 +186,7 @@ class Prefetch(Feature):
             return
         if session.ready(shown):
             self._go_on(shown)
-        else:
+        elif not session.follows_view(shown):
             self._encode(session, shown, Lane.PLANE)
 
 

@@ -18,10 +18,11 @@ from ....types import Mask, Plane, Prediction, Prompts
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane, Work
-from .in_work import WorkOnPlanes, lost_masks
+from ...visible import visible_window
+from ...work.planes import lost_masks
+from ...work.question import ObjectInWork, Question, RecentAnswers, gone_on
 from .owners import Owners
 from .panel import PromptPanel
-from .work import ObjectInWork, Question, RecentAnswers, gone_on
 
 COMPUTING = "predicting"
 """The source of progress in the status line while an answer is on its way."""
@@ -64,7 +65,7 @@ class Asker:
         self.shown: Question | None = None
         self.then: Callable[[], None] | None = None
         self.recent = RecentAnswers()
-        self.work = WorkOnPlanes(context)
+        self.work = context.work
         self._failed: Question | None = None
         self._slow = QTimer()
         self._slow.setSingleShot(True)
@@ -112,6 +113,13 @@ class Asker:
             self.question = question
             self._show(question)
 
+    def show_propagated(self) -> None:
+        """Show what propagation found in the plane shown."""
+        if not (self.pending or self.failed):
+            self.recall()
+        if self.shown is None:
+            self.show_work()
+
     def next_candidate(self) -> None:
         """Show the next of the masks that the model offers for the object prompted last."""
         self.status.acted()
@@ -119,7 +127,8 @@ class Asker:
             self.status.hint("another answer can be shown as soon as the first is there")
             return
         if self.shown is None:
-            self.status.hint("there is no answer yet to show another one: click an object first")
+            hint = "there is no answer yet to show another one: click an object first"
+            self.status.hint(self.context.hindrance() or hint)
             return
         objects = dict(self.shown.objects)
         number = self._current(self.shown)
@@ -230,20 +239,22 @@ class Asker:
         work = self.work.seen_from(plane.key)
         drawn = self.bench.prompts.drawn(plane.key)
         placed = self._inside(self.owners.own(drawn, plane.key, work), plane)
-        prompts = dict(group_prompts(placed))
+        prompts = dict(group_prompts(placed, work.outlined))
         objects = {number: self._known(number, said, plane) for number, said in prompts.items()}
         for number in work.outlined:
-            start = self.work.reopened.start(-number, plane.key)
+            start = self.work.start(number, plane.key)
             if number not in objects and start is not None:
                 objects[number] = start
-        return Question(plane, objects)
+        frame = self.bench.frame
+        view = None if frame is None else visible_window(frame, plane.key)
+        return Question(plane, objects, view)
 
     def _known(self, number: int, said: Prompts, plane: Plane) -> ObjectInWork:
         """Return an object of a plane with the answer that is known, or what it goes on from."""
         fresh = self.shown is not None and self.shown.plane.same_as(plane)
         before = self.shown.objects.get(number) if self.shown is not None and fresh else None
         before = before or self.work.before(number, plane)
-        start = self.work.reopened.start(-number, plane.key) if number < 0 else None
+        start = self.work.start(number, plane.key)
         known = [gone_on(said, one) for one in (before, start) if one is not None]
         same = next((one for one in known if one.answer is not None), None)
         same = same or self.recent.find(plane, said)
@@ -333,6 +344,8 @@ class Asker:
             doubt += "" if one.answer.present else "the model sees no object there; "
             commits = "Enter commits it" if one.mask else "the answer is empty"
             commits = "it is as it was kept" if one.kept else commits
+            if one.propagated:
+                commits = "it was propagated to this plane; Enter commits all planes"
             other = "N shows another answer, " if len(one.answer.masks) > 1 else ""
             self.status.hint(f"{doubt}{commits}, more points correct it, {other}Esc clears")
             score = float(one.answer.iou_predictions[one.shown])
@@ -342,13 +355,18 @@ class Asker:
 
     def show_work(self) -> None:
         """Say which object is in work."""
-        numbers = self.work.numbers()
+        self._say_work(self.work.numbers())
+        self.context.work_changed.emit()
+
+    def _say_work(self, numbers: Sequence[int]) -> None:
+        self.work.current = None
         if not numbers:
             self.panel.set_work(None)
             return
         number = self.owners.current
         if number not in numbers or number is None:
             number = numbers[-1]
+        self.work.current = number
         view = self.work.reopened.view(-number) if number < 0 else None
         label = self.work.label(number)
         colour = layers.preview_colour(label)

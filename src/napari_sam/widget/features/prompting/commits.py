@@ -11,8 +11,8 @@ from ....objects.segmented import Outline, upright
 from ....types import SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
-from .in_work import WorkOnPlanes
-from .work import ObjectInWork, Question
+from ...work.planes import WorkOnPlanes
+from ...work.question import ObjectInWork, Question
 
 Outlines = dict[SliceKey, Outline]
 
@@ -46,6 +46,7 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
     if results is None or session is None:
         raise ValueError("there is no layer to commit to yet; try again in a moment")
     outlines = _outlines(questions, session.predictor.model.name, _hash(context))
+    followed = _add_propagated(outlines, work)
     new = [planes for number, planes in sorted(outlines.items()) if number > 0]
     changed: dict[LabelsView, dict[int, Outlines]] = {}
     for number, planes in outlines.items():
@@ -88,6 +89,7 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
     kept = sum(len(edit.objects) for _, edit in made)
     covered = len(new) + sum(len(one) for one in changed.values()) - kept
     rest = f", {covered} covered by others" if covered else ""
+    rest += followed
     hidden = [view.layer.name for view, _ in made if not view.layer.visible]
     rest += f" into {hidden[0]}, which is hidden" if hidden else ""
     return f"{text} committed{rest} (Ctrl+Z undoes it)"
@@ -103,6 +105,18 @@ def _outlines(questions: Sequence[Question], model: str, weights: str) -> dict[i
                 key, outline = question.plane.key, _outline(one, model, weights)
                 planes[upright(key)] = outline if upright(key) == key else outline.turned()
     return outlines
+
+
+def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> str:
+    """Add what propagation found in other planes; says how much that is, for the status line."""
+    count = 0
+    for number in work.numbers():
+        for key, outline in work.outlines(number).items():
+            planes = outlines.setdefault(number, {})
+            if key not in planes:
+                planes[key] = outline
+                count += bool(outline.mask)
+    return f", with {count} propagated outlines" if count else ""
 
 
 def _outline(one: ObjectInWork, model: str, weights: str) -> Outline:

@@ -55,6 +55,7 @@ class Prompting(Feature):
             "Control-D": self.changes.delete,
         }
         self._asked_to_clear = False
+        self._commit_later = False  # when propagation has ended
         self._connect()
 
     def start(self) -> None:
@@ -91,6 +92,10 @@ class Prompting(Feature):
         if self.asker.pending:
             self.asker.wait_for(self.commit)
             return
+        self._commit_later = self.context.scheduler.is_busy(Lane.FOLLOW)
+        if self._commit_later:
+            self.status.hint("objects are being followed; they are committed after that")
+            return
         if self.bench.counting or self.context.history.walking:
             self.status.hint("labels are being counted or written; press Enter again in a moment")
             return
@@ -124,10 +129,14 @@ class Prompting(Feature):
     def clear(self) -> None:
         """Clear the prompts of this plane, or those of all others where there are none here.
 
+        Propagation is stopped first, and what it found is taken back before any prompt.
+
         A kept object that is in work is closed and stays as it was.
         """
         self.status.acted()
         self.bench.prompts.end_drawing()
+        if self._drop_propagated():
+            return
         plane, work = self.context.shown(), self.asker.work
         here = () if plane is None else self.bench.prompts.drawn(plane.key)
         rows, numbers = work.drawing(), work.numbers()
@@ -151,6 +160,23 @@ class Prompting(Feature):
             self.hints.say(f"there are no prompts to clear here; {self.hints.next}")
         self.asker.ask()
         self.asker.show_work()
+
+    def _drop_propagated(self) -> bool:
+        """Stop propagation, or take back what it found; tells whether there was any."""
+        work = self.asker.work
+        self._commit_later = False
+        if self.context.scheduler.is_busy(Lane.FOLLOW):
+            self.context.scheduler.cancel(Lane.FOLLOW)
+            self.status.hint("stopped; what was found so far is kept, Esc takes it back")
+            return True
+        if not (any(work.propagated.values()) or any(work.absent.values())):
+            return False
+        work.propagated.clear()
+        work.absent.clear()
+        self.asker.show_propagated()
+        self.asker.show_work()
+        self.status.hint("what was propagated is taken back; Esc again clears the prompts")
+        return True
 
     def _end_work(self) -> None:
         """Remove the prompts of all planes, and the preview: no object is in work."""
@@ -183,6 +209,8 @@ class Prompting(Feature):
         context.plane_encoded.connect(self.asker.ask_again)
         context.session_changed.connect(self._on_session_changed)
         context.settings_changed.connect(self.asker.ask_anew)
+        context.propagated.connect(self.asker.show_propagated)
+        context.scheduler.busy_changed.connect(self._on_busy_changed)
         self.bench.prompts.changed.connect(self._on_prompts_changed)
         self.bench.changed.connect(self._on_bench_changed)
         self.bench.image_changed.connect(self._on_image_changed)
@@ -202,8 +230,14 @@ class Prompting(Feature):
         active = context.viewer.layers.selection.events.active
         active.connect(self._on_active_changed)
 
+    def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
+        if lane is Lane.FOLLOW and not busy and self._commit_later:
+            self._commit_later = False
+            self.commit()
+
     def _on_prompts_changed(self) -> None:
         self.status.acted()
+        self._commit_later = False
         self._asked_to_clear = False
         self.hover.end()
         self.asker.then = None

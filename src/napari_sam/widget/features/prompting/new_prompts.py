@@ -8,8 +8,9 @@ from ....objects.drawn import Drawing
 from ....objects.segmented import upright
 from ... import layers
 from ...context import Context
+from ...work.planes import stray_rows
 from .asker import Asker
-from .prompt_log import PromptLog, stray_rows
+from .prompt_log import PromptLog
 
 NO_BOX = "a click makes no box: drag from one corner of the object to the other"
 

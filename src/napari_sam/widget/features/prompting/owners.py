@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from ....predict.grouping import owner_of
 from ....predict.prompt_kinds import PlacedPrompt
 from ....types import SliceKey
 from ...layers import DrawnPrompt
+from ...work.planes import InWork
 
 Drawn = Sequence[DrawnPrompt]
-
-
-@dataclass(frozen=True)
-class InWork:
-    """The objects in work on all planes, as a plane sees them.
-
-    Attributes
-    ----------
-    elsewhere : collection of int
-        Numbers of those that have prompts on other planes, or are kept objects opened again.
-    outlined : collection of int
-        Numbers of kept objects that have an outline on this plane.
-    holds : callable of (int, (2,) float)
-        Tells whether the outline of an object, on the plane nearest to this one, contains a place
-        (x, y).
-    """
-
-    elsewhere: Collection[int] = ()
-    outlined: Collection[int] = ()
-    holds: Callable[[int, NDArray[np.float64]], bool] = lambda number, xy: False
 
 
 class Owners:
@@ -99,6 +76,7 @@ class Owners:
                 taken.add(owner)
         begun = {one.placed.owner for one in owned if one.placed.kind.begins}
         begun |= {one.placed.owner for one in owned if (one.placed.owner or 0) < 0}
+        begun |= set(work.outlined)
         new += [one for one in owned if one.placed.owner not in begun]
         owned = [one for one in owned if one.placed.owner in begun]
         self._last = max([self._last, *(one.placed.owner or 0 for one in owned), *work.elsewhere])
@@ -145,8 +123,7 @@ class Owners:
             here = self._of_points.get(key)
             known = [number for number in free if number is not None]
             owner = here if here in free or here in boxes else max(known, default=None)
-            if self._current in work.outlined:  # a kept object that was opened here
-                owner = self._current
+            owner = self._outlined(placed, work) or owner
         if owner is None:
             owner = self._gone_on(placed, owned, work) or self._new()
             self._of_points[key] = owner
@@ -157,6 +134,20 @@ class Owners:
         self, placed: PlacedPrompt, owned: Drawn, key: SliceKey, work: InWork
     ) -> int | None:
         here = {one.placed.owner for one in owned if one.placed.kind.begins} | set(work.outlined)
+        outlined = self._outlined(placed, work)
+        if outlined is not None:
+            self._current = outlined
         if self._current in here:
             return self._current
         return max((number for number in here if number is not None), default=None)
+
+    def _outlined(self, placed: PlacedPrompt, work: InWork) -> int | None:
+        """Return the object in work whose outline on this plane a point corrects.
+
+        That is the one prompted last, unless the point lies in the outline of one other.
+        """
+        over = [number for number in work.outlined if work.covers(number, placed.values)]
+        is_kept = (self._current or 0) < 0
+        if len(over) == 1 and not (is_kept and self._current in work.outlined):
+            return over[0]
+        return self._current if self._current in work.outlined else None

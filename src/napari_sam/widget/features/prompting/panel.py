@@ -22,6 +22,8 @@ from ....predict.prompt_kinds import PROMPT_KINDS
 NO_WORK = "no object in work"
 OBJECTS = "objects"
 """The tool that opens finished objects again."""
+LISTED = 5
+"""Planes of an object that are named one by one."""
 SWATCH = 12
 """Side of the patch of colour, pixels."""
 
@@ -145,7 +147,8 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         image = QPixmap(SWATCH, SWATCH)
         image.fill(QColor.fromRgbF(*(float(c) for c in colour[:3])))
         self.swatch.setPixmap(image)
-        where = f", planes {'; '.join(planes)}" if len(planes) > 1 else ""
+        listed = _listed(planes)
+        where = f", {listed}" if listed else ""
         more = f", {others} more in work" if others else ""
         self.work.setText(f"object {label}, {state}{where}{more}")
 
@@ -156,6 +159,13 @@ class PromptPanel(QWidget):  # type: ignore[misc]
     def set_no_answer(self) -> None:
         """Show that nothing is being worked on."""
         self.answer.setText("no object yet")
+
+
+def _listed(planes: Sequence[str]) -> str:
+    """Return the places of several planes, or the first and the last of many; "" for one."""
+    if len(planes) > LISTED:
+        return f"{len(planes)} planes, {planes[0]} to {planes[-1]}"
+    return f"planes {'; '.join(planes)}" if len(planes) > 1 else ""
 
 
 def _choice(options: dict[str, str]) -> tuple[QButtonGroup, QWidget]:

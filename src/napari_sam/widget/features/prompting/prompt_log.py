@@ -5,6 +5,7 @@ from __future__ import annotations
 from ....objects.drawn import Drawing, sentence, without
 from ....objects.edit import Edit
 from ...history import History
+from ...work.planes import stray_rows
 from ...workbench import Workbench
 
 
@@ -60,11 +61,3 @@ class PromptLog:
         """Return what is drawn and counts: see `stray_rows`."""
         drawn = self.bench.prompts.drawing()
         return without(drawn, stray_rows(self.bench, drawn))
-
-
-def stray_rows(bench: Workbench, drawn: Drawing) -> Drawing:
-    """Return what is drawn beside the image, and boxes that are only begun."""
-    if bench.frame is None:
-        return ()
-    shape = bench.frame.shape
-    return tuple(row for row in drawn if row.is_begun or row.lies_beside(shape))

@@ -49,7 +49,8 @@ class Reopener:
                 view = None
         if view is None:
             self.tools.use(OBJECTS)
-            self.status.hint("click a finished object to work on it again; W goes back to points")
+            hint = "click a finished object to work on it again; W goes back to points"
+            self.status.hint(self.context.hindrance() or hint)
             return
         self.reopen(label, view)
 
@@ -63,7 +64,10 @@ class Reopener:
             Of the layer that it is in.
         """
         plane = self.context.shown()
-        if plane is None or view not in (self.bench.results, self.bench.everything):
+        if plane is None:
+            self.status.hint(self.context.hindrance())
+            return
+        if view not in (self.bench.results, self.bench.everything):
             self.status.error(
                 f"{view.layer.name} belongs to another image; choose that image to work on it"
             )

@@ -17,10 +17,11 @@ from ...frame import frame_of
 from ...results_folder import COUNTING
 from ...scheduler import Lane, Work
 from ..feature import Feature
-from .choices import fitting_labels, labels_to_go_on_with, other_images_text
+from .choices import fitting_labels, labels_to_go_on_with
 from .model_loader import OPEN_FILE, ModelLoader
 from .model_panel import ModelChooser, OfferPanel
 from .panel import SourcePanel
+from .view_choice import ViewChoice
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FILES = f"Checkpoints ({' '.join(f'*{suffix}' for suffix in file_suffixes())});;All files (*)"
@@ -39,6 +40,7 @@ class Source(Feature):
         self.loader = ModelLoader(context)
         self.model, self.offer = ModelChooser(), OfferPanel()
         self.panel = SourcePanel(self.model, self.offer, DEVICES)
+        self.seen = ViewChoice(context, self.panel.view)
         self._open = True
         self._watched: list[Image] = []
         self._connect()
@@ -119,7 +121,7 @@ class Source(Feature):
         images = self._images()
         current = None if frame is None else frame.layer
         self.panel.image.set_things([layer.name for layer in images], images, current)
-        self.panel.set_note(other_images_text(images, current))
+        self.seen.refresh()
         layers = self.viewer.layers
         fitting = [] if frame is None else fitting_labels(layers, frame, bench.prompts.preview)
         results = None if bench.results is None else bench.results.layer

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 
 from ...controls import Chooser
+from .view_panel import ViewPanel
 
 
 class SourcePanel(QWidget):  # type: ignore[misc]
@@ -25,21 +26,14 @@ class SourcePanel(QWidget):  # type: ignore[misc]
         self.device = Chooser("Where the model runs; auto takes the fastest there is", 3)
         self.results = Chooser("The Labels layer that committed objects are written to")
         self.device.set_things(devices, devices, devices[0])
-        self.note = QLabel()
-        self.note.setWordWrap(True)
-        self.note.hide()
+        self.view = ViewPanel()
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         both = QHBoxLayout()
         both.addWidget(model, 3)
         both.addWidget(self.device, 2)
         form.addRow("Image", self.image)
-        form.addRow(self.note)
+        form.addRow(self.view)
         form.addRow("Model", both)
         form.addRow(offer)
         form.addRow("Into", self.results)
-
-    def set_note(self, text: str) -> None:
-        """Say something about the image; nothing takes no room."""
-        self.note.setText(text)
-        self.note.setVisible(bool(text))

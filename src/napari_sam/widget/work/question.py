@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ....predict.kept_masks import logits_of
-from ....predict.session import Session
-from ....types import Mask, Plane, Prediction, Prompts
+from ...objects.segmented import Outline
+from ...predict.kept_masks import logits_of
+from ...predict.session import Session
+from ...types import Mask, Plane, Prediction, Prompts, Window
 
 RECENT_BYTES = 32 * 2**20
 """Of logits of recent answers; the published SAM has 0.8 MB an object."""
@@ -34,9 +35,12 @@ class ObjectInWork:
     rank : int
         Which of the answer's masks is shown, the highest predicted IoU first.
     kept : bool
-        Whether the answer is the outline of a kept object, which nothing has changed yet.
+        Whether the answer is an outline that was known before, which no prompt has changed yet:
+        that of a kept object, or a propagated one.
     start : Mask or None
-        The kept outline that the question goes on from; there are no logits of it.
+        The outline of that kind that the question goes on from; there are no logits of it.
+    propagated : bool
+        Whether the outline was found by propagation.
     """
 
     prompts: Prompts
@@ -45,6 +49,7 @@ class ObjectInWork:
     rank: int = 0
     kept: bool = False
     start: Mask | None = None
+    propagated: bool = False
 
     @property
     def shown(self) -> int:
@@ -76,10 +81,13 @@ class Question:
     ----------
     plane : Plane
     objects : mapping of int to ObjectInWork
+    view : (x0, y0, x1, y1) int, end exclusive, or None
+        The part of the plane that is on screen; see `Session.predict_many`.
     """
 
     plane: Plane
     objects: Mapping[int, ObjectInWork]
+    view: Window | None = None
 
     @property
     def open(self) -> dict[int, ObjectInWork]:
@@ -89,7 +97,8 @@ class Question:
     def ask(self, session: Session) -> dict[int, Prediction]:
         """Return answers to the objects that wait for one; for workers."""
         asked = [_asked(one, session, self.plane) for one in self.open.values()]
-        return dict(zip(self.open, session.predict_many(self.plane, asked), strict=True))
+        answers = session.predict_many(self.plane, asked, view=self.view)
+        return dict(zip(self.open, answers, strict=True))
 
     def answered(self, answers: Mapping[int, Prediction]) -> Question:
         """Return the question with answers to some of its objects, by number."""
@@ -105,6 +114,19 @@ class Question:
             return False
         mine, theirs = ({k: one.said for k, one in q.objects.items()} for q in (self, other))
         return mine == theirs
+
+
+def as_kept(outline: Outline, propagated: bool = False) -> ObjectInWork:
+    """Return an object as it is known in a plane, before a prompt changes it."""
+    prompts = Prompts() if outline.prompts is None else outline.prompts
+    height, width = outline.mask.size
+    answer = Prediction(
+        (outline.mask,),
+        np.array([outline.score], np.float32),
+        np.zeros((1, 0, 0), np.float32),  # made of the mask where they are needed
+        (0.0, 0.0, float(width), float(height)),
+    )
+    return ObjectInWork(prompts, prompts, answer, kept=True, propagated=propagated)
 
 
 def _asked(one: ObjectInWork, session: Session, plane: Plane) -> Prompts:

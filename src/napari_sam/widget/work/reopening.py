@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from ....objects.edit import Edit
-from ....objects.segmented import Outline, SegmentedObject, upright
-from ....types import Mask, Prediction, Prompts, SliceKey
-from ...labels_view import LabelsView
-from ...workbench import Workbench
-from .work import ObjectInWork
+from ...objects.edit import Edit
+from ...objects.segmented import Outline, SegmentedObject, upright
+from ...types import Mask, SliceKey
+from ..labels_view import LabelsView
+from ..workbench import Workbench
+from .question import ObjectInWork, as_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,15 +152,7 @@ class Reopened:
             outline = self.outlines(label)[key]
         if shown != key:
             outline = outline.turned()
-        prompts = Prompts() if outline.prompts is None else outline.prompts
-        height, width = outline.mask.size
-        answer = Prediction(
-            (outline.mask,),
-            np.array([outline.score], np.float32),
-            np.zeros((1, 0, 0), np.float32),  # made of the mask where they are needed
-            (0.0, 0.0, float(width), float(height)),
-        )
-        return ObjectInWork(prompts, prompts, answer, kept=True)
+        return as_kept(outline)
 
 
 def _as_painted(labels: Any, label: int, key: SliceKey, mask: Mask) -> Mask:

@@ -1,0 +1,1 @@
+"""Objects in work are followed through a stack."""

@@ -1,0 +1,84 @@
+"""What a worker does to follow objects: it knows values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....predict.session import Session
+from ....stack.propagate import FoundPlane, propagate
+from ....types import Mask, Progress
+from .following import Line
+
+
+@dataclass(frozen=True, eq=False)
+class Occupied:
+    """Pixels that the objects followed may not have.
+
+    Attributes
+    ----------
+    labels : array-like or None
+        Of the image; None if all pixels of kept objects may be taken.
+    own : sequence of int
+        Labels that are free: those of the objects followed, and of others in work.
+    masks : mapping of int to sequence of Mask
+        By number of the plane, outlines of other objects in work.
+    """
+
+    labels: Any = None
+    own: Sequence[int] = ()
+    masks: Mapping[int, Sequence[Mask]] = field(default_factory=dict)
+
+    def on(self, line: Line, place: int) -> NDArray[np.int32]:
+        """Return the labels (H, W) of a plane; 0 is free."""
+        if self.labels is None:
+            labels = np.zeros(line.plane.size, np.int32)
+        else:
+            labels = np.array(line.key(place).read(self.labels), np.int32)
+            labels[np.isin(labels, self.own)] = 0
+        other = np.iinfo(np.int32).max
+        for mask in self.masks.get(place, ()):
+            labels[mask.part][mask.bits] = other
+        return labels
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Objects that are followed together.
+
+    Attributes
+    ----------
+    line : Line
+    keyframes : mapping of int to mapping of int to Mask
+        By number of the object and of the plane.
+    places : frozenset of int
+        Planes to work on.
+    occupied : Occupied
+    """
+
+    line: Line
+    keyframes: Mapping[int, Mapping[int, Mask]]
+    places: frozenset[int]
+    occupied: Occupied
+
+    @property
+    def others(self) -> Callable[[int], NDArray[np.int32]]:
+        """What `propagate` asks for the pixels of others."""
+        return lambda place: self.occupied.on(self.line, place)
+
+
+Step = tuple[Job, Progress | FoundPlane | None]
+"""Something that was found; None when a job is done."""
+
+
+def follow(session: Session, jobs: Sequence[Job]) -> Generator[Step, None, None]:
+    """Do some jobs one after the other."""
+    for job in jobs:
+        planes = job.line.planes
+        for step in propagate(session, planes, job.keyframes, job.places, job.others):
+            yield job, step
+        yield job, None

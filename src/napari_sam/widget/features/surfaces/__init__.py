@@ -1,0 +1,1 @@
+"""Objects as surfaces in the 3-D view."""

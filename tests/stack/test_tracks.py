@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam.stack.tracks import Track, tracked, write_tracks
+from napari_sam.steps import drive, mapped
+from napari_sam.types import Progress
+
+
+def disc(plane, row, column, radius, label):
+    y, x = np.ogrid[: plane.shape[0], : plane.shape[1]]
+    plane[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = label
+
+
+def series(*frames):
+    """Return frames (T, 60, 80) with discs (row, column, radius); labels are mixed."""
+    planes = np.zeros((len(frames), 60, 80), np.int32)
+    for t, discs in enumerate(frames):
+        for k, one in enumerate(discs):
+            disc(planes[t], *one, 10 * t + len(discs) - k)
+    return planes
+
+
+def followed(planes, **options):
+    """Return labels and tracks."""
+    labels = planes.copy()
+
+    def keep(step):
+        if not isinstance(step, Progress):
+            labels[step[0]] = step[1]
+
+    return labels, drive(mapped(tracked(dict(enumerate(planes)), **options), keep))
+
+
+def test_objects_that_move_keep_their_labels():
+    planes = series(*[[(20, 15 + 4 * t, 8), (45, 60 - 4 * t, 7)] for t in range(5)])
+    labels, tracks = followed(planes)
+    assert tracks == [Track(1, 0, 4), Track(2, 0, 4)]
+    for t in range(5):
+        assert labels[t, 20, 15 + 4 * t] == labels[0, 20, 15]
+        assert labels[t, 45, 60 - 4 * t] == labels[0, 45, 60]
+    assert followed(planes, largest=30)[1] == [Track(31, 0, 4), Track(32, 0, 4)]
+
+
+def test_a_small_object_that_moves_by_its_size_is_followed():
+    labels, tracks = followed(series(*[[(20, 10 + 7 * t, 4)] for t in range(6)]))
+    assert tracks == [Track(1, 0, 5)]
+    assert labels[5, 20, 45] == 1
+
+
+def test_an_object_that_divides_ends_and_its_daughters_name_it():
+    still = (45, 15, 8)
+    planes = series(
+        *[[(25, 40, 10), still]] * 2,
+        [(25, 33, 6), (25, 47, 6), still],
+        [(25, 30, 6), (25, 50, 6), still],
+        [(25, 28, 6), (25, 52, 6), still],
+    )
+    labels, tracks = followed(planes)
+    mother = int(labels[1, 25, 40])
+    daughters = {int(labels[2, 25, 33]), int(labels[2, 25, 47])}
+    assert [track for track in tracks if track.parent] == [
+        Track(label, 2, 4, mother) for label in sorted(daughters)
+    ]
+    assert Track(mother, 0, 1) in tracks
+    assert Track(int(labels[0, 45, 15]), 0, 4) in tracks
+    assert labels[1, 25, 33] == labels[1, 25, 47] == mother
+
+
+def test_an_object_that_comes_in_beside_another_is_no_daughter():
+    planes = series(*[[(25, 40, 9)]] * 2, *[[(25, 40, 9), (25, 58, 6)]] * 3)
+    _, tracks = followed(planes)
+    assert [track.parent for track in tracks] == [0, 0]
+
+
+def test_an_outline_that_is_in_two_in_one_frame_is_no_division():
+    planes = series(*[[(25, 40, 9)]] * 5)
+    planes[2][:25][planes[2][:25] > 0] = 99
+    labels, tracks = followed(planes)
+    assert tracks == [Track(1, 0, 4)]
+    np.testing.assert_array_equal(labels, (planes > 0).astype(np.int32))
+
+
+def test_a_frame_in_which_an_object_is_missing_is_closed():
+    planes = series(*[[(25, 40, 9)]] * 5)
+    planes[2] = 0
+    labels, tracks = followed(planes)
+    assert tracks == [Track(1, 0, 4)]
+    np.testing.assert_array_equal(labels[2], labels[1])
+
+
+def test_frames_without_objects():
+    assert followed(np.zeros((3, 5, 5), np.int32))[1] == []
+    assert drive(tracked({})) == []
+
+
+def test_frames_that_cannot_be_followed_are_refused():
+    with pytest.raises(ValueError, match="frames have whole numbers"):
+        drive(tracked({"a": np.zeros((2, 2), int)}))
+    with pytest.raises(ValueError, match="largest label lies between"):
+        drive(tracked({}, largest=-1))
+    with pytest.raises(ValueError, match="of integers"):
+        drive(tracked({0: np.zeros((2, 2))}))
+
+
+def test_tracks_are_written_as_the_cell_tracking_challenge_does(tmp_path):
+    write_tracks(tmp_path / "res_track.txt", [Track(1, 0, 4), Track(2, 5, 9, 1)])
+    assert (tmp_path / "res_track.txt").read_text() == "1 0 4 0\n2 5 9 1\n"

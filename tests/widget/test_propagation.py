@@ -1,0 +1,343 @@
+"""An object is prompted in one plane, followed through the stack, corrected and kept."""
+
+from __future__ import annotations
+
+from threading import Semaphore
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_sam.stack.propagate import Found, FoundPlane
+from napari_sam.types import SliceKey
+from napari_sam.widget.features.stack import run
+from napari_sam.widget.features.stack.logic import Stack
+from napari_sam.widget.scheduler import Lane
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
+PLANES = 9
+
+
+def key(plane):
+    return SliceKey((1, 2), ((0, plane),))
+
+
+class Follower:
+    """Stands for `propagate`: the keyframe nearest to a plane is what is found there.
+
+    Attributes
+    ----------
+    calls : list of (keyframes, places)
+        What was asked for.
+    gate : Semaphore or None
+        Acquired before each plane.
+    end : int
+        From this plane on, objects are not there.
+    """
+
+    def __init__(self):
+        self.calls, self.gate, self.end = [], None, PLANES
+
+    def __call__(self, session, planes, keyframes, only=None, others=None):
+        places = sorted(range(len(planes)) if only is None else only)
+        self.calls.append(({n: sorted(one) for n, one in keyframes.items()}, places))
+        first = min(min(one) for one in keyframes.values())
+        for place in sorted(places, key=lambda p: abs(p - first)):
+            if self.gate is not None:
+                assert self.gate.acquire(timeout=20)
+            found = {}
+            for number, one in keyframes.items():
+                nearest = min(one, key=lambda known: abs(known - place))
+                if one[nearest] and place < self.end:
+                    found[number] = Found(one[nearest], 1 - 0.05 * abs(place - nearest))
+            yield FoundPlane(place, found)
+
+
+@pytest.fixture
+def follower(monkeypatch):
+    follower = Follower()
+    monkeypatch.setattr(run, "propagate", follower)
+    return follower
+
+
+@pytest.fixture
+def stack(open_dock, scene, follower):
+    """A window on nine planes of the scene, at plane 2."""
+    hands = open_dock(("add_image", np.repeat(scene[0][None], PLANES, 0), {"name": "stack"}))
+    hands.go(2)
+    hands.settled()
+    hands.stack = hands.dock.feature(Stack)
+    return hands
+
+
+@pytest.fixture
+def propagated(stack):
+    """The same window with the first object followed through all planes."""
+    stack.click_and_wait(*CENTRES[1])
+    propagate(stack)
+    return stack
+
+
+def propagate(hands):
+    hands.press(Qt.Key.Key_P)
+    ended(hands)
+
+
+def ended(hands):
+    hands.rest(0.05)
+    hands.until(lambda: not hands.busy(Lane.FOLLOW, Lane.CLICK))
+    hands.rest(0.05)
+
+
+def preview(hands):
+    return np.asarray(hands.bench.prompts.preview.data)
+
+
+def marks(hands):
+    return {place: mark.kind for place, mark in hands.stack.panel.strip.marks.items()}
+
+
+def alike(pixels, truth):
+    return bool((np.asarray(pixels) == np.asarray(truth)).mean() > 0.99)
+
+
+def test_a_prompt_is_followed_shown_kept_and_taken_back(propagated, scene, follower):
+    truth = scene[1] == 1
+    assert follower.calls == [({1: [2]}, [0, 1, 3, 4, 5, 6, 7, 8])]
+    assert not propagated.labels.any()
+    propagated.go(6)
+    propagated.rest()
+    assert alike(preview(propagated) > 0, truth)
+    assert "propagated" in propagated.status
+    propagated.press(Qt.Key.Key_Return)
+    assert all(alike(plane == 1, truth) for plane in propagated.labels)
+    assert "8 propagated outlines" in propagated.status
+    outlines = propagated.bench.results.store.objects[1].outlines
+    assert {k for k, one in outlines.items() if one.origin == "propagated"} == {
+        key(place) for place in range(PLANES) if place != 2
+    }
+    assert outlines[key(4)].score == pytest.approx(0.9)
+    assert outlines[key(4)].model == outlines[key(2)].model
+    propagated.press(Qt.Key.Key_Z, CONTROL)
+    propagated.until(lambda: not propagated.context.history.walking)
+    assert not propagated.labels.any()
+    propagated.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    propagated.until(lambda: not propagated.context.history.walking)
+    assert all(alike(plane == 1, truth) for plane in propagated.labels)
+
+
+def test_a_correction_has_only_the_planes_to_its_neighbours_done_again(propagated, follower, scene):
+    propagated.go(6)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    assert follower.calls[1:] == [({1: [2, 6]}, [3, 4, 5, 7, 8])]
+    assert set(propagated.answers.objects) == {1}
+    assert marks(propagated)[6] == marks(propagated)[2] == "keyframe"
+    propagated.go(4)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    assert follower.calls[2:] == [({1: [2, 4, 6]}, [3, 5])]
+    propagated.press(Qt.Key.Key_Return)
+    assert propagated.bench.results.store.objects[1].keyframes == (key(2), key(4), key(6))
+    assert all(plane.any() for plane in propagated.labels)
+
+
+def test_a_background_point_corrects_the_outline_that_was_propagated(propagated, follower):
+    propagated.go(6)
+    propagated.settled()
+    propagated.press(Qt.Key.Key_T)
+    propagated.click_and_wait(30, 30)
+    one = propagated.answers.objects[1]
+    assert not one.kept
+    assert one.start is not None
+    assert one.prompts.point_labels.tolist() == [0]
+
+
+def test_a_correction_that_is_taken_back_is_followed_back(propagated, follower):
+    propagated.go(6)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    propagated.press(Qt.Key.Key_Z, CONTROL)
+    propagated.until(lambda: not propagated.context.history.walking)
+    ended(propagated)
+    assert follower.calls[2:] == [({1: [2]}, [3, 4, 5, 6, 7, 8])]
+    assert marks(propagated)[6] == "found"
+
+
+def test_cancelled_propagation_keeps_what_was_found(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    follower.gate = Semaphore(0)
+    stack.press(Qt.Key.Key_P)
+    assert "following object 1" in stack.status
+    follower.gate.release(2)
+    stack.until(lambda: len(stack.context.work.propagated[1]) == 2)
+    found = dict(stack.context.work.propagated[1])
+    stack.press(Qt.Key.Key_Escape)
+    follower.gate.release(PLANES)
+    ended(stack)
+    assert "kept" in stack.status
+    assert len(stack.context.work.propagated[1]) == len(found)
+    assert stack.answers is not None
+    stack.press(Qt.Key.Key_Return)
+    held = [place for place, plane in enumerate(stack.labels) if plane.any()]
+    assert held == sorted({2, *(k.fixed[0][1] for k in found)})
+
+
+def test_escape_takes_propagation_back_before_prompts(propagated):
+    propagated.go(6)
+    propagated.rest()
+    propagated.press(Qt.Key.Key_Escape)
+    assert not preview(propagated).any()
+    assert len(propagated.bench.prompts.points.data) == 1
+    assert marks(propagated) == {2: "keyframe"}
+    propagated.press(Qt.Key.Key_Return)
+    assert [place for place, plane in enumerate(propagated.labels) if plane.any()] == [2]
+
+
+def test_enter_waits_for_the_end(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    follower.gate = Semaphore(0)
+    stack.press(Qt.Key.Key_P)
+    stack.press(Qt.Key.Key_Return)
+    assert not stack.labels.any()
+    follower.gate.release(PLANES)
+    stack.until(stack.labels.any)
+    assert all(plane.any() for plane in stack.labels)
+
+
+def test_forward_and_backward(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    stack.stack.panel.direction.setCurrentText("forward")
+    propagate(stack)
+    assert follower.calls[0][1] == [3, 4, 5, 6, 7, 8]
+    stack.stack.panel.direction.setCurrentText("backward")
+    propagate(stack)
+    assert follower.calls[1][1] == [0, 1]
+    assert len(stack.context.work.propagated[1]) == PLANES - 1
+
+
+def test_an_object_that_is_not_here_has_ended(propagated, follower):
+    propagated.go(5)
+    propagated.rest()
+    propagated.press(Qt.Key.Key_P, SHIFT)
+    ended(propagated)
+    assert follower.calls[1:] == [({1: [2, 5]}, [3, 4, 6, 7, 8])]
+    assert not preview(propagated).any()
+    assert marks(propagated)[5] == "ended"
+    propagated.press(Qt.Key.Key_Return)
+    held = [place for place, plane in enumerate(propagated.labels) if plane.any()]
+    assert held == [0, 1, 2, 3]
+
+
+def test_objects_are_followed_together_and_corrected_by_their_place(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    stack.press(Qt.Key.Key_O)
+    stack.click_and_wait(*CENTRES[2])
+    propagate(stack)
+    assert follower.calls == [({1: [2], 2: [2]}, [0, 1, 3, 4, 5, 6, 7, 8])]
+    stack.go(6)
+    stack.settled()
+    stack.click_and_wait(30, 30)
+    ended(stack)
+    assert follower.calls[1:] == [({1: [2, 6]}, [3, 4, 5, 7, 8])]
+    stack.press(Qt.Key.Key_Return)
+    assert sorted(stack.bench.results.store.objects) == [1, 2]
+    assert all(set(np.unique(plane)) == {0, 1, 2} for plane in stack.labels)
+
+
+def test_a_kept_object_is_corrected_and_followed_again(propagated, follower):
+    propagated.press(Qt.Key.Key_Return)
+    propagated.go(6)
+    propagated.settled()
+    propagated.prompting.reopener.reopen(1, propagated.bench.results)
+    propagated.rest()
+    assert marks(propagated)[2] == "keyframe"
+    assert marks(propagated)[6] == "found"
+    follower.calls.clear()
+    follower.end = 8
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    assert follower.calls == [({-1: [2, 6]}, [3, 4, 5, 7, 8])]
+    propagated.press(Qt.Key.Key_Return)
+    held = [place for place, plane in enumerate(propagated.labels) if plane.any()]
+    assert held == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert set(np.unique(propagated.labels)) == {0, 1}
+
+
+def test_keys_and_clicks_on_the_strip_go_to_planes(propagated):
+    propagated.press(Qt.Key.Key_U)
+    assert propagated.viewer.dims.current_step[0] == 8
+    propagated.press(Qt.Key.Key_U)
+    assert propagated.viewer.dims.current_step[0] == 7
+    strip = propagated.stack.panel.strip
+    assert strip.current == 7
+    place = strip.rect().center()
+    place.setX(round((4 + 0.5) * strip.width() / PLANES))
+    QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=place)
+    assert propagated.viewer.dims.current_step[0] == 4
+
+
+def test_kept_objects_keep_their_pixels(propagated, monkeypatch, scene):
+    propagated.press(Qt.Key.Key_Return)
+    seen = []
+
+    def propagate_looking(session, planes, keyframes, only=None, others=None):
+        seen.append(others(5))
+        yield FoundPlane(5, {})
+
+    monkeypatch.setattr(run, "propagate", propagate_looking)
+    propagated.click_and_wait(*CENTRES[2])
+    propagate(propagated)
+    assert alike(seen[0] == 1, scene[1] == 1)
+
+
+def test_an_object_is_followed_at_once_where_planes_are_encoded(stack, follower):
+    stack.stack.panel.live.setChecked(True)
+    stack.click_and_wait(*CENTRES[1])
+    stack.until(lambda: {1, 3, 4, 5} <= set(marks(stack)))
+    stack.settled()
+    ended(stack)
+    found = set(marks(stack))
+    asked = [place for _, places in follower.calls for place in places]
+    assert sorted(asked) == sorted(found - {2})  # each once
+    stack.go(4)
+    stack.rest()
+    assert preview(stack).any()
+    stack.settled()
+    ended(stack)
+    follower.calls.clear()
+    stack.click_and_wait(30, 30)
+    stack.until(lambda: follower.calls)
+    ended(stack)
+    assert follower.calls[0][0] == {1: [2, 4]}
+    assert not {0, 1} & {place for _, places in follower.calls for place in places}
+    stack.press(Qt.Key.Key_Escape)
+    stack.settled()
+    assert marks(stack) == {2: "keyframe", 4: "keyframe"}
+
+
+def test_without_an_object_or_a_stack_the_dock_says_so(stack, follower):
+    stack.press(Qt.Key.Key_P)
+    assert "prompt an object in one plane first" in stack.status
+    stack.press(Qt.Key.Key_U)
+    assert "no plane was propagated to yet" in stack.status
+    stack.press(Qt.Key.Key_P, SHIFT)
+    assert "no object in work" in stack.status
+    assert not follower.calls
+
+
+def test_an_image_of_one_plane_has_no_panel(hands):
+    assert not hands.dock.feature(Stack).panel.isVisible()
+
+
+def test_3d_view_is_said(stack):
+    stack.viewer.dims.ndisplay = 3
+    stack.rest()
+    stack.press(Qt.Key.Key_P)
+    assert "2-D view" in stack.status
