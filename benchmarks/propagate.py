@@ -52,7 +52,9 @@ def main() -> None:
             session.embedding(plane)
         kind = name if "hippocampus" not in name and "mito" not in name else name.split("_")[0]
         rows.setdefault(kind, []).extend(measured(session, planes, labels, args.limit))
-    table = [(kind, str(len(r)), *(f"{v:.3f}" for v in np.mean(r, axis=0))) for kind, r in rows.items()]
+    table = [
+        (kind, str(len(r)), *(f"{v:.3f}" for v in np.mean(r, axis=0))) for kind, r in rows.items()
+    ]
     means = np.mean([np.mean(r, axis=0) for r in rows.values()], axis=0)
     head = (
         "stack", "objects", "first plane", "IoU", "watershed", "corrected once",

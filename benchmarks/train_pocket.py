@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=TrainParams.steps)
     parser.add_argument("--learning-rate", type=float, default=TrainParams.learning_rate)
     parser.add_argument("--crops", type=int, help="crops of 128 pixels in a step")
-    parser.add_argument("--earlier", type=float, default=TrainParams.earlier, help="share of crops with one")
+    parser.add_argument(
+        "--earlier", type=float, default=TrainParams.earlier, help="share of crops with one"
+    )
     parser.add_argument("--weights", type=Path, help="start from these weights")
     parser.add_argument("--exclude", nargs="*", default=[], help="sources to leave out")
     parser.add_argument("--seed", type=int, default=0)
