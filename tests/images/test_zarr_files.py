@@ -198,3 +198,11 @@ def test_a_damaged_chunk_is_a_sentence(tmp_path):
     assert np.array_equal(image.data[1], FULL[0, 0, 1])
     with pytest.raises(ValueError, match=r"a\.zarr is not an image that can be read"):
         image.data[2]
+
+
+def test_an_array_whose_planes_fit_no_memory_is_refused(tmp_path):
+    folder = tmp_path / "huge.zarr"
+    side = 2**24
+    zarr.create_array(folder, shape=(2, side, side), chunks=(1, 64, 64), dtype="f8")
+    with pytest.raises(ValueError, match="do not fit into memory"):
+        read_image(folder)

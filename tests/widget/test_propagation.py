@@ -67,7 +67,8 @@ def follower(monkeypatch):
 def stack(open_dock, scene, follower):
     """A window on nine planes of the scene, at plane 2."""
     hands = open_dock(("add_image", np.repeat(scene[0][None], PLANES, 0), {"name": "stack"}))
-    hands.go(2)
+    hands.go(1)
+    hands.go(2)  # forward: planes 3, 4, 5 and 1 are encoded
     hands.settled()
     hands.stack = hands.dock.feature(Stack)
     return hands

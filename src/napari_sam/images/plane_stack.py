@@ -181,7 +181,7 @@ def check_size(path: Path, nbytes: int, at_once: int) -> None:
     if nbytes <= LIMIT_BYTES:
         return
     stored = max(path.stat().st_size, 1)
-    if nbytes > LARGEST_EXPANSION * stored:
+    if path.is_file() and nbytes > LARGEST_EXPANSION * stored:
         raise UnreadableImageError(
             f"{path} has {_text(stored)} but expands to {_text(nbytes)}, as damaged or hostile "
             "files do; if it is sound, save it without compression"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ..checks import shown
@@ -28,6 +29,7 @@ LENGTHS = {
 }  # fmt: skip
 """Micrometres of units of length."""
 UNITS = {"T": SECONDS, "Z": LENGTHS, "Y": LENGTHS, "X": LENGTHS}
+MOST_PLANES = 10**7
 METADATA = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
 """Files of which one is in each folder of zarr's formats 3 and 2."""
 
@@ -84,6 +86,10 @@ def read_zarr(folder: Path, number: int | None) -> TiffImage:
         raise ValueError(f"{len(level.axes)} axes are named, but the array has {len(shape)}")
     inner = 3 if level.axes.endswith("YXC") or (not level.axes and shape[-1] in (3, 4)) else 2
     lead = max(len(shape) - inner, 0)
+    at_once = max(math.prod(shape[lead:]), math.prod(array.chunks)) * array.dtype.itemsize
+    free = psutil.virtual_memory().available
+    if at_once > free or math.prod(shape[:lead]) > MOST_PLANES:
+        raise UnreadableImageError(f"{folder} has planes or chunks that do not fit into memory")
     blocks = Blocks(shape, shape[lead:], array.dtype, _planes(folder, array, lead))
     sizes, origin = _in_micrometres(level)
     return TiffImage(blocks, level.axes, sizes, "", origin)

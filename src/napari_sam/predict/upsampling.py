@@ -58,6 +58,10 @@ class Upsampler:
         fine = np.stack([_resized(self.rows, plane, self.columns) for plane in planes])
         return fine.reshape(*logits.shape[:-2], *fine.shape[-2:])
 
+    def part(self, logits: NDArray[np.float32], part: tuple[slice, slice]) -> NDArray[np.float32]:
+        """Map (h, w) to some rows and columns of the plane."""
+        return _resized(self.rows[part[0]], logits, self.columns[part[1]])
+
     def within(
         self, logits: NDArray[np.float32], threshold: float
     ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
@@ -80,7 +84,7 @@ class Upsampler:
             first, last = (int(reach[0]), int(reach[-1]) + 1) if len(reach) else (0, 0)
             spans.append(slice(first, last))
         rows, columns = spans
-        return (rows, columns), _resized(self.rows[rows], logits, self.columns[columns])
+        return (rows, columns), self.part(logits, (rows, columns))
 
 
 def frame_of(size: tuple[int, int], input_size: tuple[int, int], padded: tuple[int, int]) -> Frame:

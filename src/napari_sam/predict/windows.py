@@ -142,7 +142,8 @@ def window_in_view(
     seen = float(((np.array(view[2:]) - view[:2]) * aspect).max())
     least = 2 * float(((high - low) * aspect).max())
     doublings = max(
-        round(np.log2(seen / image_size)), int(np.ceil(np.log2(max(least, 1) / image_size)))
+        round(np.log2(max(seen, 1.0) / image_size)),
+        int(np.ceil(np.log2(max(least, 1) / image_size))),
     )
     sides = image_size * 2 ** max(doublings, 0) / aspect
     quarters = np.maximum(sides / 4, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ def propagate(
         If a keyframe lies outside the stack or has another size than its plane.
     """
     _check(planes, keyframes)
+    blocked = partial(_blocked, planes, keyframes, others)
     wanted = set(range(len(planes)) if only is None else only)
     sweeps = _sweeps(keyframes, len(planes), wanted)
     waiting = dict.fromkeys(sorted(wanted), 0)  # how many sweeps are still to come by
@@ -82,13 +84,12 @@ def propagate(
         for batch in _batches(sweeps):
             place = batch[0].next
             ahead = [list(sweep.places) for sweep in batch]
-            forbidden = None if others is None else others(place)
-            results = follow(session, planes, batch, forbidden)
+            results = follow(session, planes, batch, blocked(place))
             passed = []
             for sweep, evidence, rest in zip(batch, results, ahead, strict=True):
                 if evidence is not None:
                     sides = seen.setdefault(place, {}).setdefault(sweep.number, [])
-                    sides.append((sweep, evidence))
+                    sides.append((sweep, evidence.trimmed()))
                 passed.extend([place] if evidence is not None else rest)
             for one in passed:
                 if one in waiting:
@@ -96,7 +97,7 @@ def propagate(
             for one in [one for one in dict.fromkeys(passed) if waiting.get(one) == 0]:
                 del waiting[one]
                 done += 1
-                found = _blended(seen.pop(one, {}), one, planes[one].size, others)
+                found = _blended(seen.pop(one, {}), one, planes[one].size, blocked)
                 if found:
                     yield FoundPlane(one, found)
             if place not in waiting:
@@ -143,6 +144,26 @@ def _check(planes: Sequence[Plane], keyframes: Mapping[int, Mapping[int, Mask]])
                 )
 
 
+def _blocked(
+    planes: Sequence[Plane],
+    keyframes: Mapping[int, Mapping[int, Mask]],
+    others: Callable[[int], NDArray[np.int32]] | None,
+    place: int,
+) -> NDArray[np.int32] | None:
+    """Return what others have in a plane, objects with a keyframe there among them.
+
+    No object is followed into its own keyframes.
+    """
+    labels = None if others is None else others(place)
+    masks = [known[place] for known in keyframes.values() if known.get(place)]
+    if masks:
+        size = planes[place].size
+        labels = np.zeros(size, np.int32) if labels is None else np.array(labels)
+        for mask in masks:
+            labels[mask.part][mask.bits] = 1
+    return labels
+
+
 def _sweeps(
     keyframes: Mapping[int, Mapping[int, Mask]], count: int, wanted: Collection[int]
 ) -> list[Sweep]:
@@ -180,7 +201,7 @@ def _blended(
     objects: Mapping[int, Sequence[tuple[Sweep, Evidence]]],
     place: int,
     size: tuple[int, int],
-    others: Callable[[int], NDArray[np.int32]] | None,
+    blocked: Callable[[int], NDArray[np.int32] | None],
 ) -> dict[int, Found]:
     """Return the outlines of objects in a plane, each seen from one keyframe or from two."""
     evidence, scores = {}, {}
@@ -190,7 +211,7 @@ def _blended(
         parts = [one for _, one in sides]
         evidence[number] = Evidence.blended(parts, weights)
         scores[number] = float(weights @ [one.score for one in parts])
-    forbidden = others(place) if others is not None and evidence else None
+    forbidden = blocked(place) if evidence else None
     masks = apart(list(evidence.values()), size, forbidden)
     pairs = zip(evidence, masks, strict=True)
     return {number: Found(mask, scores[number]) for number, mask in pairs if mask}

@@ -20,6 +20,8 @@ GROWN = 0.025
 """How much larger than the last outline's the box is that looks for it in the next plane."""
 REACH = 0.5
 """How far beyond the box of the last outline an object is looked for, in its longer side."""
+BEYOND = 17
+"""Pixels beside a part that its features depend on: four times the widest of `SMOOTHED`, and 1."""
 LEAST_REACH = 4
 """The same, in pixels, at least."""
 CERTAIN = 8.0
@@ -79,6 +81,15 @@ class Evidence:
         """Rows and columns of the part that was looked at."""
         (x, y), (h, w) = self.corner, self.logits.shape
         return slice(y, y + h), slice(x, x + w)
+
+    def trimmed(self) -> Evidence:
+        """Return the part that is not certainly outside."""
+        rows, columns = (np.flatnonzero((self.logits > -CERTAIN).any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return self
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        corner = self.corner[0] + int(columns[0]), self.corner[1] + int(rows[0])
+        return Evidence(corner, self.logits[part].copy(), self.last[part].copy(), self.score)
 
     @classmethod
     def blended(cls, parts: Sequence[Evidence], weights: NDArray[np.float64]) -> Evidence:
@@ -188,9 +199,10 @@ def follow(
     """
     place, before = sweeps[0].next, sweeps[0].place
     predictor = session.predictor
-    now, earlier = session.embedding(planes[place]), session.embedding(planes[before])
+    now = session.embedding(planes[place])
+    earlier = session.embedding(planes[before]) if predictor.model.takes_guide else now
     spacing = planes[place].spacing
-    here = _features(session, planes[place])
+    here = _features(session, planes[place], [_around(sweep.mask) for sweep in sweeps])
     for sweep in sweeps:
         if sweep.appearance is None:
             sweep.appearance = _appearance(session, planes, sweep.known)
@@ -243,10 +255,22 @@ def apart(
     return masks
 
 
-def _features(session: Session, plane: Plane) -> NDArray[np.float32]:
-    """Return what `Appearance` sees of a plane."""
+def _features(
+    session: Session, plane: Plane, parts: Sequence[tuple[slice, slice]]
+) -> NDArray[np.float32]:
+    """Return what `Appearance` sees of parts of a plane; the rest does not count."""
     pixels, contrast = session.read(plane)
-    return pixel_features(pixels, contrast, plane.channels)
+    wide = tuple(
+        slice(
+            max(0, min(part[axis].start for part in parts) - BEYOND),
+            max(part[axis].stop for part in parts) + BEYOND,
+        )
+        for axis in (0, 1)
+    )
+    seen = pixel_features(pixels[wide], contrast, plane.channels)
+    features = np.zeros((*plane.size, seen.shape[-1]), np.float32)
+    features[wide] = seen
+    return features
 
 
 def _appearance(session: Session, planes: Sequence[Plane], known: Mapping[int, Mask]) -> Appearance:
@@ -254,7 +278,7 @@ def _appearance(session: Session, planes: Sequence[Plane], known: Mapping[int, M
     samples, inside = [], []
     for place, mask in known.items():
         part = _around(mask)
-        features = _features(session, planes[place])[part]
+        features = _features(session, planes[place], [part])[part]
         samples.append(features.reshape(-1, features.shape[-1]))
         inside.append(np.asarray(mask)[part].ravel())
     return Appearance(np.concatenate(samples), np.concatenate(inside))
@@ -281,7 +305,7 @@ def _evidence(
 ) -> Evidence:
     """Return what the model and the look of the pixels say about an object."""
     part = _around(sweep.mask)
-    fine = predictor.upsampler(embedding, logits.shape)(logits)[part]
+    fine = predictor.upsampler(embedding, logits.shape).part(logits, part)
     total = np.clip(fine, -CERTAIN, CERTAIN)
     if sweep.appearance is not None:
         total = total + sweep.appearance.evidence(features[part])

@@ -72,6 +72,8 @@ class Context(QObject):  # type: ignore[misc]
         The objects in work, or their answers, may be others.
     propagated : no argument
         Propagation found something in the plane shown, or took it back.
+    followed : no argument
+        All planes that were asked for have been followed; nothing was cancelled.
     settings_changed : no argument
         The same model answers otherwise: what is shown is out of date.
     pixels_changed : no argument
@@ -87,6 +89,7 @@ class Context(QObject):  # type: ignore[misc]
     session_changed = Signal()
     work_changed = Signal()
     propagated = Signal()
+    followed = Signal()
     settings_changed = Signal()
     pixels_changed = Signal()
     saved = Signal(int)

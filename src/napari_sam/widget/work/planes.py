@@ -149,8 +149,8 @@ class WorkOnPlanes:
         alike = {upright(key) for key in keys}
         keys |= {key for key, outline in found if outline.mask and key not in alike}
         if number < 0:
-            kept = self.reopened.outlines(-number)
-            keys |= {key for key in kept if all(upright(other) != key for other in keys)}
+            alike = {upright(key) for key in keys}
+            keys |= {key for key in self.reopened.outlines(-number) if key not in alike}
         return sorted(keys, key=lambda key: key.fixed)
 
     def seen_from(self, key: SliceKey) -> InWork:

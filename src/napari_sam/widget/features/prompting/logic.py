@@ -210,6 +210,7 @@ class Prompting(Feature):
         context.session_changed.connect(self._on_session_changed)
         context.settings_changed.connect(self.asker.ask_anew)
         context.propagated.connect(self.asker.show_propagated)
+        context.followed.connect(self._on_followed)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         self.bench.prompts.changed.connect(self._on_prompts_changed)
         self.bench.changed.connect(self._on_bench_changed)
@@ -231,7 +232,11 @@ class Prompting(Feature):
         active.connect(self._on_active_changed)
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
-        if lane is Lane.FOLLOW and not busy and self._commit_later:
+        if lane is Lane.FOLLOW and not busy:
+            self._commit_later = False  # cancelled or failed, or committed before this
+
+    def _on_followed(self) -> None:
+        if self._commit_later:
             self._commit_later = False
             self.commit()
 
@@ -267,6 +272,7 @@ class Prompting(Feature):
         self.asker.recall()  # prompts stay on their plane
 
     def _on_image_changed(self) -> None:
+        self._commit_later = False
         self.asker.recent.clear()
         self.asker.work.clear()
         self.owners.clear()

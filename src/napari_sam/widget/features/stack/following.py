@@ -52,6 +52,12 @@ class Line:
             return None
         return place
 
+    def same_as(self, other: Line) -> bool:
+        """Tell whether another line has the same planes, displayed alike."""
+        mine, theirs = self.plane.key, other.plane.key
+        alike = self.axis == other.axis and mine.displayed == theirs.displayed
+        return alike and self.place(theirs) is not None
+
     def oriented(self, outline: Outline) -> Outline:
         """Turn an outline from an upright plane to the display, or the other way round."""
         rows, columns = self.plane.key.displayed
@@ -82,6 +88,8 @@ class Followed:
         Planes to work on.
     live : bool
         Whether it is followed into planes that are encoded, not into all of them.
+    stopped : bool
+        Whether planes were left out because work was stopped, or failed.
     """
 
     line: Line
@@ -89,6 +97,7 @@ class Followed:
     keyframes: Mapping[int, Mask]
     todo: frozenset[int] = frozenset()
     live: bool = False
+    stopped: bool = False
 
     def begun(self) -> Followed:
         """Return the object with all its planes to be worked on."""

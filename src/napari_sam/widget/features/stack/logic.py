@@ -159,7 +159,7 @@ class Stack(Feature):
     def _is_done(self, number: int, line: Line, direction: str) -> bool:
         """Tell whether an object was followed just so."""
         one = self.propagation.followed.get(number)
-        if one is None or one.todo or one.live or one.direction != direction:
+        if one is None or one.todo or one.live or one.stopped or one.direction != direction:
             return False
         return one.line.axis == line.axis and one.line.place(line.plane.key) is not None
 
@@ -197,7 +197,9 @@ class Stack(Feature):
         if self.propagation.running or self.context.scheduler.is_busy(Lane.CLICK):
             return
         for number, keyframes in self._known(line).items():
-            one = self.propagation.followed.get(number, Followed(line, BOTH, keyframes, live=True))
+            one = self.propagation.followed.get(number)
+            if one is None or (one.live and not one.line.same_as(line)):
+                one = Followed(line, BOTH, keyframes, live=True)
             dropped = self._dropped.get(number)
             if not one.live or (dropped is not None and not one.changed(dropped)):
                 continue
@@ -253,6 +255,7 @@ class Stack(Feature):
         self.context.propagated.emit()
         if any(not one.live for one in self.propagation.followed.values()):
             self.status.hint(DONE)
+        self.context.followed.emit()
         self._follow_live()
 
     def _on_propagation_stopped(self) -> None:
@@ -260,6 +263,8 @@ class Stack(Feature):
         self._dropped |= {number: one.keyframes for number, one in followed if one.live}
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
+        if lane is Lane.CLICK and not busy:
+            self._wanted = False  # an answer has used it before this
         if lane in (Lane.PREFETCH, Lane.CLICK) and not busy:
             self._follow_live()
 

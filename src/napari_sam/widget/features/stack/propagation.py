@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -170,7 +171,10 @@ class Propagation(QObject):  # type: ignore[misc]
 
     def _stop(self) -> None:
         """Leave undone what is not done; what was found stays."""
-        self.followed = {k: one.without(one.todo) for k, one in self.followed.items()}
+        self.followed = {
+            k: replace(one.without(one.todo), stopped=one.stopped or bool(one.todo))
+            for k, one in self.followed.items()
+        }
         self.stopped.emit()
         self._end()
 

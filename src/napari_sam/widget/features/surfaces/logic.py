@@ -73,10 +73,12 @@ class SurfacesInSpace(Feature):
         super().__init__(context)
         self.bench, self.status, self.viewer = context.bench, context.status, context.viewer
         self.panel = SurfacesPanel()
+        self.panel.setVisible(False)  # until there is a stack
         self.keys = {"G": self.toggle}
         self.layer: Surface | None = None
         self._before: PlaneView | None = None
         self._moving = False  # the view, by us
+        self._open = True
         self.panel.pressed.connect(self.toggle)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         self.bench.image_changed.connect(self._on_image_changed)
@@ -146,7 +148,9 @@ class SurfacesInSpace(Feature):
         """Remove the surfaces and disconnect from the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-        self.go_back()
+        self._open = False
+        if self.viewer.layers:
+            self.go_back()
 
     # -- what is shown --------------------------------------------------------------------------
 
@@ -266,6 +270,8 @@ class SurfacesInSpace(Feature):
 
     def _on_image_changed(self) -> None:
         """Stop, and show planes again: those of another image."""
+        frame = self.bench.frame
+        self.panel.setVisible(frame is not None and len(frame.shape) > 2)
         self.stop()
         if self.layer is not None:
             self.layer.visible = False  # at once; napari may be removing layers now
@@ -283,9 +289,13 @@ class SurfacesInSpace(Feature):
 
     def _leave(self) -> None:
         """Remove the surfaces; the layers are shown again, at the plane of now."""
+        if not self._open:
+            return
         before, self._before = self._before, None
         self._remove()
         if before is not None:
+            if self.viewer.dims.ndim == len(before.order):
+                self.viewer.dims.order = before.order
             self.viewer.dims.ndisplay = 2
             before.show_layers(self.viewer)
 
