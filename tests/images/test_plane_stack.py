@@ -134,3 +134,20 @@ def test_a_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "read_tiff", disturbed)
     with pytest.raises(ValueError, match="changed by another program"):
         read_image(tmp_path / "a.tif")
+
+
+def test_parts_of_one_plane_are_read_once_and_belong_to_the_caller():
+    read = []
+
+    def block(number):
+        read.append(number)
+        return VOLUME[number].copy()
+
+    stack = PlaneStack(np.arange(5), VOLUME.shape[1:], VOLUME.dtype, block)
+    part = stack[2, :10, :10]
+    part[:] = 0
+    assert (stack[2, 5:20, 5:20] == VOLUME[2, 5:20, 5:20]).all()
+    assert (stack[2] == VOLUME[2]).all()
+    assert read == [2]
+    assert (stack[3] == VOLUME[3]).all()
+    assert read == [2, 3]

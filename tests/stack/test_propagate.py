@@ -120,6 +120,7 @@ def test_progress_ends_at_its_total(session):
     steps = list(propagate(session, planes_of(volume(ball)), {1: {8: Mask.of(ball(8))}}))
     progress = [step for step in steps if isinstance(step, Progress)]
     assert all(a.done <= b.done <= b.total for a, b in itertools.pairwise(progress))
+    assert progress[-1].done == progress[-1].total == PLANES - 1
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,19 @@ def alike(pixels, truth):
     return bool((np.asarray(pixels) == np.asarray(truth)).mean() > 0.99)
 
 
+def test_the_real_propagation_finds_the_object_in_every_plane(open_dock, scene):
+    image = np.repeat(scene[0][None], PLANES, 0)
+    image[7:] = 0  # it ends before
+    hands = open_dock(("add_image", image, {"name": "stack", "contrast_limits": (0, 255)}))
+    hands.go(2)
+    hands.settled()
+    hands.click_and_wait(*CENTRES[1])
+    propagate(hands)
+    hands.press(Qt.Key.Key_Return)
+    assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels[:7])
+    assert not hands.labels[7:].any()
+
+
 def test_a_prompt_is_followed_shown_kept_and_taken_back(propagated, scene, follower):
     truth = scene[1] == 1
     assert follower.calls == [({1: [2]}, [0, 1, 3, 4, 5, 6, 7, 8])]

@@ -59,6 +59,7 @@ class PlaneStack:
         self._places = np.arange(math.prod(leading)).reshape(leading)
         self._channels = channels
         self._read = read
+        self._held: tuple[int, NDArray[Any]] | None = None
         self.shape = (*leading, *shape, *numbers.shape[len(leading) :])
         self.dtype = np.dtype(dtype)
 
@@ -92,7 +93,7 @@ class PlaneStack:
         chosen = self._places[tuple(entries[:leading])]
         rest = tuple(entries[leading:])
         if chosen.ndim == 0:
-            return np.asarray(self._plane(int(chosen))[rest])
+            return np.array(self._plane(int(chosen))[rest])
         if not chosen.size:
             empty = np.zeros((0, *self.shape[leading:]), self.dtype)[(slice(None), *rest)]
             return empty.reshape(*chosen.shape, *empty.shape[1:])
@@ -103,8 +104,13 @@ class PlaneStack:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _plane(self, place: int) -> NDArray[Any]:
-        blocks = [self._read(int(number)) for number in self._numbers[place]]
-        return np.stack(blocks, axis=-1) if self._channels else blocks[0]
+        """Read a plane; the one read last is kept, for its parts are asked for one by one."""
+        held = self._held
+        if held is None or held[0] != place:
+            blocks = [self._read(int(number)) for number in self._numbers[place]]
+            plane = np.stack(blocks, axis=-1) if self._channels else blocks[0]
+            held = self._held = place, plane
+        return held[1]
 
 
 class SameFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -73,13 +74,10 @@ def propagate(
     blocked = partial(_blocked, planes, keyframes, others)
     wanted = set(range(len(planes)) if only is None else only)
     sweeps = _sweeps(keyframes, len(planes), wanted)
-    waiting = dict.fromkeys(sorted(wanted), 0)  # how many sweeps are still to come by
-    for sweep in sweeps:
-        for place in sweep.places:
-            if place in waiting:
-                waiting[place] += 1
+    # how many sweeps are still to come by
+    waiting = Counter(place for sweep in sweeps for place in sweep.places if place in wanted)
     seen: dict[int, dict[int, list[tuple[Sweep, Evidence]]]] = {}
-    total, done = len(wanted), 0
+    total = len(waiting)
     while sweeps:
         for batch in _batches(sweeps):
             place = batch[0].next
@@ -94,15 +92,16 @@ def propagate(
             for one in passed:
                 if one in waiting:
                     waiting[one] -= 1
-            for one in [one for one in dict.fromkeys(passed) if waiting.get(one) == 0]:
+            for one in [
+                one for one in dict.fromkeys(passed) if one in waiting and not waiting[one]
+            ]:
                 del waiting[one]
-                done += 1
                 found = _blended(seen.pop(one, {}), one, planes[one].size, blocked)
                 if found:
                     yield FoundPlane(one, found)
             if place not in waiting:
                 seen.pop(place, None)
-            yield Progress(done, total, f"plane {place} (0 to {len(planes) - 1})")
+            yield Progress(total - len(waiting), total, f"plane {place} (0 to {len(planes) - 1})")
         sweeps = [sweep for sweep in sweeps if sweep.places]
 
 
