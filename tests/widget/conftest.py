@@ -44,6 +44,8 @@ class Hands:
         self.prompting, self.everything = parts[Prompting], parts.get(Everything)
         self.settings = parts.get(Settings)
         self.canvas = viewer.window._qt_viewer.canvas.native
+        self._said = [self.status]
+        self.context.status.changed.connect(self._said.append)
 
     def until(self, condition, timeout=TIMEOUT):
         end = time.monotonic() + timeout
@@ -51,6 +53,21 @@ class Hands:
             assert time.monotonic() < end, f"waited in vain; the status says {self.status!r}"
             QApplication.processEvents()
             time.sleep(0.002)
+
+    def until_said(self, text):
+        """Wait for a message of the dock; what replaces it at once does not hide it.
+
+        Messages from before the last click or key, or the one found last, do not count.
+        """
+
+        def found():
+            for place, message in enumerate(self._said):
+                if text in message:
+                    del self._said[:place]
+                    return True
+            return False
+
+        self.until(found)
 
     def rest(self, seconds=0.05):
         end = time.monotonic() + seconds
@@ -83,9 +100,11 @@ class Hands:
         return QPoint(round(x), round(y))
 
     def click(self, row, column):
+        self._said.clear()
         QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(row, column))
 
     def drag(self, start, stop):
+        self._said.clear()
         a, b = self.place(*start), self.place(*stop)
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=a)
         for step in range(1, 6):
@@ -94,6 +113,7 @@ class Hands:
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=b)
 
     def press(self, key, modifier=Qt.KeyboardModifier.NoModifier):
+        self._said.clear()
         QTest.keyClick(self.canvas, key, modifier)
         self.rest(0.02)
 

@@ -146,7 +146,7 @@ def test_an_answer_in_a_hidden_preview_is_announced(hands):
 def test_everything_stops_where_its_layer_was_given_other_data(hands):
     everything = hands.dock.feature(Everything)
     everything.run()
-    hands.until(lambda: "objects in" in hands.status)
+    hands.until_said("objects in")
     layer = everything.view.layer
     layer.data = np.zeros_like(layer.data)
     assert "is no longer filled" in hands.status
@@ -169,8 +169,8 @@ def test_everything_says_that_the_disk_is_full(hands):
 
     everything = hands.dock.feature(Everything)
     everything.run()
-    hands.until(lambda: "objects in" in hands.status)
+    hands.until_said("objects in")
     canvas = everything.view.store.canvas
     canvas.data = Full(canvas.data)
     everything.panel.widgets["pred_iou_thresh"].value = 0.99
-    hands.until(lambda: "No space left" in hands.status)
+    hands.until_said("No space left")

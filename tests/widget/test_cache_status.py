@@ -118,7 +118,7 @@ def test_trouble_with_the_disk_is_told_once(open_dock, scene, cache_folder, monk
     cache_folder.write_text("in the way")
     stack = np.stack([np.roll(scene[0], z, axis=1) for z in range(3)])
     hands = open_dock(("add_image", stack, {"name": "stack"}))
-    hands.until(lambda: "embeddings are not kept in" in hands.status)
+    hands.until_said("embeddings are not kept in")
     told = []
     monkeypatch.setattr(hands.context.status, "error", told.append)
     for z in (2, 0):

@@ -157,7 +157,7 @@ def test_undo_and_redo_walk_over_all_layers(hands):
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     hands.everything.run()
-    hands.until(lambda: "3 objects in 1 plane" in hands.status)
+    hands.until_said("3 objects in 1 plane")
     found = hands.everything.view.layer.data.copy()
     hands.click_and_wait(*CENTRES[3])
     hands.press(Qt.Key.Key_Return)
@@ -185,7 +185,7 @@ def test_undo_and_redo_walk_over_all_layers(hands):
 def test_a_run_over_a_stack_and_its_thresholds_are_one_step(open_dock, scene):
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
     hands.everything.run(all_planes=True)
-    hands.until(lambda: "objects in 3 planes" in hands.status)
+    hands.until_said("objects in 3 planes")
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
     layer = hands.everything.view.layer
     hands.until(lambda: not layer.data.any() and not hands.busy(Lane.BULK))
@@ -285,7 +285,7 @@ def test_enter_after_a_failed_question_waits_for_nothing(encoded, monkeypatch):
     model = encoded.context.session.predictor.model
     monkeypatch.setattr(model, "decode", broken)
     encoded.click(*CENTRES[1])
-    encoded.until(lambda: "the kernel broke" in encoded.status)
+    encoded.until_said("the kernel broke")
     encoded.press(Qt.Key.Key_Return)
     assert "nothing to commit yet" in encoded.status
     monkeypatch.undo()
@@ -433,7 +433,7 @@ def test_a_long_undo_leaves_the_window_alive_and_is_not_crossed(open_dock, scene
     monkeypatch.setattr(history, "SLICE", 0.0)  # a turn of the window for every piece
     hands = open_dock(("add_image", np.repeat(scene[0][None], 6, 0), {"name": "stack"}))
     hands.everything.run(all_planes=True)
-    hands.until(lambda: "objects in 6 planes" in hands.status)
+    hands.until_said("objects in 6 planes")
     layer = hands.everything.view.layer
     hands.prompting.changes.undo()
     assert layer.data.any()
@@ -466,7 +466,7 @@ def test_undo_waits_for_the_end_of_a_run(open_dock, scene, model):
 
 def test_the_keys_work_in_the_layer_of_everything_mode(hands):
     hands.everything.run()
-    hands.until(lambda: "3 objects in 1 plane" in hands.status)
+    hands.until_said("3 objects in 1 plane")
     layer = hands.everything.view.layer
     hands.viewer.layers.selection.active = layer
     hands.press(Qt.Key.Key_Z, CONTROL)

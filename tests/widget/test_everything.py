@@ -62,10 +62,10 @@ def test_thresholds_select_anew_at_once(hands):
     decoded = hands.context.session.predictor.model.decoded
     panel = hands.everything.panel
     panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: "0 objects" in hands.status)
+    hands.until_said("0 objects")
     assert not hands.everything.view.layer.data.any()
     panel.widgets["pred_iou_thresh"].value = 0.5
-    hands.until(lambda: "3 objects" in hands.status)
+    hands.until_said("3 objects")
     assert hands.everything.view.layer.data.max() == 3
     assert hands.context.session.predictor.model.decoded == decoded  # the model was not asked
 
@@ -79,10 +79,10 @@ def test_an_edited_result_is_never_overwritten(hands):
     painted = layer.data == 50
     assert painted.sum() > 1
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: "1 object in" in hands.status)
+    hands.until_said("1 object in")
     assert np.array_equal(layer.data > 0, painted)
     hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
-    hands.until(lambda: "4 objects" in hands.status)
+    hands.until_said("4 objects")
     run(hands)
     assert hands.everything.view.layer is layer
     assert np.array_equal(layer.data == 50, painted)
@@ -113,8 +113,8 @@ def test_an_object_that_was_deleted_stays_away(hands, scene):
     hands.prompting.changes.undo()  # the deletion
     assert np.array_equal(layer.data > 0, found)
     widget.value = 1.0
-    hands.until(lambda: "0 objects" in hands.status)
-    assert not layer.data.any()
+    hands.until(lambda: not layer.data.any())
+    hands.until_said(": 0 objects")
 
 
 def test_an_object_of_several_planes_is_deleted_from_all(open_dock, scene):
@@ -151,11 +151,11 @@ def test_commits_go_into_the_result_of_everything(hands, scene):
     committed = layer.data == 4
     assert (committed == (scene[1] == 3)).mean() > 0.99
     hands.everything.panel.widgets["pred_iou_thresh"].value = 1.0
-    hands.until(lambda: "1 object in" in hands.status)
+    hands.until_said("1 object in")
     assert np.array_equal(layer.data == 4, committed)
     assert np.array_equal(layer.data > 0, committed)
     hands.everything.panel.widgets["pred_iou_thresh"].value = 0.5
-    hands.until(lambda: "3 objects" in hands.status)
+    hands.until_said("3 objects")
     assert np.array_equal(layer.data == 4, committed)
     assert np.array_equal((layer.data > 0) & ~committed, found & (scene[1] != 3) & ~committed)
     assert hands.bench.results.store.next_label > layer.data.max()
@@ -197,7 +197,7 @@ def test_a_threshold_moved_during_a_run_counts_for_all_planes(open_dock, scene, 
     assert not layer.data.any()
     assert "0 objects in 4 planes" in hands.status
     panel.widgets["pred_iou_thresh"].value = 0.5
-    hands.until(lambda: "3 objects in 4 planes" in hands.status)
+    hands.until_said("3 objects in 4 planes")
     assert (layer.data == layer.data[0]).all()
 
 
@@ -207,9 +207,9 @@ def test_small_objects_are_removed_at_once(hands, scene):
     found = layer.data.copy()
     areas = [(scene[1] == k).sum() for k in (1, 2, 3)]
     hands.everything.panel.widgets["min_mask_region_area"].value = sorted(areas)[0] + 10
-    hands.until(lambda: "2 objects" in hands.status)
+    hands.until_said("2 objects")
     hands.everything.panel.widgets["min_mask_region_area"].value = 0
-    hands.until(lambda: "3 objects" in hands.status)
+    hands.until_said("3 objects")
     assert np.array_equal(layer.data, found)
 
 

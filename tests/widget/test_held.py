@@ -169,7 +169,7 @@ def test_a_long_run_keeps_candidates_of_the_last_planes_only(open_dock, scene, m
     panel, everything = hands.everything.panel, hands.everything
     panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5))
     hands.everything.run(all_planes=True)
-    hands.until(lambda: "3 objects in 4 planes" in hands.status)
+    hands.until_said("3 objects in 4 planes")
     assert "in the last 2" in hands.status
     before = everything.view.layer.data.copy()
     panel.widgets["pred_iou_thresh"].value = 1.0

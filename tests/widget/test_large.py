@@ -67,7 +67,7 @@ def commit_to(hands, folder):
     """Press Enter, name the folder, and wait for the commit."""
     hands.press(Qt.Key.Key_Return)
     answer(hands, folder)
-    hands.until(lambda: "committed" in hands.status)
+    hands.until_said("committed")
 
 
 def stored(folder, name="objects"):
@@ -102,7 +102,7 @@ def test_the_folder_is_asked_for_once(hands, scene, tmp_path):
     hands.rest()
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
-    hands.until(lambda: "object 2 committed" in hands.status)
+    hands.until_said("object 2 committed")
     assert not dialogs(hands)
     written = stored(tmp_path / "mine")
     assert [int(plane.max()) for plane in written] == [0, 0, 1, 2, 0]
@@ -200,7 +200,7 @@ def test_a_full_disk_loses_nothing(hands, tmp_path, monkeypatch):
     assert len(hands.bench.prompts.points.data) == 1
     monkeypatch.undo()
     hands.press(Qt.Key.Key_Return)
-    hands.until(lambda: "object 2 committed" in hands.status)
+    hands.until_said("object 2 committed")
     assert stored(tmp_path)[:].max() == 2
 
 
@@ -213,7 +213,7 @@ def test_a_folder_with_something_else_is_refused(hands, tmp_path):
     assert len(hands.bench.prompts.points.data) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
     answer(hands, tmp_path / "inside")  # the dialog is still open
-    hands.until(lambda: "committed" in hands.status)
+    hands.until_said("committed")
     assert stored(tmp_path / "inside")[:].max() == 1
 
 
@@ -232,7 +232,7 @@ def test_a_mere_name_lies_beside_the_image(hands, tmp_path, monkeypatch):
     for bad, why in (("~nobody-here/x", "no home folder"), ("x" * 300, "cannot be used")):
         assert why in type_name(hands, bad).problem.text()
     answer(hands, Path("mine"))
-    hands.until(lambda: "committed" in hands.status)
+    hands.until_said("committed")
     assert stored(tmp_path / "mine")[:].max() == 1
 
 
@@ -282,12 +282,13 @@ def test_another_image_needs_another_folder(open_dock, stack, small_limit, tmp_p
     hands.press(Qt.Key.Key_Return)
     assert "folder of first" in type_name(hands, str(tmp_path / "one")).problem.text()
     answer(hands, tmp_path / "two")
-    hands.until(lambda: "committed" in hands.status)
+    hands.until(lambda: "second objects" in names(hands))
+    hands.until_said("committed")
     hands.source.use_image(hands.viewer.layers["first"])
     assert hands.bench.results.layer.name == "first objects"
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
-    hands.until(lambda: "object 2 committed" in hands.status)
+    hands.until_said("object 2 committed")
     assert [stored(tmp_path / name)[:].max() for name in ("one", "two")] == [2, 1]
 
 
@@ -307,14 +308,14 @@ def test_everything_asks_too_and_never_overwrites(hands, tmp_path):
     hands.everything.run()
     assert "stack everything" not in names(hands)
     answer(hands, tmp_path)
-    hands.until(lambda: "3 objects" in hands.status)
+    hands.until_said("3 objects")
     z = hands.viewer.dims.current_step[0]
     assert [int(plane.max()) for plane in stored(tmp_path, "everything")] == [0, 0, 3, 0, 0]
     layer = hands.everything.view.layer
     layer.brush_size = 1
     layer.paint((z, 50, 60), 50)
     hands.everything.run(all_planes=True)  # no question: the folder is known
-    hands.until(lambda: "objects in 5 planes" in hands.status)
+    hands.until_said("objects in 5 planes")
     assert hands.everything.view.layer is layer
     linked = stored(tmp_path, "everything")[:]
     assert linked[z, 50, 60] == 50
@@ -324,7 +325,7 @@ def test_everything_asks_too_and_never_overwrites(hands, tmp_path):
     assert (linked == linked[0]).all()
     hands.click_and_wait(*CENTRES[2])
     hands.press(Qt.Key.Key_Return)
-    hands.until(lambda: "object 1 committed" in hands.status)
+    hands.until_said("object 1 committed")
     assert stored(tmp_path)[:].max() == 1
 
 

@@ -161,7 +161,7 @@ def test_a_failed_download_says_so_and_the_model_in_use_stays(remote, server, ha
     monkeypatch.setenv("NAPARI_SAM_OFFLINE", "1")
     pick(hands, "remote")
     press(hands.source.offer.download)
-    hands.until(lambda: "switched off" in hands.status)
+    hands.until_said("switched off")
     assert hands.source.offer.isVisible()
     hands.click_and_wait(25, 28)
 
@@ -173,7 +173,7 @@ def test_a_model_that_is_too_large_says_so_before_it_is_fetched(remote, hands, m
     monkeypatch.setattr(weights.psutil, "virtual_memory", lambda: Little)
     pick(hands, "remote")
     press(hands.source.offer.download)
-    hands.until(lambda: "GB of memory" in hands.status)
+    hands.until_said("GB of memory")
     assert not fetch.is_here(remote)
 
 
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_
     before = np.array(hands.labels)
     former, model.made = hands.context.session, None
     hands.source.loader.open_file(str(path))
-    hands.until(lambda: "pocket stays in use" in hands.status)
+    hands.until_said("pocket stays in use")
     assert "broken.pt" in hands.status
     assert hands.context.session is former
     assert hands.source.model.currentText() == "pocket"
@@ -222,7 +222,7 @@ def test_a_device_that_is_not_there_leaves_the_model_where_it_was(model, hands):
     chooser = hands.source.panel.device
     chooser.setCurrentIndex(2)
     chooser.activated.emit(2)
-    hands.until(lambda: "pocket stays in use" in hands.status)
+    hands.until_said("pocket stays in use")
     assert "no cuda" in hands.status
     assert chooser.currentText() == "auto"
     hands.click_and_wait(25, 28)
@@ -266,7 +266,7 @@ def test_pixels_that_change_while_a_load_fails_are_seen(model, hands, scene, tmp
     hands.source.loader.open_file(str(tmp_path / "missing.pt"))
     layer.data[:] = np.fliplr(scene[0]).copy()  # in place
     layer.events.data()
-    hands.until(lambda: "pocket stays in use" in hands.status)
+    hands.until_said("pocket stays in use")
     hands.press(Qt.Key.Key_Escape)
     hands.click_and_wait(25, 100)
     shown = hands.bench.prompts.preview.data > 0

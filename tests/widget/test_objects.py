@@ -155,7 +155,7 @@ def test_a_commit_into_a_complete_plane_says_so(stack):
     stack.objects.toggle_complete()
     view = stack.bench.results
     view.apply(edits.keep(view.store, [{SliceKey((1, 2), ((0, 1),)): Outline(mask(60, 5))}]))
-    stack.until(lambda: "object 3 is new in a plane that is marked complete" in stack.status)
+    stack.until_said("object 3 is new in a plane that is marked complete")
 
 
 def test_colours_of_classes_come_and_go(stack):

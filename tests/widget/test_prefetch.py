@@ -164,7 +164,7 @@ def test_a_neighbour_that_cannot_be_read_is_silent_and_speaks_when_it_is_shown(o
     hands.settled()
     assert lazy.read.count(8) == 1  # not tried again
     hands.go(8)
-    hands.until(lambda: "plane 8 is damaged" in hands.status)
+    hands.until_said("plane 8 is damaged")
     hands.until(lambda: line(hands) == "plane 8 (0 to 11) - not encoded")
     lazy.broken = set()
     hands.click_and_wait(25, 28)

@@ -136,7 +136,7 @@ def test_another_image_that_is_chosen_meanwhile_gets_nothing(open_dock, scene, e
     assert offered(hands)
     recovery(hands).panel.restore.click()
     hands.bench.use_image(other)
-    hands.until(lambda: "another image was opened" in hands.status)
+    hands.until_said("another image was opened")
     assert all(view.layer in hands.viewer.layers for view in hands.bench.views)
     assert hands.bench.prompts.drawing() == ()
     assert len(journals()) >= 1  # it stays

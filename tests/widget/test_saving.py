@@ -60,7 +60,8 @@ def filled(view, plane, label):
 
 def saved(hands, path):
     hands.context.saves.save_as(path)
-    hands.until(lambda: "saved" in hands.status and not hands.context.saves.busy)
+    hands.until_said("saved")
+    hands.until(lambda: not hands.context.saves.busy)
 
 
 def test_key_asks_where_and_then_saves_there(kept, tmp_path):
@@ -143,7 +144,7 @@ def test_failed_save_leaves_the_file_and_says_so(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(exchange, "FORMATS", (broken,))
     kept.press(Qt.Key.Key_Return)
     kept.press(Qt.Key.Key_S)
-    kept.until(lambda: "the disk is full" in kept.status)
+    kept.until_said("the disk is full")
     assert place.read_bytes() == before
     assert kept.context.saves.unsaved
 
@@ -187,7 +188,7 @@ def test_labels_that_change_while_they_are_copied_are_copied_again(kept, tmp_pat
     kept.press(Qt.Key.Key_Return)
     kept.until(lambda: len(kept.bench.results.store.objects) == 2)
     go_on.set()
-    kept.until(lambda: "saved 2 objects" in kept.status)
+    kept.until_said("saved 2 objects")
     assert counts == [1, 1]
     with np.load(tmp_path / "a.plain.npz") as file:
         np.testing.assert_array_equal(file["labels"], kept.labels)
@@ -205,7 +206,8 @@ def test_only_planes_that_change_are_written_again(hands_on_stack, tmp_path, slo
     hands.until(lambda: not view.layer.data[3].any())
     view.apply(filled(view, 2, 9))
     go_on.set()
-    hands.until(lambda: "saved" in hands.status and not hands.context.saves.busy)
+    hands.until_said("saved")
+    hands.until(lambda: not hands.context.saves.busy)
     assert counts == [5, 2]
     found = PROJECT.read(tmp_path / "a.samproject", None)
     np.testing.assert_array_equal(found.labels, view.layer.data)
@@ -226,7 +228,8 @@ def test_a_stroke_that_is_being_painted_is_awaited(hands_on_stack, tmp_path, slo
         assert hands.context.saves.busy
         layer.paint((2, 12, 10), 5)
     held[0] = Qt.MouseButton.NoButton
-    hands.until(lambda: "saved" in hands.status and not hands.context.saves.busy)
+    hands.until_said("saved")
+    hands.until(lambda: not hands.context.saves.busy)
     assert counts == [5, 1]
     found = PROJECT.read(tmp_path / "a.samproject", None)
     np.testing.assert_array_equal(found.labels, layer.data)
@@ -241,7 +244,7 @@ def test_another_layer_chosen_while_saving_leaves_the_file(hands_on_stack, tmp_p
     other = hands.viewer.add_labels(np.zeros((5, 40, 60), np.int32))
     hands.bench.use_results(other)
     go_on.set()
-    hands.until(lambda: "another image or layer was chosen" in hands.status)
+    hands.until_said("another image or layer was chosen")
     assert not hands.context.saves.busy
     assert list((tmp_path / "a.samproject").iterdir()) == []
 
@@ -251,11 +254,11 @@ def test_a_save_says_that_everything_mode_is_not_in_it(hands_on_stack, tmp_path)
     found = hands.viewer.add_labels(np.zeros((5, 40, 60), np.int32), name="found")
     hands.bench.everything = view = hands.bench.view_of(found)
     hands.context.saves.save_as(tmp_path / "a.samproject")
-    hands.until(lambda: "saved 0 objects" in hands.status)
+    hands.until_said("saved 0 objects")
     assert "everything" not in hands.status
     view.apply(filled(view, 3, 8))
     hands.context.saves.save()
-    hands.until(lambda: "the labels of everything mode are not in it" in hands.status)
+    hands.until_said("the labels of everything mode are not in it")
 
 
 def test_opens_what_was_saved(kept, tmp_path, open_dock, scene):
@@ -291,7 +294,7 @@ def test_another_shape_is_refused(kept, tmp_path, open_dock):
     saved(kept, place)
     other = open_dock(("add_image", np.zeros((50, 60), np.uint8), {"name": "small"}))
     other.context.opening.open(place)
-    other.until(lambda: "has the shape (96, 128)" in other.status)
+    other.until_said("has the shape (96, 128)")
 
 
 def test_import_is_one_step(kept, tmp_path, open_dock, scene):
@@ -351,7 +354,7 @@ def test_a_large_project_goes_to_a_folder_and_is_saved_again(large, hands_on_sta
     view.apply(filled(view, 4, 9))
     expected[4, 3:9, 4:20] = 9
     hands.context.saves.save()
-    hands.until(lambda: "saved 1 object" in hands.status)
+    hands.until_said("saved 1 object")
     found = PROJECT.read(place, None)
     np.testing.assert_array_equal(found.labels[...], expected)
     assert len(found.prompts) == 1
@@ -489,7 +492,7 @@ def test_the_image_itself_is_never_replaced(open_dock, tmp_path):
     hands.context.saves.image_paths[hands.bench.frame.layer] = source
     before = source.read_bytes()
     hands.context.saves.save_as(source)
-    hands.until(lambda: "cells.tif is the image itself" in hands.status)
+    hands.until_said("cells.tif is the image itself")
     feature = hands.dock.feature(Saving)
     feature.save_as()
     dialog = feature._save_dialog

@@ -150,7 +150,7 @@ def test_nothing_leaves_where_saving_fails(series, monkeypatch):
     keep_one(series)
     monkeypatch.setattr("napari_sam.widget.saves.writer_of", _refused)
     feature.go(1)
-    series.until(lambda: "the disk is full" in series.status)
+    series.until_said("the disk is full")
     assert series.bench.frame.layer.name == "cells 1"
     assert series.labels.any()
 

@@ -28,13 +28,13 @@ class Gated(SceneModel):
 
 def test_a_stray_point_goes_and_the_next_click_answers(hands, scene):
     hands.click(25, -8)
-    hands.until(lambda: "was removed" in hands.status)
+    hands.until_said("was removed")
     assert len(hands.bench.prompts.points.data) == 0
     hands.press(Qt.Key.Key_Return)
     assert "nothing to commit" in hands.status
     hands.click_and_wait(*CENTRES[1])
     hands.click(25, -8)
-    hands.until(lambda: "was removed" in hands.status)
+    hands.until_said("was removed")
     assert ((hands.bench.prompts.preview.data > 0) == (scene[1] == 1)).mean() > 0.99
     hands.press(Qt.Key.Key_Return)
     assert ((hands.labels > 0) == (scene[1] == 1)).mean() > 0.99
@@ -58,11 +58,11 @@ def test_a_point_dragged_out_of_the_image_is_removed_and_comes_back(hands):
 def test_boxes_without_an_area_and_beside_the_image_go(hands, scene):
     hands.press(Qt.Key.Key_W)
     hands.click(*CENTRES[1])
-    hands.until(lambda: "makes no box" in hands.status)
+    hands.until_said("makes no box")
     assert len(hands.bench.prompts.boxes.data) == 0
     boxes = hands.bench.prompts.boxes
     boxes.add([[-30, -30], [-30, -10], [-10, -10], [-10, -30]], shape_type="rectangle")
-    hands.until(lambda: "was removed" in hands.status)
+    hands.until_said("was removed")
     assert len(hands.bench.prompts.boxes.data) == 0
     hands.drag((8, 68), (46, 112))
     hands.until(lambda: hands.answers)
@@ -153,7 +153,7 @@ def test_a_correction_that_fails_leaves_nothing_to_commit(hands, monkeypatch):
 
     monkeypatch.setattr(hands.context.session.predictor.model, "decode", broken)
     hands.click(*CENTRES[2])
-    hands.until(lambda: "the kernel broke" in hands.status)
+    hands.until_said("the kernel broke")
     hands.press(Qt.Key.Key_Return)
     assert "nothing to commit yet" in hands.status
     assert not hands.labels.any()
