@@ -79,6 +79,9 @@ class Stub:
     def instance_fields(self, features):
         return None
 
+    def dense_features(self, features):
+        return None
+
     def pack(self, features):
         return {"features": features}
 

@@ -99,6 +99,26 @@ def test_between_two_keyframes_it_is_there_and_an_empty_keyframe_is_an_end(sessi
     assert not set(found[1]) & {11, 12, 13}
 
 
+@pytest.mark.parametrize("nothing", [0, 255, np.nan])
+def test_one_plane_that_shows_nothing_is_passed_and_two_are_an_end(session, nothing):
+    image = volume(ball).astype(np.float32)
+    image[10] = nothing
+    known = {1: {8: Mask.of(ball(8))}}
+    found, _ = followed(session, image, known)
+    assert sorted(found[1]) == [3, 4, 5, 6, 7, 9, 11, 12]
+    image[11] = nothing
+    found, _ = followed(session, image, known)
+    assert sorted(found[1]) == [3, 4, 5, 6, 7, 9]
+
+
+def test_between_two_keyframes_a_plane_that_shows_nothing_stays_empty(session):
+    image = volume(ball)
+    image[8] = 0
+    known = {1: {6: Mask.of(ball(6)), 10: Mask.of(ball(10))}}
+    found, _ = followed(session, image, known, only=range(7, 10))
+    assert sorted(found[1]) == [7, 9]
+
+
 def test_only_the_planes_that_are_wanted_are_asked(session):
     known = {1: {5: Mask.of(ball(5)), 9: Mask.of(ball(9))}}
     wanted = stale_places(known[1], 9, PLANES)

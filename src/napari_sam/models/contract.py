@@ -145,6 +145,13 @@ class PromptableModel(Protocol):
         None where the family has no such head.
         """
 
+    def dense_features(self, features: Any) -> tuple[NDArray[np.float32], ...] | None:
+        """Return features (C, h, w) that tell one pixel from another, over the padded input.
+
+        The finest level comes first; its cells are those of the low-resolution logits. None where
+        the family has no level as fine.
+        """
+
     def decode(
         self,
         features: Any,

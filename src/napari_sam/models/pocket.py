@@ -162,6 +162,11 @@ class PocketModel:
             )
         return tuple(found)
 
+    def dense_features(self, features: TwoScales) -> tuple[NDArray[np.float32], ...]:
+        """Return the levels of the input at its full size; see `PromptableModel`."""
+        levels = features.full[: len(STRIDES)]
+        return tuple(level[0].float().cpu().numpy() for level in levels)
+
     @limited
     @torch.inference_mode()
     def decode(

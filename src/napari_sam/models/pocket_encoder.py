@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import stopping
 from .pocket_grid import STRIDES
 
 STRIDE = STRIDES[0]  # of the finest features, and of the logits
@@ -105,8 +106,10 @@ class PocketEncoder(nn.Module):
         x = self.stem(image.contiguous(memory_format=torch.channels_last))
         levels = []
         for stage in self.stages:
+            stopping.check()
             x = stage(x)
             levels.append(x)
+        stopping.check()
         x = self.merge[2](self.lateral[2](levels[2]) + double(self.top(levels[3])))
         s16 = self.out[2](x)
         x = self.merge[1](self.lateral[1](levels[1]) + double(self.reduce[1](x)))

@@ -141,6 +141,9 @@ class SamModel:
     def instance_fields(self, features: Tensor) -> None:
         """Return None: the published SAM has no instance head."""
 
+    def dense_features(self, features: Tensor) -> None:
+        """Return None: the features of the published SAM are coarse."""
+
     @limited
     @torch.inference_mode()
     def decode(

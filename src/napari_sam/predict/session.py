@@ -263,6 +263,7 @@ class Session:
     def _encoded(self, plane: Plane, cache: ImageCache) -> ImageEmbedding:
         """Encode a plane, or take it from the disk."""
         pixels, contrast = cache.read(plane)
+        stopping.check()  # reading may have been slow
         prepared = self.predictor.prepare(pixels, contrast, plane.channels, plane.spacing)
         model = self.predictor.model
         if self.disk is None or plane.key.window is not None:

@@ -96,10 +96,13 @@ class Appearance:
     ----------
     usual : float
         Mean evidence of the object's own pixels.
+    contrast : float
+        Standard deviation of the brightness of all of them.
     """
 
     def __init__(self, features: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
         self._classes = []
+        self.contrast = float(features[:, 0].std())
         for part in (inside, ~inside):
             samples = features[part]
             if len(samples) < FEWEST:

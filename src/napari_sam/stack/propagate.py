@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..predict.session import Session
 from ..types import Mask, Plane, Progress
 from .sweep import Evidence, Found, Sweep, apart, follow
+from .waiting import Waiting
 
 __all__ = ["Found", "FoundPlane", "propagate", "stale_places"]
 
@@ -76,7 +77,7 @@ def propagate(
     sweeps = _sweeps(keyframes, len(planes), wanted)
     # how many sweeps are still to come by
     waiting = Counter(place for sweep in sweeps for place in sweep.places if place in wanted)
-    seen: dict[int, dict[int, list[tuple[Sweep, Evidence]]]] = {}
+    seen = Waiting()
     total = len(waiting)
     while sweeps:
         for batch in _batches(sweeps):
@@ -85,10 +86,9 @@ def propagate(
             results = follow(session, planes, batch, blocked(place))
             passed = []
             for sweep, evidence, rest in zip(batch, results, ahead, strict=True):
-                if evidence is not None:
-                    sides = seen.setdefault(place, {}).setdefault(sweep.number, [])
-                    sides.append((sweep, evidence.trimmed()))
-                passed.extend([place] if evidence is not None else rest)
+                if evidence is not None and place in waiting:
+                    seen.add(place, sweep.number, sweep.start, evidence.trimmed())
+                passed.extend(rest[: len(rest) - len(sweep.places)])
             for one in passed:
                 if one in waiting:
                     waiting[one] -= 1
@@ -96,11 +96,9 @@ def propagate(
                 one for one in dict.fromkeys(passed) if one in waiting and not waiting[one]
             ]:
                 del waiting[one]
-                found = _blended(seen.pop(one, {}), one, planes[one].size, blocked)
+                found = _blended(seen.pop(one), one, planes[one].size, blocked)
                 if found:
                     yield FoundPlane(one, found)
-            if place not in waiting:
-                seen.pop(place, None)
             yield Progress(total - len(waiting), total, f"plane {place} (0 to {len(planes) - 1})")
         sweeps = [sweep for sweep in sweeps if sweep.places]
 
@@ -188,16 +186,16 @@ def _sweeps(
 
 
 def _batches(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:
-    """Group sweeps that come to the same plane from the same side."""
+    """Group sweeps that come to the same plane from the same plane."""
     groups: dict[tuple[int, int], list[Sweep]] = {}
     for sweep in sweeps:
         if sweep.places:
-            groups.setdefault((sweep.next, sweep.step), []).append(sweep)
+            groups.setdefault((sweep.next, sweep.place), []).append(sweep)
     return list(groups.values())
 
 
 def _blended(
-    objects: Mapping[int, Sequence[tuple[Sweep, Evidence]]],
+    objects: Mapping[int, Sequence[tuple[int, Evidence]]],
     place: int,
     size: tuple[int, int],
     blocked: Callable[[int], NDArray[np.int32] | None],
@@ -205,7 +203,7 @@ def _blended(
     """Return the outlines of objects in a plane, each seen from one keyframe or from two."""
     evidence, scores = {}, {}
     for number, sides in objects.items():
-        weights = np.array([1 / abs(place - sweep.start) for sweep, _ in sides])
+        weights = np.array([1 / abs(place - start) for start, _ in sides])
         weights /= weights.sum()
         parts = [one for _, one in sides]
         evidence[number] = Evidence.blended(parts, weights)

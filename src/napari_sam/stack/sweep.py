@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .. import stopping
 from ..masks import box_of, iou, middle_of
 from ..predict.kept_masks import logits_of
 from ..predict.predictor import SamPredictor
 from ..predict.session import Session
 from ..types import ImageEmbedding, Mask, Plane, PlaneGuide, Prediction, Prompts
 from .appearance import Appearance, pixel_features
+from .cell_appearance import CellAppearance, Levels, around, cells_of, enough
 
 GROWN = 0.025
 """How much larger than the last outline's the box is that looks for it in the next plane."""
@@ -26,6 +28,8 @@ LEAST_REACH = 4
 """The same, in pixels, at least."""
 CERTAIN = 8.0
 """Bound of the model's logits."""
+BLANK = 0.1
+"""Contrast about an object, relative to the keyframe's, below which nothing is seen in a plane."""
 LEAST_AREA = 4
 """Pixels of an outline at least."""
 LEAST_OVERLAP = 0.1
@@ -130,12 +134,16 @@ class Sweep:
         Its outline in the plane before the next.
     known : mapping of int to Mask
         The keyframe it starts from and the one it leads to, if there is one.
+    place : int
+        Where that outline is.
     area : int
         Of the keyframe.
     logits : (h, w) float32 or None
         Low-resolution logits of the last outline.
     appearance : Appearance or None
         How the object looks in these keyframes.
+    cells : CellAppearance or None
+        How it looks there to the encoder.
     sure : float or None
         The model's score at the first step.
     """
@@ -146,12 +154,15 @@ class Sweep:
     places: list[int]
     mask: Mask
     known: Mapping[int, Mask]
+    place: int = field(init=False)
     area: int = field(init=False)
     logits: NDArray[np.float32] | None = None
     appearance: Appearance | None = None
+    cells: CellAppearance | None = None
     sure: float | None = None
 
     def __post_init__(self) -> None:
+        self.place = self.start
         self.area = self.mask.area
 
     @property
@@ -165,9 +176,9 @@ class Sweep:
         return self.places[0]
 
     @property
-    def place(self) -> int:
-        """The place it is at."""
-        return self.next - self.step
+    def in_gap(self) -> bool:
+        """Whether nothing was seen in the plane before the next."""
+        return self.next - self.step != self.place
 
 
 def follow(
@@ -187,28 +198,35 @@ def follow(
     session : Session
     planes : sequence of Plane
     sweeps : sequence of Sweep
-        All come to the same plane from the same side. A sweep whose object has ended has no
-        places afterwards.
+        All come to the same plane from the same plane. A sweep whose object has ended has no
+        places afterwards; in a plane where nothing is seen, it ends only if the one before was
+        like that.
     forbidden : (H, W) int32, optional
         Labels of others; 0 is free.
 
     Returns
     -------
     list of Evidence or None
-        None where an object has ended.
+        None where an object has ended, or nothing is seen.
     """
     place, before = sweeps[0].next, sweeps[0].place
     predictor = session.predictor
     now = session.embedding(planes[place])
     earlier = session.embedding(planes[before]) if predictor.model.takes_guide else now
     spacing = planes[place].spacing
+    stopping.check()
     here = _features(session, planes[place], [_around(sweep.mask) for sweep in sweeps])
+    levels = predictor.model.dense_features(now.features)
     for sweep in sweeps:
         if sweep.appearance is None:
+            stopping.check()
             sweep.appearance = _appearance(session, planes, sweep.known)
+            if levels is not None:
+                sweep.cells = _cells(session, planes, sweep.known)
         if sweep.logits is None:
             sweep.logits = logits_of(sweep.mask, predictor.model, None, spacing, False).values
     asked = [one for sweep in sweeps for one in _prompts(predictor, sweep, earlier)]
+    stopping.check()
     answers = predictor.predict_many(now, asked, False)
     each = len(asked) // len(sweeps)
     evidence, logits = [], []
@@ -217,20 +235,21 @@ def follow(
         low_res = np.stack([one.low_res_logits[one.best] for one in own])
         mean: NDArray[np.float32] = np.asarray(low_res.mean(axis=0), np.float32)
         logits.append(mean)
-        evidence.append(_evidence(predictor, now, sweep, own, mean, here))
+        evidence.append(_evidence(predictor, now, sweep, own, mean, here, levels))
     masks = apart(evidence, planes[place].size, forbidden)
     found: list[Evidence | None] = []
     for sweep, one, mask, mean in zip(sweeps, evidence, masks, logits, strict=True):
-        goes_on = _certainty(sweep, one, mask, here)
+        blank = _blank(sweep, here)
+        goes_on = None if blank else _certainty(sweep, one, mask, here)
         if goes_on is None:
-            sweep.places.clear()
+            del sweep.places[: 1 if blank and not sweep.in_gap else None]
             found.append(None)
             continue
         found.append(Evidence(one.corner, one.logits, one.last, min(one.score, goes_on)))
         outline = logits_of(mask, predictor.model, None, spacing, False).values
         sweep.logits = np.asarray((mean + outline) / 2, np.float32)
         sweep.mask = mask
-        del sweep.places[0]
+        sweep.place = sweep.places.pop(0)
     return found
 
 
@@ -284,6 +303,23 @@ def _appearance(session: Session, planes: Sequence[Plane], known: Mapping[int, M
     return Appearance(np.concatenate(samples), np.concatenate(inside))
 
 
+def _cells(
+    session: Session, planes: Sequence[Plane], known: Mapping[int, Mask]
+) -> CellAppearance | None:
+    """Return how an object looks to the encoder where its outline is known."""
+    model, samples, inside = session.predictor.model, [], []
+    for place, mask in known.items():
+        levels = model.dense_features(session.embedding(planes[place]).features)
+        if levels is None:
+            return None
+        outline = logits_of(mask, model, None, planes[place].spacing, False).values
+        features, own = cells_of(levels, np.asarray((outline / CERTAIN + 1) / 2, np.float32))
+        samples.append(features)
+        inside.append(own)
+    own = np.concatenate(inside)
+    return CellAppearance(np.concatenate(samples), own) if enough(own) else None
+
+
 def _prompts(
     predictor: SamPredictor, sweep: Sweep, earlier: ImageEmbedding
 ) -> tuple[Prompts, Prompts]:
@@ -302,11 +338,15 @@ def _evidence(
     answers: Sequence[Prediction],
     logits: NDArray[np.float32],
     features: NDArray[np.float32],
+    levels: Levels | None,
 ) -> Evidence:
     """Return what the model and the look of the pixels say about an object."""
     part = _around(sweep.mask)
-    fine = predictor.upsampler(embedding, logits.shape).part(logits, part)
-    total = np.clip(fine, -CERTAIN, CERTAIN)
+    coarse = np.clip(logits, -CERTAIN, CERTAIN)
+    if sweep.cells is not None and sweep.logits is not None and levels is not None:
+        seen = around(sweep.logits > 0)
+        coarse[seen] += sweep.cells.evidence(levels, *seen)
+    total = predictor.upsampler(embedding, logits.shape).part(coarse, part)
     if sweep.appearance is not None:
         total = total + sweep.appearance.evidence(features[part])
     score = float(np.mean([one.iou_predictions[one.best] for one in answers]))
@@ -341,6 +381,14 @@ def _certainty(
     if (ended > 0 or overlap < LEAST_OVERLAP) and not sweep.held:
         return None
     return float(1 / (1 + np.exp(ended)))
+
+
+def _blank(sweep: Sweep, features: NDArray[np.float32]) -> bool:
+    """Tell whether a plane shows nothing where an object is looked for."""
+    if sweep.appearance is None:
+        return False
+    brightness = features[_around(sweep.mask)][..., 0]
+    return bool(brightness.std() < BLANK * sweep.appearance.contrast)
 
 
 def _around(mask: Mask) -> tuple[slice, slice]:
