@@ -29,8 +29,9 @@ from napari_sam import SamPredictor, load_model
 from napari_sam.evaluate.report import as_markdown
 from napari_sam.masks import overlap_counts
 from napari_sam.stack import everything, linked, run
+from napari_sam.stack.lineage import REACH
 from napari_sam.stack.partition import METHODS
-from napari_sam.stack.tracks import REACH, Track, tracked
+from napari_sam.stack.tracks import Track, tracked
 from napari_sam.steps import drive, mapped
 from napari_sam.types import Progress
 

@@ -8,26 +8,39 @@ to arrays in a folder.
     python benchmarks/lazy_stack.py --propagate
 
 needs no display: an object of such a stack of 2,000 planes is followed through 100 of them, and
-its labels are written to an OME-Zarr as they come. Counted are the time to the first plane, the
-memory, the planes that were read, and the time from a stop to the end of the work.
+its labels are written to an OME-Zarr as they come. Nothing is encoded beforehand, but the model is
+loaded: the times begin with the box, and contain the encoding of its plane and of the neighbours.
+Counted are the time to the first plane, the memory after every 25 planes, the planes that were
+read, and the time from a stop to the end of the work, at moments spread over two seconds.
+
+    python benchmarks/lazy_stack.py --across
+
+needs no display: planes of files of 1.1 GB are read one after another, along the planes of the file
+and across them. Counted are the time to the first plane, the mean time of those after it, and the
+memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import psutil
+import tifffile
+import zarr
 from numpy.typing import NDArray
 from window import Window, calls, ms, report
 
 from napari_sam import Mask, Plane, Prompts, SamPredictor, Session, SliceKey, load_model, stopping
 from napari_sam.formats.label_result import label_result
-from napari_sam.images.readers import StackImage
+from napari_sam.images.readers import StackImage, read_image
 from napari_sam.stack.propagate import Found, FoundPlane, propagate
 from napari_sam.widget.features.prompting.logic import Prompting
 
@@ -36,8 +49,12 @@ DISC, ELSEWHERE = (400.0, 600.0), (900.0, 100.0)
 RADIUS = 60
 STACK, FOLLOWED = 2000, range(950, 1050)
 """Planes of the stack in which an object is followed, and those into which it is."""
-STEADY = 20
-"""Planes after which memory is expected to stay as it is."""
+EVERY = 25
+"""Planes after which the memory is noted again."""
+NEXT = 20
+"""Planes that are read one after another."""
+STOPS = 21
+"""Moments at which the work is stopped."""
 MOST_BYTES = 30_000_000
 """Of embeddings that are kept."""
 
@@ -60,7 +77,7 @@ def lazy(planes: int, read: list[int] | None = None) -> da.Array:
     return da.map_blocks(plane, chunks=chunks, dtype=np.uint8, meta=np.empty((0,) * 3, np.uint8))
 
 
-def follow(model: str) -> dict[str, float]:
+def follow(model: str) -> dict[str, Any]:
     """Return figures of an object that is followed through a part of a lazy stack."""
     read: list[int] = []
     stack, process = lazy(STACK, read), psutil.Process()
@@ -87,14 +104,15 @@ def follow(model: str) -> dict[str, float]:
                     seconds.append(time.perf_counter() - start)
                     memory.append(process.memory_info().rss)
         found = sum(bool(np.any(result.labels[z])) for z in FOLLOWED)
+    noted = range(EVERY - 1, len(memory) - 1, EVERY)
     return {
         "first_plane_s": round(seconds[0], 2),
         "planes_in_2_s": sum(one <= 2 for one in seconds),
         "s_per_plane": round((seconds[-1] - seconds[0]) / (len(seconds) - 1), 3),
         "found_planes": found,
         "read_outside": len(set(read) - set(FOLLOWED)),
-        "grown_after_20_mb": round((memory[-1] - memory[STEADY]) / 1e6),
-        "stopped_ms": stopped(predictor, planes, keyframes),
+        "resident_mb": {k + 1: round(memory[k] / 1e6) for k in (0, *noted, len(memory) - 1)},
+        **stopped(predictor, planes, keyframes),
     }
 
 
@@ -108,10 +126,10 @@ def painted(step: FoundPlane) -> NDArray[np.int32]:
 
 def stopped(
     predictor: SamPredictor, planes: list[Plane], keyframes: dict[int, dict[int, Mask]]
-) -> float:
-    """Return the longest time from a stop to the end of the work, ms, at ten moments."""
-    slowest = 0.0
-    for delay in np.linspace(0.5, 1.4, 10):
+) -> dict[str, int]:
+    """Return the time from a stop to the end of the work, ms: the median and the longest."""
+    times = []
+    for delay in np.linspace(0.1, 2.1, STOPS):
         session = Session(predictor, max_bytes=MOST_BYTES)
         end = time.perf_counter() + delay
         try:
@@ -119,8 +137,60 @@ def stopped(
                 for _ in propagate(session, planes, keyframes, FOLLOWED):
                     stopping.check()
         except stopping.Stopped:
-            slowest = max(slowest, time.perf_counter() - end)
-    return round(1000 * slowest)
+            times.append(1000 * (time.perf_counter() - end))
+    return {"stopped_ms_median": round(np.median(times)), "stopped_ms_longest": round(max(times))}
+
+
+def across() -> dict[str, dict[str, float]]:
+    """Return figures of planes that are read from files of several kinds."""
+    shape = (512, SIDE, SIDE)
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, chunks in (
+            ("zarr, a plane to a chunk", (1, SIDE, SIDE)),
+            ("zarr, chunks of 64 x 64 x 64", (64, 64, 64)),
+            ("tiff, compressed", None),
+        ):
+            path = Path(folder) / name.partition(",")[0]
+            write_stack(path, shape, chunks)
+            for text, displayed, fixed in (("XY", (1, 2), 0), ("XZ", (0, 2), 1)):
+                image = read_image(path)
+                figures[f"{name}: {text}"] = stepped(image.data, displayed, fixed)
+            if path.is_dir():
+                shutil.rmtree(path)
+    return figures
+
+
+def write_stack(path: Path, shape: tuple[int, ...], chunks: tuple[int, ...] | None) -> None:
+    """Write a stack of noise, as zarr where there are chunks, else as TIFF."""
+    depth, *size = shape
+    rng = np.random.default_rng(0)
+    rows = np.add.outer(np.arange(size[0]), np.arange(size[1])).astype(np.uint16)
+    planes = (rows + z + rng.integers(0, 64, size, np.uint16) for z in range(depth))
+    if chunks is None:
+        options = {"photometric": "minisblack", "compression": "zlib"}
+        tifffile.imwrite(path, planes, shape=shape, dtype=np.uint16, **options)
+        return
+    array = zarr.create_array(path, shape=shape, chunks=chunks, dtype="u2")
+    for start in range(0, depth, chunks[0]):
+        layer = np.stack(list(itertools.islice(planes, chunks[0])))
+        array[start : start + chunks[0]] = layer
+
+
+def stepped(stack: Any, displayed: tuple[int, int], axis: int) -> dict[str, float]:
+    """Return the times of some planes that follow one another, from the middle of an axis on."""
+    process = psutil.Process()
+    before, times = process.memory_info().rss, []
+    middle = stack.shape[axis] // 2
+    for place in range(middle, middle + NEXT):
+        start = time.perf_counter()
+        SliceKey(displayed, ((axis, place),)).read(stack)
+        times.append(1000 * (time.perf_counter() - start))
+    return {
+        "first_ms": round(times[0]),
+        "next_ms": round(float(np.mean(times[1:])), 1),
+        "grown_mb": round((process.memory_info().rss - before) / 1e6),
+    }
 
 
 def first_mask(window: Window, stack: da.Array) -> None:
@@ -154,11 +224,15 @@ def main() -> None:
     parser.add_argument("--planes", type=int, default=100_000)
     parser.add_argument("--cold", action="store_true", help="from the very start of the plugin")
     parser.add_argument("--propagate", action="store_true", help="follow an object; no display")
+    parser.add_argument("--across", action="store_true", help="read files across; no display")
     parser.add_argument("--model", default="pocket", help="of --propagate")
     parser.add_argument("--json", type=Path, help="add the figures to this file")
     args = parser.parse_args()
     if args.propagate:
         report({f"{STACK} planes, {len(FOLLOWED)} followed": follow(args.model)}, args.json)
+        return
+    if args.across:
+        report(across(), args.json)
         return
     stack, window = lazy(args.planes), Window()
     if not args.cold:

@@ -90,15 +90,19 @@ def test_encoders_look_between_two_blocks(family):
     assert ran == [0, 1, *range(len(blocks))]
 
 
-def test_pocket_looks_between_its_two_scales(pocket):
+def test_pocket_looks_between_its_stages(pocket):
     ran = []
-    hook = pocket.model.pocket.encoder.register_forward_hook(lambda *_: ran.append(1))
+    stages = pocket.model.pocket.encoder.stages
+    hooks = [one.register_forward_hook(lambda *_: ran.append(1)) for one in stages]
     try:
-        with pytest.raises(Stopped), stoppable(lambda: True):
-            pocket.encode(STACK[0])
+        for wanted in (2, len(stages) + 1):  # of the half-sized plane, then of the whole one
+            ran.clear()
+            with pytest.raises(Stopped), stoppable(lambda wanted=wanted: len(ran) == wanted):
+                pocket.encode(STACK[0])
+            assert len(ran) == wanted
     finally:
-        hook.remove()
-    assert len(ran) == 1
+        for hook in hooks:
+            hook.remove()
 
 
 def test_a_stopped_plane_is_not_kept_and_the_next_one_gets_the_encoder():

@@ -15,7 +15,7 @@ from napari_sam.cli import endings
 
 WRITES_SLOWLY = """
 import signal, sys, time
-from napari_sam.cli import commands, parser
+from napari_sam.cli import everything, parser
 from napari_sam.files import replacing
 
 # tests that run in the background of a shell inherit that it is ignored
@@ -27,7 +27,7 @@ def slow(args, say):
         print("writing", flush=True)
         time.sleep(60)
 
-commands.everything = slow
+everything.everything = slow
 sys.exit(parser.main(["everything", "a.tif", "-o", sys.argv[1]]))
 """
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from tiny import SceneModel
 
@@ -155,3 +156,109 @@ def test_planes_that_are_done_are_kept_when_it_is_interrupted(
     assert lines[-2:] == [kept, "napari-sam: interrupted"]
     labels = np.asarray(io.read_image(result).data)
     assert labels.any(axis=(1, 2)).tolist() == [True, True, False, False, False]
+
+
+def test_small_objects_go_by_their_volume_in_micrometres(succeed, stub, volume, tmp_path):
+    result = tmp_path / "a.tif"
+    succeed("everything", volume, "-o", result)
+    labels = np.asarray(io.read_image(result).data)
+    small, large = sorted(np.unique(labels, return_counts=True)[1][1:] * 2.0 * 0.25**2)
+    for least, objects in ((small, 2), (small + 0.1, 1), (large + 0.1, 0)):
+        run = ("everything", volume, "-o", result, "--overwrite", "--least-volume", str(least))
+        assert json.loads(succeed(*run))["objects"] == objects
+    # voxels of a fifth of the side have 1/125 of the volume
+    run = ("everything", volume, "-o", result, "--overwrite", "--spacing", "0.4,0.05,0.05")
+    for least, objects in ((large / 125 - 1e-3, 1), (large / 125 + 1e-3, 0)):
+        assert json.loads(succeed(*run, "--least-volume", f"{least}"))["objects"] == objects
+    assert io.read_image(result).scale == pytest.approx((0.4, 0.05, 0.05))
+
+
+def test_volumes_of_an_ome_zarr_are_those_of_its_scales(succeed, stub, volume, tmp_path):
+    source, result = as_ome_zarr(volume, tmp_path / "a.ome.zarr"), tmp_path / "a.npy"
+    succeed("everything", volume, "-o", result)
+    large = np.unique(np.load(result), return_counts=True)[1][1:].max() * 2.0 * 0.25**2
+    for least, objects in ((large - 0.1, 1), (large + 0.1, 0)):
+        run = ("everything", source, "-o", result, "--overwrite", "--least-volume", str(least))
+        assert json.loads(succeed(*run))["objects"] == objects
+
+
+def test_voxels_of_unknown_size_need_a_spacing(succeed, fail, stub, volume, tmp_path):
+    source, result = tmp_path / "plain.npy", tmp_path / "a.npy"
+    np.save(source, io.read_image(volume).data)
+    run = ("everything", source, "-o", result, "--least-volume", "1000")
+    assert "give --spacing Z,Y,X" in fail(*run)
+    assert json.loads(succeed(*run, "--spacing", "1,1,1"))["objects"] == 2
+    assert json.loads(succeed(*run, "--spacing", "1,1,0.5", "--overwrite"))["objects"] == 0
+
+
+def test_planes_with_pixels_that_are_not_square_are_seen_as_squares(
+    succeed, stub, volume, tmp_path, monkeypatch
+):
+    sizes, encode = set(), SceneModel.encode
+
+    def noted(self, rgb):
+        sizes.add(rgb.shape[:2])
+        return encode(self, rgb)
+
+    monkeypatch.setattr(SceneModel, "encode", noted)
+    succeed("everything", volume, "-o", tmp_path / "a.npy", "--axis", "x", "--slices", "10:12")
+    assert sizes == {(40, 48)}  # 5 planes of 2 um, 48 rows of 0.25 um
+    assert np.load(tmp_path / "a.npy").shape == (5, 48, 64)
+
+
+@pytest.mark.parametrize("text", ["1,1", "1,1,1,1", "0,1,1", "a,1,1", "nan,1,1", "1,inf,1", ""])
+def test_a_wrong_spacing(fail, volume, tmp_path, text):
+    line = fail("everything", volume, "-o", tmp_path / "a.tif", f"--spacing={text}")
+    assert "--spacing is Z,Y,X in this image, numbers above 0" in line
+
+
+@pytest.fixture
+def movie(tmp_path):
+    """A time series of five frames in which an object divides beside one that stays."""
+    frames = np.full((5, 96, 128), 20, np.uint8)
+    frames[:, 60:80, 20:40] = 200
+    frames[:2, 20:44, 60:90] = 200
+    frames[2:, 22:42, 52:72] = 200
+    frames[2:, 22:42, 78:98] = 200
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX"})
+    return path
+
+
+def test_a_time_series_is_tracked(succeed, stub, movie, tmp_path):
+    result, table = tmp_path / "a.tif", tmp_path / "res_track.txt"
+    out = json.loads(succeed("everything", movie, "-o", result, "--tracks", table))
+    assert (out["objects"], out["divided"]) == (4, 1)
+    labels = np.asarray(io.read_image(result).data)
+    mother, left, right = labels[0, 30, 70], labels[2, 30, 60], labels[2, 30, 90]
+    assert (labels[:, 70, 30] == labels[0, 70, 30]).all()
+    lines = {tuple(map(int, line.split())) for line in table.read_text().splitlines()}
+    assert lines == {
+        (mother, 0, 1, 0), (labels[0, 70, 30], 0, 4, 0), (left, 2, 4, mother),
+        (right, 2, 4, mother),
+    }  # fmt: skip
+
+
+def test_tracks_need_time(fail, stub, movie, volume, tmp_path):
+    table = tmp_path / "tracks.txt"
+    run = ("-o", tmp_path / "a.tif", "--tracks", table)
+    assert "in time" in fail("everything", volume, *run)
+    assert "in time" in fail("everything", movie, *run, "--axis", "y")
+    assert "two names" in fail(
+        "everything", movie, "-o", table.with_suffix(".tif"), "--tracks", table.with_suffix(".tif")
+    )
+    assert "in space" in fail("everything", movie, "-o", tmp_path / "a.tif", "--least-volume", "3")
+    table.write_text("earlier")
+    assert "--overwrite" in fail("everything", movie, *run)
+    assert table.read_text() == "earlier"
+
+
+def test_the_contrast_decides_what_is_seen(succeed, fail, stub, plane, volume, tmp_path):
+    result = tmp_path / "a.npy"
+    for image in (plane, volume):
+        run = ("everything", image, "-o", result, "--overwrite", "--contrast")
+        assert json.loads(succeed(*run, "0,255"))["objects"] == 2
+        assert json.loads(succeed(*run, "180,250"))["objects"] == 1  # the darker one is 200
+        assert json.loads(succeed(*run, "240,255"))["objects"] == 0
+    assert "LOW,HIGH" in fail("everything", plane, "-o", result, "--overwrite", "--contrast", "3")
+    assert "must rise" in fail(*map(str, run), "9,3")

@@ -200,6 +200,25 @@ def test_progress_counts_tiles():
     assert steps[1].text == "tile 1 of 4"
 
 
+def test_what_the_tiles_show_that_are_done_is_a_result_where_it_is_wanted(monkeypatch):
+    monkeypatch.setattr("napari_sam.everything.amg.TILES", 3)
+    centres = grid(150, 6)
+    session, planes = Session(SamPredictor(Tiled())), [Plane(discs((150, 150), centres, 6))]
+    steps = list(everything_in(session, planes, AUTO, largest=10, so_far=True))
+    results = [step for step in steps if isinstance(step, PlaneResult)]
+    counts = [len(one.values) for one in results]
+    tiles = sum(len(level) for level in tiles_of((150, 150), 64))
+    assert len(results) == 1 + (tiles - 1) // 3
+    assert 0 < counts[0] < counts[1] < counts[-1] == len(centres)
+    assert all(one.values.min() == 11 for one in results)
+    assert results[0].labels[:64].any()
+    assert not results[0].labels[64:].any()  # the first three tiles end there
+    done = [step.done for step in steps if not isinstance(step, PlaneResult)]
+    assert done == sorted(done)
+    (last,) = (s for s in everything_in(session, planes, AUTO, 10) if isinstance(s, PlaneResult))
+    assert np.array_equal(last.labels, results[-1].labels)
+
+
 def test_crops_that_are_asked_for_take_the_place_of_tiles():
     generator = AutomaticMaskGenerator(SamPredictor(Tiled()), replace(AUTO, crop_n_layers=1))
     candidates = drive(generator.propose(discs((150, 60), [(30, 30)], 8)))

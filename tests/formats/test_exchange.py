@@ -252,7 +252,7 @@ def test_chunks_of_an_array_in_a_folder_are_copied_as_they_are(tmp_path, monkeyp
     whole = annotation((4, 20, 30))
     array = open_labels(tmp_path / "labels", "objects", (4, 20, 30), (1, 2), "zyx", {})
     array[:3] = whole.labels[:3]
-    monkeypatch.setattr("napari_sam.formats.ome_zarr._write_plane", None)
+    monkeypatch.setattr("napari_sam.formats.labels_group._write_plane", None)
     writer = ProjectWriter(place(tmp_path, PROJECT), array, whole.geometry)
     drive(writer.write_planes([(0,), (1,), (2,), (3,)]))
     array[1], array[2] = 0, 5

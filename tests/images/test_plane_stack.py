@@ -9,8 +9,9 @@ import pytest
 import tifffile
 
 from napari_sam.images import plane_stack, readers, tiff_files
-from napari_sam.images.plane_stack import PlaneStack
+from napari_sam.images.plane_stack import Blocks, PlaneStack, paged
 from napari_sam.images.readers import read_image
+from napari_sam.stopping import Stopped, stoppable
 from napari_sam.types import SliceKey
 
 VOLUME = np.random.default_rng(0).integers(0, 60_000, (5, 40, 48), np.uint16)
@@ -58,7 +59,8 @@ def test_planes_are_those_of_the_file(tmp_path, kind):
     assert (data.dtype.kind, data.dtype.itemsize) == (stack.dtype.kind, stack.dtype.itemsize)
     assert np.array_equal(np.asarray(data), stack)
     for index in (3, -1, slice(1, 4), (2, slice(5, 9)), (slice(None), 7), (..., 1), (0, ..., 1),
-                  [0, 4], slice(0, 0), (slice(None), slice(None), 4)):  # fmt: skip
+                  [0, 4], [], slice(0, 0), (slice(None), slice(None), 4), slice(None, None, -2),
+                  (slice(4, 1, -1), 7, slice(1, None, 3))):  # fmt: skip
         assert np.array_equal(data[index], stack[index]), index
     key = SliceKey((1, 2), ((0, 2),), window=(3, 4, 20, 30))
     assert np.array_equal(key.read(data), key.read(stack))
@@ -143,7 +145,7 @@ def test_parts_of_one_plane_are_read_once_and_belong_to_the_caller():
         read.append(number)
         return VOLUME[number].copy()
 
-    stack = PlaneStack(np.arange(5), VOLUME.shape[1:], VOLUME.dtype, block)
+    stack = PlaneStack(paged(VOLUME.shape, VOLUME.shape[1:], VOLUME.dtype, block))
     part = stack[2, :10, :10]
     part[:] = 0
     assert (stack[2, 5:20, 5:20] == VOLUME[2, 5:20, 5:20]).all()
@@ -151,3 +153,78 @@ def test_parts_of_one_plane_are_read_once_and_belong_to_the_caller():
     assert read == [2]
     assert (stack[3] == VOLUME[3]).all()
     assert read == [2, 3]
+
+
+def counted(chunks):
+    """Return a stack stored in chunks, and the boxes that are read of it."""
+    read = []
+
+    def box(part):
+        read.append(tuple((one.start, one.stop) for one in part))
+        return VOLUME[part].copy()
+
+    return PlaneStack(Blocks(VOLUME.shape, chunks, VOLUME.dtype, box)), read
+
+
+def test_planes_across_those_of_the_file_are_read_together():
+    stack, read = counted((1, 40, 48))
+    for y in range(40):
+        assert (stack[:, y] == VOLUME[:, y]).all()
+    for x in range(48):
+        assert (SliceKey((1, 0), ((2, x),)).read(stack) == VOLUME[:, :, x].T).all()
+    assert read == [((0, 5), (0, 40), (0, 48))]
+
+
+def test_of_cubic_chunks_only_those_around_a_plane_are_read_and_once():
+    stack, read = counted((2, 16, 16))
+    for z in range(5):
+        assert (stack[z] == VOLUME[z]).all()
+    assert read == [((z, min(z + 2, 5)), (0, 40), (0, 48)) for z in (0, 2, 4)]
+    stack, read = counted((2, 16, 16))
+    for y in range(14, 34):
+        assert (stack[:, y] == VOLUME[:, y]).all()
+    assert read == [((0, 5), (y, min(y + 16, 40)), (0, 48)) for y in (0, 16, 32)]
+    stack, read = counted((2, 16, 16))
+    assert (stack[3, 10:20, 30:31] == VOLUME[3, 10:20, 30:31]).all()
+    assert read == [((2, 4), (0, 32), (16, 32))]
+
+
+def test_what_is_kept_is_a_bounded_part_of_the_memory(monkeypatch):
+    plane = 40 * 48 * 2
+    monkeypatch.setattr(plane_stack, "MOST_HELD", 2 * plane)
+    stack, read = counted((1, 40, 48))
+    for y in range(40):
+        assert (stack[:, y] == VOLUME[:, y]).all()
+    rows = 40 // 8  # half of five planes would be more than half of what may be kept
+    assert read == [((0, 5), (y, y + rows), (0, 48)) for y in range(0, 40, rows)]
+    read.clear()
+    assert (stack[:] == VOLUME).all()
+    assert (stack[:, 39] == VOLUME[:, 39]).all()  # the last rows are kept beside it
+    assert read == [((0, 5), (0, 40), (0, 48))]
+    monkeypatch.setattr(plane_stack, "MOST_HELD", 0)
+    assert (stack[2] == VOLUME[2]).all()
+    assert (stack[2] == VOLUME[2]).all()
+    assert read[1:] == [((2, 3), (0, 40), (0, 48))] * 2
+
+
+def test_planes_one_after_the_other_do_not_add_up():
+    stack, read = counted((1, 40, 48))
+    for z in (0, 1, 2, 3, 4, 1):
+        stack[z]
+    assert len(read) == 5
+    stack[0]
+    assert len(read) == 6
+
+
+def test_work_that_nobody_waits_for_ends_while_a_stack_is_read_across():
+    read = []
+
+    def page(number):
+        read.append(number)
+        return VOLUME[number]
+
+    stack = PlaneStack(paged(VOLUME.shape, VOLUME.shape[1:], VOLUME.dtype, page))
+    with pytest.raises(Stopped), stoppable(lambda: len(read) == 2):
+        stack[:, 7]
+    assert read == [0, 1]
+    assert (stack[:, 7] == VOLUME[:, 7]).all()

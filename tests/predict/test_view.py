@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from tiny import SceneModel, discs
 
+from napari_sam.images import transforms
 from napari_sam.masks import iou
 from napari_sam.predict import image_cache
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
 from napari_sam.predict.windows import window_in_view
-from napari_sam.types import Plane, Prompts
+from napari_sam.types import Plane, Prompts, SliceKey
 
 SIDE = 64
 SIZE = (400, 600)
@@ -127,3 +132,68 @@ def test_the_contrast_of_a_very_large_lazy_plane_comes_from_blocks(monkeypatch):
     assert (pixels.min(), pixels.max()) == (0, 599)
     assert set(lazy.read) == {(20, 20)}
     assert image_cache.pixels_for_contrast(Plane(ramp)).shape == ramp.shape  # in memory: all
+
+
+def test_the_contrast_of_a_very_large_lazy_plane_is_that_of_its_blocks_whatever_is_asked_for_first(
+    monkeypatch,
+):
+    monkeypatch.setattr(image_cache, "SAMPLED_PLANE", 1000)
+    monkeypatch.setattr(image_cache, "BLOCK", 20)
+    ramp = np.tile(np.arange(600, dtype=np.uint16) ** 2, (2, 400, 1))
+    key = SliceKey((1, 2), ((0, 1),))
+    found = []
+    for first in (None, (100, 50, 300, 200)):
+        cache = image_cache.ImageCache(Lazy(ramp))
+        asked = Plane(cache.image, key)
+        contrast = cache.read(asked.within(first))[1]
+        assert cache.read(asked)[1] == cache.read(asked.within((0, 0, 9, 9)))[1] == contrast
+        found.append(contrast)
+    blocks = image_cache.pixels_for_contrast(Plane(Lazy(ramp), key))
+    assert found == [transforms.contrast_of(blocks)] * 2
+    assert found[0] != transforms.contrast_of(ramp[1])
+
+
+@pytest.mark.parametrize("level", [None, 1])
+def test_a_lazy_array_is_read_in_whole_chunks_and_each_once(level):
+    values = np.random.default_rng(0).integers(0, 60_000, (6, 20, 24), np.uint16)
+    read = []
+
+    def chunk(block, block_info):
+        read.append(tuple(block_info[0]["chunk-location"]))
+        return block
+
+    lazy = da.from_array(values, (2, 8, 24)).map_blocks(chunk, meta=np.empty((0, 0, 0), np.uint16))
+    cache = image_cache.ImageCache(lazy if level is None else [lazy[:, ::2], lazy])
+    for y in range(6, 12):
+        plane = Plane(cache.image, SliceKey((0, 2), ((1, y),), level=level), (0, 60_000))
+        assert (cache.read(plane)[0] == values[:, y]).all()
+    assert sorted(read) == [(z, y, 0) for z in range(3) for y in range(2)]
+    for z in (0, 1):
+        plane = Plane(cache.image, SliceKey((2, 1), ((0, z),), (3, 2, 9, 17), level), (0, 60_000))
+        assert (cache.read(plane)[0] == values[z].T[2:17, 3:9]).all()
+    assert sorted(read[6:]) == [(0, y, 0) for y in (0, 1)]
+
+
+def test_pixels_of_another_revision_are_read_again():
+    lazy = Lazy(np.zeros((2, 8, 8)))
+    lazy.chunks = (1, 8, 8)
+    cache = image_cache.ImageCache(lazy)
+    plane = Plane(lazy, SliceKey((1, 2), ((0, 1),)), (0, 1))
+    assert not cache.read(plane)[0].any()
+    lazy.array[:] = 1
+    assert cache.read(replace(plane, revision=1))[0].all()
+    assert lazy.read == [(1, 8, 8)] * 2
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 2), (0, 4, 4), (2.0, 4, 4), (float("nan"),) * 3])
+def test_chunks_that_say_nothing_are_left_aside(chunks):
+    lazy = Lazy(np.zeros((3, 4, 4)))
+    lazy.chunks = chunks
+    assert image_cache.chunks_of(lazy) is None
+    assert image_cache.chunks_of(np.zeros((3, 4, 4))) is None
+
+
+def test_chunks_of_the_common_lazy_arrays(tmp_path):
+    assert image_cache.chunks_of(da.zeros((5, 9, 9), chunks=(2, 4, 9))) == (2, 4, 9)
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(5, 9, 9), chunks=(2, 4, 9), dtype="u1")
+    assert image_cache.chunks_of(array) == (2, 4, 9)

@@ -65,8 +65,6 @@ def test_the_object_is_found_where_it_has_moved_to():
     assert np.count_nonzero(found & ~truth) < 0.15 * np.count_nonzero(~truth)
 
 
-@pytest.mark.parametrize(
-    ("own", "other", "answer"), [(1, 8, True), (0, 20, False), (30, 7, False)]
-)
+@pytest.mark.parametrize(("own", "other", "answer"), [(1, 8, True), (0, 20, False), (30, 7, False)])
 def test_both_kinds_of_cells_are_needed(own, other, answer):
     assert enough(np.arange(own + other) < own) is answer

@@ -106,7 +106,8 @@ def test_linked_says_how_far_it_is_and_returns_the_largest_label():
     planes = {3: plane((0, 5, 4)), 4: plane((1, 6, 9), (20, 30, 8)), 8: plane((0, 5, 11))}
     steps = list(linked(planes))
     assert [s.text for s in steps if isinstance(s, Progress)] == [
-        f"linked {k} of 3 planes" for k in (1, 2, 3)
+        *(f"linked {k} of 3 planes" for k in (1, 2, 3)),
+        "joined 4 of 4 outlines",
     ]
     assert drive(linked(planes)) == 3
     changed = changed_by(planes, largest=20)

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from heapq import heappop
 from itertools import product
 
 import numpy as np
 import pytest
 
-from napari_sam.stack.multicut import cut_cost, multicut
+from napari_sam.stack.multicut import AT_ONCE, cut_cost
+from napari_sam.stack.multicut import multicut as multicut_steps
+from napari_sam.steps import drive
+
+
+def multicut(*problem):
+    return drive(multicut_steps(*problem))
 
 
 def random_problem(seed, count=7):
@@ -58,3 +65,29 @@ def test_the_order_of_the_edges_does_not_count(seed):
     order = np.random.default_rng(seed).permutation(len(edges))
     found = multicut(count, edges[order][:, ::-1], costs[order])
     np.testing.assert_array_equal(found, multicut(count, edges, costs))
+
+
+def large_problem(planes=100, width=100):
+    """Return a graph of 10,000 nodes in one part: each plane is a ring, joined to the next one."""
+    rng = np.random.default_rng(0)
+    nodes = np.arange(planes * width).reshape(planes, width)
+    pairs = [(nodes, np.roll(nodes, 1, axis=1), -3.0, 0.0)]
+    for shift, mean in ((-1, -0.5), (0, 1.5), (1, -0.5)):
+        pairs.append((nodes[:-1], np.roll(nodes[1:], shift, axis=1), mean, 1.5))
+    edges = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b, _, _ in pairs])
+    costs = np.concatenate([rng.normal(mean, width, a.size) for a, _, mean, width in pairs])
+    return nodes.size, edges, costs
+
+
+def test_a_large_problem_yields_all_along(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "napari_sam.stack.multicut.heappop", lambda heap: [asked.append(0), heappop(heap)][1]
+    )
+    steps, between = multicut_steps(*large_problem()), []
+    for done in steps:
+        assert 0 <= done <= 10_000
+        between.append(len(asked))
+        asked.clear()
+    assert len(between) > 20
+    assert max(between) < 5 * AT_ONCE

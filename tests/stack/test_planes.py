@@ -81,7 +81,8 @@ def test_progress_never_goes_back(scene_predictor):
     assert (
         texts[texts.index("plane 1 (0 to 3), encoding") + 1] == "plane 1 (0 to 3), point 64 of 256"
     )
-    assert texts[-4:] == [f"linked {k} of 4 planes" for k in (1, 2, 3, 4)]
+    assert texts[-5:-1] == [f"linked {k} of 4 planes" for k in (1, 2, 3, 4)]
+    assert texts[-1] == "joined 8 of 8 outlines"
 
 
 def test_some_planes_only(scene_predictor):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam.stack.tracks import Track, tracked, write_tracks
+from napari_sam.stack.tracks import Track, tracked, tracks_in, write_tracks
 from napari_sam.steps import drive, mapped
 from napari_sam.types import Progress
 
@@ -107,3 +107,31 @@ def test_frames_that_cannot_be_followed_are_refused():
 def test_tracks_are_written_as_the_cell_tracking_challenge_does(tmp_path):
     write_tracks(tmp_path / "res_track.txt", [Track(1, 0, 4), Track(2, 5, 9, 1)])
     assert (tmp_path / "res_track.txt").read_text() == "1 0 4 0\n2 5 9 1\n"
+
+
+def test_tracks_of_labels_that_were_changed():
+    planes = series(*[[(25, 40, 10)]] * 2, *[[(25, 33, 6), (25, 47, 6)]] * 3)
+    labels, tracks = followed(planes)
+    parents = {track.label: track.parent for track in tracks if track.parent}
+    frames = dict(enumerate(labels))
+    assert drive(tracks_in(frames, parents)) == tracks
+    left, right = sorted(parents)
+    labels[4][labels[4] == left] = 0
+    labels[3:][labels[3:] == right] = 0
+    mother = parents[left]
+    assert drive(tracks_in(frames, parents)) == [
+        Track(mother, 0, 1), Track(left, 2, 3, mother), Track(right, 2, 2, mother)
+    ]  # fmt: skip
+    labels[2][20, 40] = mother  # it no longer ends before its daughters begin
+    assert [one.parent for one in drive(tracks_in(frames, parents))] == [0, 0, 0]
+    labels[labels == mother] = 0
+    assert drive(tracks_in(frames, parents)) == [Track(left, 2, 3), Track(right, 2, 2)]
+
+
+def test_every_part_of_the_work_says_how_far_it_is():
+    frames = dict(enumerate(series(*[[(20, 15 + 4 * t, 8)] for t in range(5)])))
+    steps = [step for step in tracked(frames) if isinstance(step, Progress)]
+    assert all(0 <= step.done <= step.total for step in steps)
+    for text in ("compared 5 of 5 frames", "tracked 5 of 5 frames", "paired 4 of 5 frames"):
+        assert text in [step.text for step in steps]
+    assert sum("divisions" in step.text for step in steps) == 5

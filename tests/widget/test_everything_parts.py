@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers import Image
 from tiny import SceneModel, discs
 
 from napari_sam.everything.amg_params import AmgParams
@@ -142,7 +143,8 @@ def test_a_threshold_that_moves_counts_for_planes_that_are_done():
 def stack_of(shape, names):
     layer = SimpleNamespace(axis_labels=names)
     dims = SimpleNamespace(axis_labels=tuple(str(k - len(shape)) for k in range(len(shape))))
-    return SimpleNamespace(shape=shape, layer=layer), dims
+    transform = {"units": Image(np.zeros(shape)).units}
+    return SimpleNamespace(shape=shape, layer=layer, transform=transform), dims
 
 
 def test_all_planes_means_what_it_says():
@@ -197,7 +199,8 @@ def test_time_left_is_said_once_it_is_known():
 
 def test_an_axis_has_a_name_while_napari_removes_its_slider():
     image = SimpleNamespace(axis_labels=("-3", "-2", "-1"))
-    frame = SimpleNamespace(shape=(3, 8, 10), layer=image)
+    units = Image(np.zeros((3, 8, 10))).units
+    frame = SimpleNamespace(shape=(3, 8, 10), layer=image, transform={"units": units})
     for labels, name in ((("z", "y", "x"), "z"), (("y", "x"), "axis 0"), ((), "axis 0")):
         (offered,) = extents(frame, KEY, SimpleNamespace(axis_labels=labels))
         assert offered.text == f"all {name} (3 planes)"

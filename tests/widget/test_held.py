@@ -11,8 +11,7 @@ from qtpy.QtCore import Qt
 from tiny import SceneModel
 
 from napari_sam.everything.amg_params import AmgParams
-from napari_sam.widget.features.everything import logic as everything_module
-from napari_sam.widget.features.everything import selection
+from napari_sam.widget.features.everything import joining, selection
 from napari_sam.widget.features.prompting import asker as prompting_module
 from napari_sam.widget.scheduler import Lane
 
@@ -142,13 +141,13 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
 ):
     threads, editable = [], []
     hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
-    everything, linked = hands.everything, everything_module.linked
+    everything, linked = hands.everything, joining.linked
 
     def watched(planes, **given):
         threads.append(threading.current_thread())
         return linked(planes, **given)
 
-    monkeypatch.setattr(everything_module, "linked", watched)
+    monkeypatch.setattr(joining, "linked", watched)
     monkeypatch.setattr(
         everything.panel, "set_progress", lambda *_: editable.append(everything.view.layer.editable)
     )

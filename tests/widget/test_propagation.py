@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from tiny import DiscModel
 
+from napari_sam.masks import iou
+from napari_sam.objects.canvas import Canvas
+from napari_sam.objects.journal import Journal
+from napari_sam.predict.predictor import SamPredictor
+from napari_sam.predict.session import Session
 from napari_sam.stack.propagate import Found, FoundPlane
-from napari_sam.types import SliceKey
+from napari_sam.types import Mask, Plane, SliceKey
+from napari_sam.widget import history
+from napari_sam.widget.features.prompting import logic
 from napari_sam.widget.features.stack import run
+from napari_sam.widget.features.stack.following import Line
 from napari_sam.widget.features.stack.logic import Stack
 from napari_sam.widget.scheduler import Lane
 
@@ -36,14 +45,20 @@ class Follower:
         Acquired before each plane.
     end : int
         From this plane on, objects are not there.
+    planes : list of Plane or None
+        What they were followed through the last time.
+    masks : dict of int to dict of int to Mask
+        The keyframes of the last time.
     """
 
     def __init__(self):
         self.calls, self.gate, self.end = [], None, PLANES
+        self.planes, self.masks = None, {}
 
     def __call__(self, session, planes, keyframes, only=None, others=None):
         places = sorted(range(len(planes)) if only is None else only)
         self.calls.append(({n: sorted(one) for n, one in keyframes.items()}, places))
+        self.planes, self.masks = planes, keyframes
         first = min(min(one) for one in keyframes.values())
         for place in sorted(places, key=lambda p: abs(p - first)):
             if self.gate is not None:
@@ -244,6 +259,7 @@ def test_an_object_that_is_not_here_has_ended(propagated, follower):
     assert follower.calls[1:] == [({1: [2, 5]}, [3, 4, 6, 7, 8])]
     assert not preview(propagated).any()
     assert marks(propagated)[5] == "ended"
+    assert [key.fixed[0][1] for key in propagated.context.work.keys(1)] == [0, 1, 2, 3]
     propagated.press(Qt.Key.Key_Return)
     held = [place for place, plane in enumerate(propagated.labels) if plane.any()]
     assert held == [0, 1, 2, 3]
@@ -355,3 +371,311 @@ def test_3d_view_is_said(stack):
     stack.rest()
     stack.press(Qt.Key.Key_P)
     assert "2-D view" in stack.status
+
+
+def image_of(hands):
+    return hands.viewer.layers["stack"]
+
+
+def second_object(hands, place, centre):
+    """Prompt another object in another plane."""
+    hands.go(place)
+    hands.settled()
+    hands.press(Qt.Key.Key_O)
+    hands.click_and_wait(*centre)
+
+
+def test_objects_prompted_in_different_planes_are_followed_together(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    second_object(stack, 5, CENTRES[2])
+    propagate(stack)
+    assert follower.calls == [({1: [2], 2: [5]}, list(range(PLANES)))]
+    assert {place for place, kind in marks(stack).items() if kind == "keyframe"} == {5}
+    assert set(marks(stack)) == set(range(PLANES))
+    assert "ended" not in marks(stack).values()
+    stack.press(Qt.Key.Key_Return)
+    assert all(set(np.unique(plane)) == {0, 1, 2} for plane in stack.labels)
+    outlines = stack.bench.results.store.objects
+    assert outlines[1].keyframes == (key(2),)
+    assert outlines[2].keyframes == (key(5),)
+
+
+def test_the_same_thing_prompted_twice_does_not_overlap(open_dock, scene):
+    hands = open_dock(("add_image", np.repeat(scene[0][None], PLANES, 0), {"name": "stack"}))
+    hands.go(2)
+    hands.settled()
+    hands.click_and_wait(*CENTRES[1])
+    second_object(hands, 5, CENTRES[1])
+    propagate(hands)
+    work = hands.context.work
+    one, other = (
+        {k: outline.mask for k, outline in work.outlines(n).items()} | work.keyframes(n)
+        for n in (1, 2)
+    )
+    assert set(one) == set(other) == {key(place) for place in range(PLANES)}
+    assert not any((np.asarray(one[k]) & np.asarray(other[k])).any() for k in one)
+    assert all(one[k] or other[k] for k in one)
+    assert alike(work.keyframes(1)[key(2)], scene[1] == 1)
+    assert alike(work.keyframes(2)[key(5)], scene[1] == 1)
+
+
+def test_objects_with_other_planes_may_not_have_what_was_found_before(scene, monkeypatch):
+    image, mask = np.repeat(scene[0][None], PLANES, 0), Mask.of(scene[1] == 1)
+    line = Line(Plane(image, key(2)), 0)
+    taken = {}
+
+    def propagate_looking(session, planes, keyframes, only=None, others=None):
+        (number,) = keyframes
+        taken[number] = {place: np.asarray(others(place)).any() for place in sorted(only)}
+        yield from (FoundPlane(place, {number: Found(mask, 1.0)}) for place in sorted(only))
+
+    monkeypatch.setattr(run, "propagate", propagate_looking)
+    first = run.Job(line, {1: {2: mask}}, frozenset({3, 4}), run.Occupied())
+    second = run.Job(line, {2: {2: mask}}, frozenset({3, 4, 5}), run.Occupied())
+    assert len(list(run.follow(None, [first, second]))) == 7
+    assert taken == {1: {3: False, 4: False}, 2: {3: True, 4: True, 5: False}}
+
+
+def test_other_contrast_stops_following_and_p_follows_anew(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    follower.gate = Semaphore(0)
+    stack.press(Qt.Key.Key_P)
+    follower.gate.release(2)
+    stack.until(lambda: len(stack.context.work.propagated[1]) == 2)
+    stack.press(Qt.Key.Key_F13)  # later messages count
+    image_of(stack).contrast_limits = (0, 150)
+    stack.until_said("the image looks otherwise now: following was stopped")
+    follower.gate.release(2 * PLANES)
+    stack.settled()
+    ended(stack)
+    assert len(stack.context.work.propagated[1]) == 2
+    propagate(stack)
+    assert follower.calls[-1] == ({1: [2]}, [0, 1, 3, 4, 5, 6, 7, 8])
+    assert {plane.contrast for plane in follower.planes} == {(0.0, 150.0)}
+    assert len(stack.context.work.propagated[1]) == PLANES - 1
+
+
+def test_a_correction_in_another_contrast_is_followed_in_that(propagated, follower):
+    image_of(propagated).contrast_limits = (0, 150)
+    propagated.go(6)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    assert follower.calls[-1] == ({1: [2, 6]}, [3, 4, 5, 7, 8])
+    assert {plane.contrast for plane in follower.planes} == {(0.0, 150.0)}
+    propagated.press(Qt.Key.Key_Return)
+    assert all(plane.any() for plane in propagated.labels)
+
+
+def test_other_pixels_are_asked_about_and_followed_anew(propagated, scene, follower):
+    propagated.go(6)
+    propagated.settled()
+    larger = scene[0].copy()
+    larger[8:42, 10:46] = 200
+    propagated.press(Qt.Key.Key_F13)
+    image_of(propagated).data = np.repeat(larger[None], PLANES, 0)
+    propagated.until_said("what was propagated before is kept; P follows the objects anew")
+    propagated.settled()
+    propagate(propagated)
+    assert follower.calls[-1] == ({1: [2]}, [0, 1, 3, 4, 5, 6, 7, 8])
+    assert follower.planes[0].image is propagated.context.shown().image
+    propagated.press(Qt.Key.Key_Return)
+    truth = np.zeros(scene[1].shape, bool)
+    truth[8:42, 10:46] = True
+    assert all(alike(plane == 1, truth) for plane in propagated.labels)
+
+
+def test_another_model_is_asked_about_all_planes_with_prompts_first(propagated, scene, follower):
+    propagated.go(6)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    propagated.go(4)
+    propagated.settled()
+    follower.calls.clear()
+    propagated.context.use_session(Session(SamPredictor(DiscModel())))
+    propagated.settled()
+    assert not follower.calls
+    propagate(propagated)
+    propagated.until(lambda: follower.calls)
+    ended(propagated)
+    assert follower.calls == [({1: [2, 6]}, [0, 1, 3, 4, 5, 7, 8])]
+    areas = {one.area for one in follower.masks[1].values()}
+    assert max(areas) < 400  # a disc of radius 8, not the object
+    propagated.press(Qt.Key.Key_Return)
+    assert all(0 < np.count_nonzero(plane) < 400 for plane in propagated.labels)
+
+
+def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
+    image = np.repeat(scene[0][None], PLANES, 0)
+    image[4:, 10:40, 12:20] = 20  # a part is gone
+    truth = (scene[1] == 1) & (image > 100)
+    hands = open_dock(("add_image", image, {"name": "stack", "contrast_limits": (0, 255)}))
+    hands.go(2)
+    hands.settled()
+    actions = 0
+    steps = (
+        lambda: hands.press(Qt.Key.Key_W),
+        lambda: hands.drag((9, 11), (40, 44)),
+        lambda: hands.press(Qt.Key.Key_P),
+        lambda: hands.press(Qt.Key.Key_U),
+        lambda: hands.drag((9, 19), (40, 44)),
+        lambda: hands.press(Qt.Key.Key_Return),
+    )
+    for step in steps:
+        step()
+        actions += 1
+        hands.settled()
+        ended(hands)
+    assert actions <= 6
+    assert hands.bench.results.store.objects[1].keyframes[0] == key(2)
+    for plane, wanted in zip(hands.labels, truth, strict=True):
+        assert iou(plane == 1, wanted) > 0.9
+
+
+def walked(hands, *modifiers):
+    """Undo or redo a step."""
+    modifier = CONTROL
+    for one in modifiers:
+        modifier |= one
+    hands.press(Qt.Key.Key_Z, modifier)
+    hands.until(lambda: not hands.context.history.walking)
+    ended(hands)
+
+
+def test_undo_of_a_commit_brings_back_what_was_propagated(propagated, scene, follower):
+    propagated.go(6)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    propagated.go(4)
+    propagated.rest()
+    propagated.press(Qt.Key.Key_P, SHIFT)
+    ended(propagated)
+    before = marks(propagated)
+    assert before[4] == "ended"
+    assert before[2] == before[6] == "keyframe"
+    found = dict(propagated.context.work.outlines(1))
+    propagated.press(Qt.Key.Key_Return)
+    assert marks(propagated) == {}
+    labels = propagated.labels.copy()
+    follower.calls.clear()
+    walked(propagated)
+    assert not propagated.labels.any()
+    assert marks(propagated) == before
+    assert propagated.context.work.outlines(1).keys() == found.keys()
+    propagated.go(3)
+    propagated.rest()
+    assert alike(preview(propagated) > 0, scene[1] == 1)
+    propagated.press(Qt.Key.Key_Return)
+    assert np.array_equal(propagated.labels, labels)
+    walked(propagated)
+    walked(propagated, SHIFT)
+    assert np.array_equal(propagated.labels, labels)
+    assert marks(propagated) == {}
+    assert not propagated.context.work.absent
+    walked(propagated)
+    assert marks(propagated) == before
+    assert not follower.calls  # nothing had to be followed again
+    propagated.go(8)
+    propagated.settled()
+    propagated.click_and_wait(30, 30)
+    ended(propagated)
+    assert follower.calls == [({1: [2, 4, 6, 8]}, [7])]
+
+
+def test_undo_goes_on_in_the_direction_of_before(stack, follower):
+    stack.click_and_wait(*CENTRES[1])
+    stack.stack.panel.direction.setCurrentText("forward")
+    propagate(stack)
+    stack.press(Qt.Key.Key_Return)
+    walked(stack)
+    assert stack.stack.propagation.followed[1].direction == "forward"
+
+
+@pytest.fixture
+def long_commit(propagated, monkeypatch):
+    """The same window; commits are written a plane at a time, and each takes its turn."""
+    monkeypatch.setattr(logic, "AT_ONCE", 0)
+    monkeypatch.setattr(history, "SLICE", 0.0)
+    return propagated
+
+
+def test_a_long_commit_is_written_while_the_window_lives(long_commit, scene, follower):
+    hands = long_commit
+    hands.prompting.commit()
+    assert hands.context.history.walking
+    assert not hands.labels.any()
+    hands.prompting.commit()
+    assert "press Enter again" in hands.status
+    hands.until(lambda: not hands.context.work.drawing())
+    assert hands.context.history.walking
+    hands.click_and_wait(*CENTRES[3])  # the next object is begun meanwhile
+    hands.until(lambda: not hands.context.history.walking)
+    assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels)
+    walked(hands)
+    assert hands.labels.any()
+    walked(hands)
+    assert not hands.labels.any()
+    assert set(marks(hands)) == set(range(PLANES))
+    walked(hands, SHIFT)
+    assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels)
+
+
+def test_prompts_that_change_before_a_long_commit_is_written_end_it(long_commit):
+    hands = long_commit
+    hands.prompting.commit()
+    hands.prompting.clear()  # what was propagated
+    hands.prompting.clear()  # the prompts
+    hands.until_said("press Enter again")
+    assert not hands.labels.any()
+    assert not hands.bench.results.store.objects
+
+
+def test_a_long_commit_that_cannot_be_written_is_taken_back(long_commit, monkeypatch):
+    hands = long_commit
+    write, count = Canvas.write, []
+
+    def full(canvas, *patches):
+        count.append(1)
+        if len(count) == 4:
+            raise OSError("the disk is full")
+        write(canvas, *patches)
+
+    before = marks(hands)
+    monkeypatch.setattr(Canvas, "write", full)
+    hands.prompting.commit()
+    hands.until_said("the disk is full")
+    assert not hands.labels.any()
+    assert not hands.bench.results.store.objects
+    assert marks(hands) == before
+    assert len(hands.bench.prompts.points.data) == 1
+    hands.prompting.commit()
+    hands.until(lambda: not hands.context.history.walking)
+    assert all(plane.any() for plane in hands.labels)
+
+
+def test_prompts_stay_where_neither_labels_nor_journal_can_be_written(propagated, monkeypatch):
+    def full(*values):
+        raise OSError("the disk is full")
+
+    before = marks(propagated)
+    with monkeypatch.context() as patch:
+        for name in ("joined", "undone"):
+            patch.setattr(Journal, name, full)
+        propagated.press(Qt.Key.Key_Return)
+        propagated.until_said("the disk is full")
+    assert not propagated.labels.any()
+    assert len(propagated.bench.prompts.points.data) == 1
+    assert marks(propagated) == before
+    propagated.press(Qt.Key.Key_Return)
+    assert all(plane.any() for plane in propagated.labels)
+
+
+def test_closing_the_dock_ends_a_long_commit(long_commit):
+    hands = long_commit
+    layer = hands.bench.results.layer
+    hands.prompting.commit()
+    hands.until(lambda: not hands.context.work.drawing())
+    assert hands.context.history.walking
+    hands.dock.close_dock()
+    assert all(plane.any() for plane in layer.data)

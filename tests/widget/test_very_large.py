@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from qtpy.QtCore import Qt
 from tiny import SceneModel, discs
 
 from napari_sam.masks import iou
+from napari_sam.widget.scheduler import Lane
 from napari_sam.widget.visible import visible_window
 
 SIDE = 640
@@ -55,3 +58,54 @@ def test_a_click_is_answered_from_the_part_on_screen(hands):
     hands.press(Qt.Key.Key_Return)
     hands.until(lambda: hands.bench.results is not None and hands.labels.any())
     assert iou(hands.labels > 0, truth) > 0.8
+
+
+def test_prompts_are_asked_again_where_the_image_looks_otherwise(hands):
+    hands.settled()
+    look_at(hands, 200, 500, 6.0)
+    hands.click_and_wait(200, 500)
+    before = hands.answers
+    hands.viewer.layers["slide"].contrast_limits = (0, 200)
+    assert hands.answers is None
+    hands.until(lambda: hands.answers)
+    assert hands.answers is not before
+    assert hands.answers.plane.contrast == (0.0, 200.0)
+
+
+class Gated(SceneModel):
+    """Encodes some tiles, and the others when it is let on."""
+
+    def __init__(self, tiles):
+        super().__init__(image_size=128)
+        self.tiles, self.gate = tiles, threading.Event()
+
+    def encode(self, rgb):
+        if self.encoded >= self.tiles:
+            self.gate.wait(60)
+        return super().encode(rgb)
+
+
+def test_what_the_tiles_showed_that_were_done_is_seen_and_stays_after_a_cancel(hands, monkeypatch):
+    monkeypatch.setattr("napari_sam.everything.amg.TILES", 10)
+    hands.settled()
+    predictor = hands.context.session.predictor
+    predictor.model = gated = Gated(25)
+    hands.everything.run()
+    hands.until(
+        lambda: hands.everything.view is not None and hands.everything.view.layer.data.any()
+    )
+    assert hands.everything.view.layer.data.max() == 1
+    assert iou(hands.everything.view.layer.data > 0, discs((SIDE, SIDE), [CENTRE], 10) > 0) > 0.8
+    hands.everything.cancel()
+    gated.gate.set()
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert "what was found stays" in hands.status
+    hands.rest(0.1)
+    assert hands.everything.view.layer.data.max() == 1
+    hands.everything.run()
+    hands.until(lambda: not hands.busy(Lane.BULK))
+    assert hands.everything.view.layer.data.max() == 2
+    hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    hands.until(lambda: hands.everything.view.layer.data.max() == 1)
+    hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    hands.until(lambda: not hands.everything.view.layer.data.any())

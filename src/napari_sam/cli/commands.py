@@ -24,14 +24,11 @@ from ..evaluate.scores import (
 )
 from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
-from ..files import check_target
-from ..formats.coco import as_annotations
-from ..formats.label_images import PROGRAM, check_label_target
-from ..formats.label_result import LabelResult, label_result
+from ..formats.label_images import PROGRAM
+from ..formats.label_result import LabelResult
 from ..images.channels import channels_text
 from ..images.labelled import find_labelled, read_labelled
 from ..images.readers import StackImage, read_image
-from ..images.transforms import to_rgb8
 from ..masks import to_labels
 from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
@@ -43,7 +40,11 @@ from ..stack import volumes
 from ..steps import drive
 from ..types import MaskRecord, Progress
 from .endings import TerminatedError
-from .prompt_text import Planes, read_axis, read_channels, read_planes
+from .prompt_text import (
+    Planes,
+    read_channels,
+    read_spacing,
+)
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -122,48 +123,6 @@ def forget(args: Namespace, say: Say) -> str:
         f"{planes.planes} planes, {planes.nbytes / 1e6:,.1f} MB, removed from {disk.folder}\n"
         f"{len(sizes)} journals, {sum(sizes) / 1e6:,.1f} MB, removed from {folder}"
     )
-
-
-def everything(args: Namespace, say: Say) -> str:
-    """Segment every object; return a summary as JSON."""
-    check_name(args.model)
-    given = given_params(args)
-    image = read_input(args, say)
-    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
-    frame = read_axis(args.axis, image)
-    planes = read_planes(args.slices, image, frame)
-    _check_annotations(args, image)
-    channels = read_used_channels(args, image, say)
-    model = load(args, say)
-    params = AmgParams(**{**model.amg_defaults, **given})
-    predictor = SamPredictor(model)
-    chosen = channels_note(channels)
-    ended: BaseException | None = None
-    with label_result(args.output, image, args.image, args.overwrite) as result:
-        if frame is None or planes is None:
-            records = find_records(predictor, to_rgb8(image.data, channels=channels), params, say)
-            size = image.label_shape[0], image.label_shape[1]
-            result.labels[:] = to_labels(records, size, params.min_mask_region_area)
-            if args.annotations:
-                result.companions = {args.annotations: json.dumps(as_annotations(records))}
-        else:
-            steps = volumes.everything(
-                predictor,
-                image.data,
-                params,
-                frame.axis,
-                planes,
-                out=result.labels,
-                colours=image.axes != image.label_axes,
-                channels=channels,
-            )
-            ended = interruption(steps, say)
-        note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
-        result.provenance = provenance(args, model, complete=ended is None, **note)
-    if ended is not None:
-        say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
-        raise ended
-    return summary(args, result, model, **chosen)
 
 
 def evaluate(args: Namespace, say: Say) -> str:
@@ -292,7 +251,7 @@ def read_input(args: Namespace, say: Say) -> StackImage:
     image = read_image(args.image, args.series)
     if image.notice:
         say(image.notice, keep=True)
-    return image
+    return read_spacing(args.spacing, image)
 
 
 def read_used_channels(args: Namespace, image: StackImage, say: Say) -> tuple[int, ...] | None:
@@ -307,16 +266,6 @@ def read_used_channels(args: Namespace, image: StackImage, say: Say) -> tuple[in
 def channels_note(channels: tuple[int, ...] | None) -> dict[str, list[int]]:
     """Return which channels are used, for the record of a result."""
     return {} if channels is None else {"channels": list(channels)}
-
-
-def _check_annotations(args: Namespace, image: StackImage) -> None:
-    if not args.annotations:
-        return
-    if len(image.label_axes) != 2:
-        raise ValueError("--annotations are of a single plane, but this image is a stack")
-    check_target(args.annotations, args.image, args.overwrite)
-    if args.annotations.resolve() == args.output.resolve():
-        raise ValueError(f"--annotations and -o are both {args.output}; give two names")
 
 
 def summary(args: Namespace, result: LabelResult, model: PromptableModel, **more: Any) -> str:

@@ -18,7 +18,7 @@ from ..everything.amg_params import AmgParams
 from ..formats.label_images import LABEL_FORMATS
 from ..models.specs import BUNDLED
 from ..predict.prompt_kinds import PROMPT_KINDS
-from . import commands, segment
+from . import commands, everything, segment
 from .demo import demo
 from .endings import CLOSED_PIPE, TerminatedError, signals_raised, written
 
@@ -169,7 +169,7 @@ def _parser() -> Parser:
         command("segment", segment.segment, "Segment the objects that points and boxes name.")
     )
     _add_everything(
-        command("everything", commands.everything, "Segment every object of an image or stack.")
+        command("everything", everything.everything, "Segment every object of an image or stack.")
     )
     _add_evaluate(
         command("evaluate", commands.evaluate, "Score a model on your own labelled images.")
@@ -223,6 +223,18 @@ def _add_everything(parser: Parser) -> None:
     parser.add_argument(
         "--slices", metavar="A:B", help="planes A to B - 1 of a stack; all of them by default"
     )
+    parser.add_argument(
+        "--contrast", metavar="LOW,HIGH",
+        help="values shown black and white; by default those that suit each plane",
+    )  # fmt: skip
+    parser.add_argument(
+        "--least-volume", type=float, metavar="V",
+        help="leave out objects of a stack of less volume, in cubic micrometres",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tracks", type=Path, metavar="FILE.txt",
+        help="write the table of parents of a time series: label, first frame, last frame, parent",
+    )  # fmt: skip
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE.json",
         help="write the masks of a 2-D image with their scores as well, as COCO run lengths",
@@ -307,6 +319,10 @@ def _add_files(parser: Parser) -> None:
     parser.add_argument(
         "--axis", metavar="AXIS",
         help="what the planes of a stack follow one another along: z, t, y or x (default z, or t)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spacing", metavar="Z,Y,X",
+        help="size of a pixel in micrometres; that of the file by default",
     )  # fmt: skip
     parser.add_argument(
         "--channels", metavar="C,...",

@@ -1,21 +1,24 @@
-"""Prompts, axes, planes and channels as they are typed: X,Y,Z and z and A:B and 0,2."""
+"""Prompts, axes, planes, channels and sizes as they are typed: X,Y,Z and z and A:B and 0,2."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..images.channels import channels_of
+from ..images.contrast import check_limits
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
 from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
 from ..predict.windows import check_inside
 from ..stack.volumes import Place, StackFrame
-from ..types import Prompts
+from ..types import Limits, Prompts
 
 Planes = range
+MICROMETRE = "micrometer"
 
 
 def read_axis(text: str | None, image: StackImage) -> StackFrame | None:
@@ -152,6 +155,71 @@ def read_channels(text: str | None, image: StackImage) -> tuple[int, ...] | None
     if not all(part.isdecimal() for part in parts):
         raise ValueError(f"--channels is whole numbers and commas, like 0,2, but is {text!r}")
     return channels_of(shape, [int(part) for part in parts])
+
+
+def read_contrast(text: str | None) -> Limits | None:
+    """Return the values shown black and white that "LOW,HIGH" names; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        If they are not two finite numbers that rise.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"--contrast is LOW,HIGH, two numbers, but is {text!r}") from None
+    return check_limits((low, high))
+
+
+def read_spacing(text: str | None, image: StackImage) -> StackImage:
+    """Return an image with the size of its pixels as "Z,Y,X" says it, in micrometres.
+
+    Parameters
+    ----------
+    text : str or None
+        A number for each axis but time; None leaves the image as it is.
+    image : StackImage
+
+    Raises
+    ------
+    ValueError
+        If the text is not one positive number for each of these axes.
+    """
+    if text is None:
+        return image
+    axes = image.label_axes
+    letters = axes.replace("T", "")
+    try:
+        sizes = dict(zip(letters, map(float, text.split(",")), strict=True))
+    except ValueError:
+        sizes = {}
+    if not sizes or not all(0 < size < math.inf for size in sizes.values()):
+        form = ",".join(letters)
+        raise ValueError(f"--spacing is {form} in this image, numbers above 0, but is {text!r}")
+    before = dict(zip(axes, image.scale or (), strict=False))
+    units = dict(zip(axes, image.units, strict=False))
+    return replace(
+        image,
+        scale=tuple(sizes.get(letter, before.get(letter, 1.0)) for letter in axes),
+        units=tuple(
+            MICROMETRE if letter in sizes else units.get(letter, "pixel") for letter in axes
+        ),
+    )
+
+
+def spacing_of(image: StackImage, axes: Sequence[int]) -> tuple[float, ...]:
+    """Return the size of a pixel along axes; 1 along all where it is unknown or one is time."""
+    if image.scale is None or "T" in (image.label_axes[axis] for axis in axes):
+        return (1.0,) * len(axes)
+    return tuple(image.scale[axis] for axis in axes)
+
+
+def is_known(image: StackImage, axes: Sequence[int]) -> bool:
+    """Tell whether the size of a pixel along all of some axes is known in micrometres."""
+    return bool(image.units) and all(image.units[axis] == MICROMETRE for axis in axes)
 
 
 def _read(

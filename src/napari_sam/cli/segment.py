@@ -30,7 +30,7 @@ from .commands import (
     summary,
 )
 from .endings import TerminatedError
-from .prompt_text import Planes, read_axis, read_planes, read_prompts
+from .prompt_text import Planes, read_axis, read_planes, read_prompts, spacing_of
 
 SESSION_BYTES = 200_000_000
 """Embeddings that are kept while objects are followed; far more planes than are looked at again."""
@@ -108,11 +108,8 @@ class ImagePlanes:
     def plane(self, place: Place | None) -> Plane:
         """Return the plane at a place; pixels that are not square are resampled for the model."""
         key = self.key(place)
-        scale, axes = self.image.scale, self.image.label_axes
-        spacing = (1.0, 1.0)
-        if scale is not None and "T" not in (axes[axis] for axis in key.displayed):
-            spacing = scale[key.displayed[0]], scale[key.displayed[1]]
-        return Plane(self.image.data, key, channels=self.channels, spacing=spacing)
+        rows, columns = spacing_of(self.image, key.displayed)
+        return Plane(self.image.data, key, channels=self.channels, spacing=(rows, columns))
 
     def along(self, place: Place) -> tuple[int, tuple[Place, ...]]:
         """Return the position of a place along the axis, and all places of its stack."""

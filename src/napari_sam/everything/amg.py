@@ -30,6 +30,23 @@ IOU_FLOOR = 0.5
 """Candidates with a lower predicted IoU are not kept, unless the threshold asks for them."""
 
 
+TILES = 64
+"""Tiles of a large plane after which it is told what was found so far."""
+
+
+@dataclass(frozen=True)
+class FoundSoFar(Progress):
+    """Progress in a plane that is divided into tiles.
+
+    Attributes
+    ----------
+    candidates : Candidates or None
+        Those of the tiles that are done; objects at their edge are cut.
+    """
+
+    candidates: Candidates | None = None
+
+
 @dataclass(frozen=True)
 class _Frame:
     """Where masks come from: the crop (x0, y0, x1, y1) of a plane of `size` (H, W).
@@ -112,7 +129,7 @@ class AutomaticMaskGenerator:
         Yields
         ------
         Progress
-            After each batch of points.
+            After each batch of points; `FoundSoFar` now and then, if there are many tiles.
 
         Returns
         -------
@@ -138,6 +155,9 @@ class AutomaticMaskGenerator:
 
         yield Progress(0, len(tiles) or total, "encoding")
         for number, (crop, layer) in enumerate(zip(crops, layers, strict=True)):
+            if tiles and number and number % TILES == 0:
+                so_far = Candidates(size, tuple(found), floor, told_apart, levels)
+                yield FoundSoFar(number, len(tiles), step(number, "").text, so_far)
             x0, y0, x1, y1 = crop
             embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)

@@ -27,8 +27,9 @@ from ..files import (
     write_text,
 )
 from .annotation import Annotation, Geometry
+from .labels_group import LabelsGroup
 from .ome_axes import PIXEL
-from .ome_zarr import LabelsGroup, holds_labels
+from .ome_zarr import holds_labels
 
 Labels = NDArray[np.unsignedinteger]
 

@@ -17,8 +17,8 @@ from ..files import folder_written_beside, write_text
 from ..images.readers import StackImage
 from .annotation import Annotation
 from .label_images import LABEL_FORMATS, geometry_from, label_suffix, write_labels
+from .labels_group import LabelsGroup
 from .labels_store import written_parts
-from .ome_zarr import LabelsGroup
 
 
 class LabelResult:

@@ -41,7 +41,8 @@ from ..types import Progress
 from .annotation import Annotation, AnnotationFormat, Geometry, ImageReference
 from .checked_properties import checked_properties
 from .label_images import PROGRAM
-from .ome_zarr import LabelsGroup, read_ome_zarr, stored_type
+from .labels_group import LabelsGroup, stored_type
+from .ome_zarr import read_ome_zarr
 
 if TYPE_CHECKING:
     import zarr

@@ -1,16 +1,19 @@
-"""Stacks that are too large for memory: planes are read from the file when they are indexed."""
+"""Stacks that are too large for memory: parts are read from the file when they are indexed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 from numpy.typing import DTypeLike, NDArray
 
+from .. import stopping
 from .decoding import UnreadableImageError, decoding
 
 LIMIT_BYTES = 10**9
@@ -18,27 +21,110 @@ LIMIT_BYTES = 10**9
 LARGEST_EXPANSION = 250
 """Compressed images beyond the limit that expand more than so many times are refused."""
 
-ReadBlock = Callable[[int], NDArray[Any]]
+MOST_HELD = 2 * 10**9
+"""Bytes of a stack that are kept at most, and no more than a part of the free memory:"""
+HELD_SHARE = 8
+AT_ONCE = 1 << 26
+"""Bytes that are read between two questions whether they are still wanted, at least."""
+MOST_BOXES = 4
+"""Boxes that are kept at most, so that memory does not grow while planes are looked at in turn."""
+
+Box = tuple[slice, ...]
+"""Part of an array: from the start to the stop on each of its axes."""
+ReadPage = Callable[[int], NDArray[Any]]
 
 
-class PlaneStack:
-    """A stack whose planes are read when they are indexed; an index along Z and T reads one plane.
+class Blocks(NamedTuple):
+    """An image that is read in parts.
 
-    The file is read, not mapped: where another program cuts it short, a mapped file ends the
-    process with a bus error, and reading raises a
-    `ValueError`.
+    Attributes
+    ----------
+    shape : tuple of int
+    chunks : tuple of int
+        Sides of what is stored in one piece, which is read as a whole.
+    dtype : dtype
+    read : callable of Box
+        Returns a part.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[Box], NDArray[Any]]
+
+
+def paged(shape: Sequence[int], page: Sequence[int], dtype: DTypeLike, read: ReadPage) -> Blocks:
+    """Return an image of pages, which are its last axes.
 
     Parameters
     ----------
-    numbers : (Z,), (T, Z), (Z, C) or (T, Z, C) int
-        Which block of the file holds a plane, or each channel of a plane.
-    shape : tuple of int
-        Of a block: (H, W) or (H, W, C).
+    shape : sequence of int
+        Of the image.
+    page : sequence of int
+        Shape of a page.
     dtype : dtype
     read : callable of int
-        Returns a block.
-    channels : bool
-        Whether the last axis of `numbers` is that of the channels.
+        Returns a page; they are counted in C order.
+    """
+    shape, kind = tuple(shape), np.dtype(dtype)
+    lead = len(shape) - len(page)
+
+    def part(box: Box) -> NDArray[Any]:
+        found = np.empty([one.stop - one.start for one in box], kind)
+        for place in product(*(range(one.start, one.stop) for one in box[:lead])):
+            stopping.check()
+            number = int(np.ravel_multi_index(place, shape[:lead])) if lead else 0
+            inside = tuple(at - one.start for at, one in zip(place, box[:lead], strict=True))
+            found[inside] = read(number)[box[lead:]]
+        return found
+
+    return Blocks(shape, (*(1 for _ in range(lead)), *page), kind, part)
+
+
+def chunked(array: Any, chunks: Sequence[int]) -> Blocks:
+    """Return a lazy array as an image that is read in parts.
+
+    Parameters
+    ----------
+    array : array-like
+        Of zarr, dask, or anything else that is read when it is sliced.
+    chunks : sequence of int
+        Sides of what it reads as a whole.
+    """
+    kind = np.dtype(array.dtype)
+
+    def part(box: Box) -> NDArray[Any]:
+        first, *rest = box
+        layer = math.prod(one.stop - one.start for one in rest) * kind.itemsize * chunks[0]
+        step = chunks[0] * max(1, AT_ONCE // max(layer, 1))
+        found = np.empty([one.stop - one.start for one in box], kind)
+        start = first.start
+        while start < first.stop:
+            stopping.check()
+            stop = min(start // step * step + step, first.stop)
+            found[start - first.start : stop - first.start] = array[(slice(start, stop), *rest)]
+            start = stop
+        return found
+
+    return Blocks(tuple(array.shape), tuple(chunks), kind, part)
+
+
+class PlaneStack:
+    """A stack of which only parts are read, when they are indexed.
+
+    What is read are whole chunks of the file, so that the planes beside the one asked for are often
+    there already. That matters across the planes of the file: a row of every plane takes as long to
+    read as every plane, so as many rows are read at once as memory allows. Some such boxes are
+    kept, a small part of the free memory.
+
+    The file is read, not mapped: where another program cuts it short, a mapped file ends the
+    process with a bus error, and reading raises a `ValueError`.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    order : sequence of int, optional
+        Which axis of the blocks each axis is; those left out have one position. By default all.
 
     Attributes
     ----------
@@ -46,22 +132,15 @@ class PlaneStack:
     dtype : dtype
     """
 
-    def __init__(
-        self,
-        numbers: NDArray[np.intp],
-        shape: Sequence[int],
-        dtype: DTypeLike,
-        read: ReadBlock,
-        channels: bool = False,
-    ) -> None:
-        leading = numbers.shape[:-1] if channels else numbers.shape
-        self._numbers = numbers.reshape(math.prod(leading), -1)
-        self._places = np.arange(math.prod(leading)).reshape(leading)
-        self._channels = channels
-        self._read = read
-        self._held: tuple[int, NDArray[Any]] | None = None
-        self.shape = (*leading, *shape, *numbers.shape[len(leading) :])
-        self.dtype = np.dtype(dtype)
+    def __init__(self, blocks: Blocks, order: Sequence[int] | None = None) -> None:
+        axes = range(len(blocks.shape))
+        self._blocks = blocks
+        self._order = tuple(axes if order is None else order)
+        self._dropped = tuple(axis for axis in axes if axis not in self._order)
+        self._chunks = tuple(blocks.chunks[axis] for axis in self._order)
+        self._held: tuple[tuple[Box, NDArray[Any]], ...] = ()  # replaced, so threads need no lock
+        self.shape = tuple(blocks.shape[axis] for axis in self._order)
+        self.dtype = np.dtype(blocks.dtype)
 
     @property
     def ndim(self) -> int:
@@ -82,35 +161,107 @@ class PlaneStack:
         return int(self.shape[0])
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        """Read what a numpy index names; a list of positions along Z is allowed, a mask is not."""
-        entries = list(index) if isinstance(index, tuple) else [index]
+        """Read what an index names: numbers, slices, "...", and one list of positions."""
+        entries = self._entries(index)
         for k, entry in enumerate(entries):
-            if entry is Ellipsis:
-                missing = self.ndim - (len(entries) - 1)
-                entries[k : k + 1] = [slice(None)] * missing
-                break
-        leading = self._places.ndim
-        chosen = self._places[tuple(entries[:leading])]
-        rest = tuple(entries[leading:])
-        if chosen.ndim == 0:
-            return np.array(self._plane(int(chosen))[rest])
-        if not chosen.size:
-            empty = np.zeros((0, *self.shape[leading:]), self.dtype)[(slice(None), *rest)]
-            return empty.reshape(*chosen.shape, *empty.shape[1:])
-        planes = np.stack([self._plane(int(place))[rest] for place in chosen.ravel()])
-        return planes.reshape(*chosen.shape, *planes.shape[1:])
+            if not isinstance(entry, slice | Integral):
+                if not len(entry):
+                    return self[(*entries[:k], slice(0), *entries[k + 1 :])]
+                before = sum(isinstance(one, slice) for one in entries[:k])
+                rows = [self[(*entries[:k], int(one), *entries[k + 1 :])] for one in entry]
+                return np.stack(rows, axis=before)
+        wanted = [
+            range(side)[entry] if isinstance(entry, slice) else (range(side)[int(entry)],)
+            for side, entry in zip(self.shape, entries, strict=True)
+        ]
+        sides = [
+            len(one) for one, entry in zip(wanted, entries, strict=True) if isinstance(entry, slice)
+        ]
+        if not all(map(len, wanted)):
+            return np.zeros(sides, self.dtype)
+        box, pixels = self._box(tuple(slice(min(one), max(one) + 1) for one in wanted))
+        for axis, (places, part) in enumerate(zip(wanted, box, strict=True)):
+            lead = (slice(None),) * axis
+            first, step = places[0] - part.start, places.step if isinstance(places, range) else 1
+            stop = first + step * len(places)
+            pixels = pixels[(*lead, slice(first, stop if stop >= 0 else None, step))]
+        return np.array(pixels.reshape(sides))
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _plane(self, place: int) -> NDArray[Any]:
-        """Read a plane; the one read last is kept, for its parts are asked for one by one."""
+    def _entries(self, index: Any) -> list[Any]:
+        """Return what an index says of each axis."""
+        entries = list(index) if isinstance(index, tuple) else [index]
+        for k, entry in enumerate(entries):
+            if entry is Ellipsis:
+                entries[k : k + 1] = [slice(None)] * (self.ndim - (len(entries) - 1))
+                break
+        if len(entries) > self.ndim:
+            raise IndexError(f"a stack of {self.ndim} axes has no {len(entries)} positions")
+        return entries + [slice(None)] * (self.ndim - len(entries))
+
+    def _box(self, wanted: Box) -> tuple[Box, NDArray[Any]]:
+        """Return a box that holds a wanted one, and its pixels, which are not to be changed."""
         held = self._held
-        if held is None or held[0] != place:
-            blocks = [self._read(int(number)) for number in self._numbers[place]]
-            plane = np.stack(blocks, axis=-1) if self._channels else blocks[0]
-            held = self._held = place, plane
-        return held[1]
+        for kept in held:
+            if _holds(kept[0], wanted):
+                return kept
+        limit = min(MOST_HELD, int(psutil.virtual_memory().available) // HELD_SHARE)
+        if self._nbytes(wanted) > limit // 2:  # such a copy is large enough once
+            return wanted, self._read(wanted)
+        box = self._whole_chunks(wanted, limit)
+        pixels = self._read(box)
+        room = limit - pixels.nbytes
+        kept_boxes = [(box, pixels)]
+        for one in held[: MOST_BOXES - 1]:
+            room -= one[1].nbytes
+            if room < 0:
+                break
+            kept_boxes.append(one)
+        self._held = tuple(kept_boxes)
+        return box, pixels
+
+    def _whole_chunks(self, wanted: Box, limit: int) -> Box:
+        """Return a wanted box grown to whole chunks, or less if they take too many bytes."""
+        steps = list(self._chunks)
+
+        def grown() -> Box:
+            return tuple(
+                slice(one.start // step * step, min(-(-one.stop // step) * step, side))
+                for one, step, side in zip(wanted, steps, self.shape, strict=True)
+            )
+
+        box = grown()
+        if self._nbytes(box) <= limit:
+            return box
+        while self._nbytes(box) > limit // 2:  # so that there is room for the box beside it
+            slack = [
+                (a.stop - a.start) / (b.stop - b.start) for a, b in zip(box, wanted, strict=True)
+            ]
+            axis = int(np.argmax(slack))
+            if steps[axis] == 1:
+                break
+            steps[axis] = -(-steps[axis] // 2)
+            box = grown()
+        return box
+
+    def _nbytes(self, box: Box) -> int:
+        return math.prod(int(one.stop - one.start) for one in box) * self.dtype.itemsize
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        """Read a box, its axes in our order."""
+        parts = [slice(0, 1)] * len(self._blocks.shape)
+        for axis, one in zip(self._order, box, strict=True):
+            parts[axis] = one
+        pixels = self._blocks.read(tuple(parts)).transpose(*self._order, *self._dropped)
+        return pixels.reshape([one.stop - one.start for one in box])
+
+
+def _holds(box: Box, other: Box) -> bool:
+    """Tell whether a box holds another one."""
+    pairs = zip(box, other, strict=True)
+    return all(a.start <= b.start and b.stop <= a.stop for a, b in pairs)
 
 
 class SameFile:
@@ -140,7 +291,7 @@ class SameFile:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def raw_blocks(path: Path, offset: int, shape: Sequence[int], dtype: DTypeLike) -> ReadBlock:
+def raw_blocks(path: Path, offset: int, shape: Sequence[int], dtype: DTypeLike) -> ReadPage:
     """Return what reads one of equal blocks that lie one after another in a file.
 
     Parameters

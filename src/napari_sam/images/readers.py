@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from ..checks import whole_number
 from .decoding import UnreadableImageError, decoding
 from .pillow_files import read_with_pillow
-from .plane_stack import LIMIT_BYTES, PlaneStack, SameFile, check_size, raw_blocks
-from .tiff_files import Blocks, TiffImage, read_tiff
+from .plane_stack import (
+    LIMIT_BYTES,
+    Blocks,
+    PlaneStack,
+    SameFile,
+    check_size,
+    paged,
+    raw_blocks,
+)
+from .tiff_files import TiffImage, read_tiff
 from .zarr_files import is_zarr, read_zarr
 
 COLOURS = (3, 4)
@@ -30,7 +38,7 @@ class StackImage:
     Attributes
     ----------
     data : (H, W), (Z, H, W), (T, Z, H, W), or these with channels (..., C)
-        In memory, or a `PlaneStack`, which reads a plane from the file when it is indexed.
+        In memory, or a `PlaneStack`, which reads parts of the file when it is indexed.
     axes : str
         One letter per axis: "YX", "ZYX", "TYX", "TZYX", and last S for colours (red, green, blue
         and maybe alpha) or C for any other channels: "YXS", "ZYXC".
@@ -67,7 +75,7 @@ def read_image(path: str | Path, series: int | None = None) -> StackImage:
     """Read a TIFF, an OME-Zarr, a `.npy` array, a PNG, a JPEG or another picture.
 
     The content tells the format, not the name. Files are read, not mapped; of stacks beyond
-    1 GB, and of all in zarr, planes are read when they are indexed. Of a pyramid that is the
+    1 GB, and of all in zarr, parts are read when they are indexed. Of a pyramid that is the
     largest level.
 
     Parameters
@@ -133,7 +141,7 @@ def _read_npy(path: Path) -> NDArray[Any] | Blocks:
     check_size(path, nbytes, math.prod(block) * dtype.itemsize if several else nbytes)
     if nbytes <= LIMIT_BYTES or not several:
         return np.asarray(np.load(path))
-    return Blocks(shape, block, dtype, raw_blocks(path, offset, block, dtype))
+    return paged(shape, block, dtype, raw_blocks(path, offset, block, dtype))
 
 
 def _normalised(path: Path, image: TiffImage) -> StackImage:
@@ -169,11 +177,11 @@ def _normalised(path: Path, image: TiffImage) -> StackImage:
         planes = "ZYX"
     data = image.data
     if isinstance(data, Blocks):
-        lead = len(shape) - len(data.block)
-        rows = len(planes) - 2
-        if rows and max(order[:rows]) < lead <= min(order[rows : rows + 2]):
-            return _described(_stack(data, order), planes, channels, image)
-        data = _whole(path, data)
+        if len(planes) > 2:
+            return _described(PlaneStack(data, order), planes, channels, image)
+        nbytes = math.prod(shape) * dtype.itemsize
+        check_size(path, nbytes, nbytes)
+        data = data.read(tuple(slice(0, side) for side in shape))
     dropped = [i for i in range(len(shape)) if i not in order]
     data = data.transpose(order + dropped).reshape([shape[i] for i in order])
     return _described(data, planes, channels, image)
@@ -195,33 +203,6 @@ def _described(
     if not any(translate):
         translate = ()
     return StackImage(data, planes + channels, scale, image.notice, units, translate)
-
-
-def _whole(path: Path, blocks: Blocks) -> NDArray[Any]:
-    """Read an image of blocks that are not planes, such as the channels of a single plane."""
-    nbytes = math.prod(blocks.shape) * blocks.dtype.itemsize
-    check_size(path, nbytes, nbytes)
-    count = math.prod(blocks.shape) // math.prod(blocks.block)
-    return np.stack([blocks.read(number) for number in range(count)]).reshape(blocks.shape)
-
-
-def _stack(blocks: Blocks, order: list[int]) -> PlaneStack:
-    """Return a stack of which blocks are planes or channels of planes, its axes in an order."""
-    lead = len(blocks.shape) - len(blocks.block)
-    outer = [i for i in order if i < lead]
-    inner = [i - lead for i in order if i >= lead]
-    total = tuple(blocks.shape[:lead])
-    numbers = np.arange(np.prod(total)).reshape(total)
-    dropped = [i for i in range(lead) if i not in outer]
-    numbers = numbers.transpose(outer + dropped).reshape([total[i] for i in outer])
-    block = [blocks.block[i] for i in inner]
-    unused = [i for i in range(len(blocks.block)) if i not in inner]
-
-    def read(number: int) -> NDArray[Any]:
-        return blocks.read(number).transpose(inner + unused).reshape(block)
-
-    channels = len(inner) == 2 and order[-1] < lead
-    return PlaneStack(numbers, block, blocks.dtype, read, channels)
 
 
 def _guessed(shape: tuple[int, ...]) -> str:

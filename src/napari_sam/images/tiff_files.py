@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .decoding import UnreadableImageError, decoding
 from .pillow_files import lzw_page
 from .pixel_sizes import pixel_sizes
-from .plane_stack import LIMIT_BYTES, ReadBlock, SameFile, check_size, raw_blocks
+from .plane_stack import LIMIT_BYTES, Blocks, SameFile, check_size, paged, raw_blocks
 from .tiff_colours import check_colour_space, palette_of
 from .tiff_series import choose_series
 
@@ -32,26 +32,6 @@ COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 LZW = tifffile.COMPRESSION.LZW
 
 Page = tifffile.TiffPage | tifffile.TiffFrame
-
-
-class Blocks(NamedTuple):
-    """An image that is read in equal parts.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Of the image; the last axes are those of a block.
-    block : tuple of int
-        Shape of a block.
-    dtype : dtype
-    read : callable of int
-        Returns a block; they are counted in C order.
-    """
-
-    shape: tuple[int, ...]
-    block: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: ReadBlock
 
 
 class TiffImage(NamedTuple):
@@ -226,8 +206,8 @@ def _read(
         return _in_memory(path, series, parts).reshape(shape)
     if offset is not None:
         dtype = series.dtype.newbyteorder(file.byteorder)
-        return Blocks(shape, page, dtype, raw_blocks(path, offset, page, dtype))
-    return Blocks(shape, page, series.dtype, _Pages(path, number))
+        return paged(shape, page, dtype, raw_blocks(path, offset, page, dtype))
+    return paged(shape, page, series.dtype, _Pages(path, number))
 
 
 def checked_page(page: Page | None) -> Page:
@@ -266,7 +246,10 @@ def _coloured(data: NDArray[Any] | Blocks, palette: NDArray[np.uint8]) -> NDArra
         return np.asarray(palette[data])
     read = data.read
     return Blocks(
-        (*data.shape, 3), (*data.block, 3), palette.dtype, lambda number: palette[read(number)]
+        (*data.shape, 3),
+        (*data.chunks, 3),
+        palette.dtype,
+        lambda box: palette[read(box[:-1])][..., box[-1]],
     )
 
 

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import psutil
 from numpy.typing import NDArray
 
 from ..checks import shown
 from .decoding import UnreadableImageError, decoding
 from .pixel_sizes import MICROMETRES
-from .plane_stack import ReadBlock
-from .tiff_files import Blocks, TiffImage
+from .plane_stack import Box, chunked
+from .tiff_files import TiffImage
 from .zarr_checks import check_array, inner_path, read_json
 
 SECONDS = {
@@ -90,9 +89,14 @@ def read_zarr(folder: Path, number: int | None) -> TiffImage:
     free = psutil.virtual_memory().available
     if at_once > free or math.prod(shape[:lead]) > MOST_PLANES:
         raise UnreadableImageError(f"{folder} has planes or chunks that do not fit into memory")
-    blocks = Blocks(shape, shape[lead:], array.dtype, _planes(folder, array, lead))
+    blocks = chunked(array, array.chunks)
+
+    def read(box: Box) -> NDArray[Any]:
+        with decoding(folder):
+            return blocks.read(box)
+
     sizes, origin = _in_micrometres(level)
-    return TiffImage(blocks, level.axes, sizes, "", origin)
+    return TiffImage(blocks._replace(read=read), level.axes, sizes, "", origin)
 
 
 def placed(
@@ -125,17 +129,6 @@ def _numbers(values: Any, count: int) -> list[float]:
     if not fits or not all(type(n) in (int, float) and math.isfinite(n) for n in values):
         raise ValueError(f"a transformation has {count} numbers, but has {shown(values)}")
     return [float(n) for n in values]
-
-
-def _planes(path: Path, array: Any, lead: int) -> ReadBlock:
-    """Return what reads one plane of an array of which so many axes come before the plane."""
-
-    def read(number: int) -> NDArray[Any]:
-        place = tuple(int(n) for n in np.unravel_index(number, array.shape[:lead])) if lead else ()
-        with decoding(path):
-            return np.asarray(array[(*place, ...)])
-
-    return read
 
 
 def _image_folder(folder: Path, number: int | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Mask, SliceKey
+from ..steps import drive
+from ..types import Mask, Progress, SliceKey
 from .boxes import Index
 from .canvas import Canvas
 from .draft import Draft
@@ -75,7 +76,25 @@ def commit(
     annotator: str = "",
     time: float = 0.0,
 ) -> Edit:
-    """Make new objects and change kept ones, in one edit.
+    """Make new objects and change kept ones, in one edit; see `commit_in_pieces`."""
+    steps = commit_in_pieces(
+        store, new, changed, rule, found=found, category=category, annotator=annotator, time=time
+    )
+    return drive(steps)
+
+
+def commit_in_pieces(
+    store: ObjectStore,
+    new: Sequence[Mapping[SliceKey, Outline]],
+    changed: Mapping[int, Mapping[SliceKey, Outline | None]],
+    rule: OverlapRule = free_pixels,
+    *,
+    found: Mapping[int, SegmentedObject] = MappingProxyType({}),
+    category: str = "",
+    annotator: str = "",
+    time: float = 0.0,
+) -> Generator[Progress, None, Edit]:
+    """Make new objects and change kept ones, in one edit, a plane at a time.
 
     Parameters
     ----------
@@ -97,6 +116,11 @@ def commit(
     time : float
         Seconds since 1970; 0 leaves the one that a changed object has.
 
+    Yields
+    ------
+    Progress
+        Before each plane.
+
     Returns
     -------
     Edit
@@ -114,16 +138,16 @@ def commit(
     objects: dict[int, Change] = {}
     for label, outlines in changed.items():
         known = found.get(label) or store.objects.get(label)
-        kept = _revised(draft, label, known, outlines, rule)
+        kept = yield from _revised(draft, label, known, outlines, rule)
         kept = replace(kept, annotator=annotator or kept.annotator, time=time or kept.time)
         objects[label] = store.objects.get(label), kept
     label = store.next_label
     for one in new:
-        gets = {
-            key: outline
-            for key, outline in one.items()
-            if outline.mask and _paint(draft, key, outline.mask, label, rule)
-        }
+        gets = {}
+        for place, (key, outline) in enumerate(one.items()):
+            yield Progress(place, len(one), f"object {label}")
+            if outline.mask and _paint(draft, key, outline.mask, label, rule):
+                gets[key] = outline
         if gets:
             objects[label] = None, SegmentedObject(label, gets, category, "", annotator, time)
             label += 1
@@ -240,14 +264,15 @@ def _revised(
     known: SegmentedObject | None,
     outlines: Mapping[SliceKey, Outline | None],
     rule: OverlapRule,
-) -> SegmentedObject:
+) -> Generator[Progress, None, SegmentedObject]:
     """Repaint an object, and return it with its new outlines."""
     if known is None:
         raise ValueError(f"there is no object {label}; it may have been deleted")
     if known.locked:
         raise ValueError(f"object {label} is finished; unlock it before you change it")
     kept = dict(known.outlines)
-    for key, outline in outlines.items():
+    for place, (key, outline) in enumerate(outlines.items()):
+        yield Progress(place, len(outlines), f"object {label}")
         before = kept.pop(key, None)
         old = None if before is None else before.mask
         new = None if outline is None else outline.mask

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import product
@@ -33,6 +33,8 @@ LEVEL = 1
 """Of zlib."""
 LARGE = 2**20
 """Bytes of JSON of a step over many planes."""
+AT_ONCE = 20
+"""Outlines that are kept without a pause."""
 MOST_PLANES = 3
 """Planes of the image that are hashed for one step, at most."""
 FULL = (
@@ -160,6 +162,26 @@ class Journal:
         with self._transaction() as connection:
             self._set_base(connection, target, Base.KEPT)
 
+    def keep_outlines(self, outlines: Sequence[Outline]) -> Generator[Progress, None, None]:
+        """Keep outlines of a step that is still to come, so that keeping the step is quick.
+
+        Parameters
+        ----------
+        outlines : sequence of Outline
+
+        Yields
+        ------
+        Progress
+            After a few milliseconds each.
+        """
+        for first in range(0, len(outlines), AT_ONCE):
+            new: dict[Outline, int] = {}
+            with self._transaction() as connection:
+                for outline in outlines[first : first + AT_ONCE]:
+                    self._outline(connection, outline, new)
+            self._outlines.update(new)
+            yield Progress(first, len(outlines), "the outlines")
+
     def close(self) -> None:
         """Close the file; it goes if all of it is saved, and else it stays to be restored."""
         with self._one:
@@ -213,13 +235,20 @@ class Journal:
             return None
         data = object_to_json(replace(one, outlines={}))
         for key, outline in one.outlines.items():
-            number = self._outlines.get(outline) or new.get(outline)
-            if number is None:
-                row = (packed(outline_to_json(outline)),)
-                cursor = connection.execute("INSERT INTO outlines (data) VALUES (?)", row)
-                number = new[outline] = int(cursor.lastrowid or 0)
+            number = self._outline(connection, outline, new)
             data["outlines"].append([key_to_json(key), number])
         return data
+
+    def _outline(
+        self, connection: sqlite3.Connection, outline: Outline, new: dict[Outline, int]
+    ) -> int:
+        """Return the number of an outline; one that is not kept yet is."""
+        number = self._outlines.get(outline) or new.get(outline)
+        if number is None:
+            row = (packed(outline_to_json(outline)),)
+            cursor = connection.execute("INSERT INTO outlines (data) VALUES (?)", row)
+            number = new[outline] = int(cursor.lastrowid or 0)
+        return number
 
     def _target(self, connection: sqlite3.Connection, target: Target) -> int:
         if target.id in self._targets:

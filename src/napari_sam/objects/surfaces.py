@@ -18,13 +18,19 @@ Outlines = Mapping[SliceKey, Mask]
 Mesh = tuple[NDArray[np.float32], NDArray[np.int32]]
 """Vertices (V, 3) and faces (F, 3)."""
 
-SIDES = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4)
+SIDES = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
 """So many places at most are looked at on each axis of an object's box."""
 MOST_PLACES = 20_000_000
-MOST_VERTICES = 400_000
+MOST_VERTICES = 200_000
 """The largest of `SIDES` is taken with which all boxes together have no more than these."""
 MOST_OBJECTS = 4_000
 """Of more objects, those with the largest boxes are shown."""
+SMOOTHING = 0.8
+"""Standard deviation by which the steps between pixels are smoothed, in places."""
+REACH = 2
+"""To which that is felt, in places."""
+CLEAR = 0.03
+"""So far from the level of the surface stays each place, on its own side."""
 SLAB = 500_000
 """Places whose surface is made in one piece: marching cubes holds Python's lock meanwhile."""
 BLOCK = 4_000_000
@@ -135,7 +141,8 @@ class _Sample:
         for start in range(0, len(padded) - 1, depth):
             part = padded[start : start + depth + 1]
             if part.any() and not part.all():
-                found, corners, _, _ = marching_cubes(part.astype(np.float32), 0.5)  # type: ignore[no-untyped-call]
+                field = _smoothed(padded, start, len(part))
+                found, corners, _, _ = marching_cubes(field, 0.5)  # type: ignore[no-untyped-call]
                 found[:, 0] += start
                 vertices.append(found)
                 faces.append(corners + count)
@@ -321,6 +328,18 @@ def _objects_in(block: NDArray[Any]) -> Iterable[tuple[int, tuple[slice, ...]]]:
     for label, part in enumerate(ndimage.find_objects(block), 1):
         if part is not None:
             yield label if values is None else int(values[label]), part
+
+
+def _smoothed(pixels: NDArray[np.bool_], start: int, depth: int) -> NDArray[np.float32]:
+    """Return a field (depth, H, W) whose level 0.5 parts the same places as pixels, smoothly."""
+    before = min(start, REACH)
+    near = pixels[start - before : start + depth + REACH].astype(np.float32)
+    field = ndimage.gaussian_filter(near, SMOOTHING, mode="constant", truncate=REACH / SMOOTHING)
+    inside = pixels[start : start + depth]
+    field = field[before : before + depth]
+    smooth: NDArray[np.float32] = np.minimum(field, 0.5 - CLEAR)
+    smooth[inside] = np.maximum(field[inside], 0.5 + CLEAR)
+    return smooth
 
 
 def _welded(

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import stopping
+from ..images.plane_stack import PlaneStack, chunked
 from ..images.transforms import contrast_of
-from ..types import Contrast, ImageEmbedding, Plane
+from ..types import Contrast, ImageEmbedding, Plane, SliceKey
 
 MOST_PLANES = 32
 """Planes of an image in memory that its range is taken from."""
@@ -49,6 +50,7 @@ class ImageCache:
         self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
         self._limits: dict[Hashable, Contrast | None] = {}
         self._spans: dict[Hashable, float] = {}
+        self._stack: tuple[Hashable, PlaneStack] | None = None
         self._lock = threading.Lock()  # never held for long
 
     def __contains__(self, plane: Plane) -> bool:
@@ -78,41 +80,67 @@ class ImageCache:
 
     def read(self, plane: Plane) -> tuple[NDArray[Any], Contrast | None]:
         """Return the pixels of a plane or its window, and the contrast of all of the plane."""
-        pixels = plane.read()
+        stored = self._stored(plane)
+        pixels = stored.read()
         if plane.contrast is not None:
             return pixels, plane.contrast
-        whole = plane.whole
+        look, whole = plane.whole.look, stored.whole
         with self._lock:
-            if whole.look in self._limits:
-                return pixels, self._limits[whole.look]
+            if look in self._limits:
+                return pixels, self._limits[look]
         limits = contrast_of(
-            pixels if plane.key.window is None else pixels_for_contrast(whole),
+            pixels_for_contrast(whole, pixels if plane.key.window is None else None),
             plane.channels,
-            (lambda: self._span(whole)) if plane.key.fixed else None,
+            (lambda: self._span(plane, whole)) if plane.key.fixed else None,
         )
         with self._lock:
-            self._limits[whole.look] = limits
+            self._limits[look] = limits
         return pixels, limits
 
-    def _span(self, plane: Plane) -> float:
+    def _stored(self, plane: Plane) -> Plane:
+        """Return a plane that is read in whole chunks of its array, of which some are kept."""
+        array = plane.key.array_of(plane.image)
+        chunks = chunks_of(array)
+        if chunks is None:
+            return plane
+        version = plane.key.level, plane.revision
+        with self._lock:
+            if self._stack is None or self._stack[0] != version:
+                self._stack = version, PlaneStack(chunked(array, chunks))
+            stack = self._stack[1]
+        return replace(plane, image=stack, key=replace(plane.key, level=None))
+
+    def _span(self, plane: Plane, stored: Plane) -> float:
         """Return the range of the stack that a plane lies in, found once."""
         stack = plane.key.displayed, plane.key.level, plane.channels, plane.revision
         with self._lock:
             if stack in self._spans:
                 return self._spans[stack]
-        span = widest_span(plane)
+        span = widest_span(stored)
         with self._lock:
             self._spans[stack] = span
         return span
 
 
-def pixels_for_contrast(plane: Plane) -> NDArray[Any]:
+def chunks_of(array: Any) -> tuple[int, ...] | None:
+    """Return the sides of the chunks of an array of dask, zarr or HDF5; None for any other."""
+    chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
+    if not isinstance(chunks, tuple) or not all(isinstance(n, int) and n > 0 for n in chunks):
+        return None
+    return chunks if len(chunks) == len(array.shape) else None
+
+
+def pixels_for_contrast(plane: Plane, pixels: NDArray[Any] | None = None) -> NDArray[Any]:
     """Return the pixels that the contrast of a plane is found from.
+
+    They do not depend on what of the plane was asked for first.
 
     Parameters
     ----------
     plane : Plane
         Without a window.
+    pixels : (H, W) or (H, W, C), optional
+        Of the plane, if all of it was read already.
 
     Returns
     -------
@@ -122,7 +150,9 @@ def pixels_for_contrast(plane: Plane) -> NDArray[Any]:
     height, width = plane.size
     in_memory = isinstance(plane.key.array_of(plane.image), np.ndarray)
     if in_memory or height * width <= SAMPLED_PLANE:
-        return plane.read()
+        return plane.read() if pixels is None else pixels
+    if pixels is not None:
+        plane = replace(plane, image=pixels, key=SliceKey((0, 1)))
     h, w = min(BLOCK, height), min(BLOCK, width)
     lines = []
     for y0 in np.linspace(0, height - h, BLOCKS).astype(int).tolist():

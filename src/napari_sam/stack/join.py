@@ -91,7 +91,7 @@ def linked(
     Yields
     ------
     Progress
-        After each plane that was compared with those before.
+        After each plane that was compared with those before, and while objects are found.
     (z, labels)
         Of each plane that changes.
 
@@ -119,7 +119,7 @@ def linked(
     for count, z in enumerate(order, start=1):
         pieces.add(z, np.asarray(planes[z]))
         yield Progress(count, len(order), f"linked {count} of {len(order)} planes")
-    objects = partition(pieces, method, least)
+    objects = yield from partition(pieces, method, least)
     repairs = Repairs.of(pieces, objects, least) if method == "multicut" else Repairs()
     kept = np.bincount(objects, np.array(pieces.areas, np.intp)) >= pixels
     numbers = np.where(kept, np.cumsum(kept) + largest, 0).astype(np.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..steps import mapped
+from ..types import Progress
 from .multicut import multicut
 from .pieces import Overlaps, Pieces
 
@@ -42,8 +45,10 @@ TIP_VOLUME = 0.1
 """Its largest volume, as a share of that of the other one."""
 
 
-def partition(pieces: Pieces, method: Method, least: float) -> NDArray[np.intp]:
-    """Return the object of each piece, numbered in the order of the pieces.
+def partition(
+    pieces: Pieces, method: Method, least: float
+) -> Generator[Progress, None, NDArray[np.intp]]:
+    """Find the object of each piece, numbered in the order of the pieces.
 
     "greedy" takes the pairs of neighbouring planes in the order of their IoU; "assignment" takes
     those of which the sum of IoU is largest. Both give a piece one partner in the next plane at
@@ -56,9 +61,18 @@ def partition(pieces: Pieces, method: Method, least: float) -> NDArray[np.intp]:
     method : {"multicut", "assignment", "greedy"}
     least : float, 0..1
         Least IoU of a pair; with "multicut" the IoU that speaks neither for nor against it.
+
+    Yields
+    ------
+    Progress
+        Every few milliseconds.
+
+    Returns
+    -------
+    (N,) int
     """
     if method == "multicut":
-        return _by_multicut(pieces, least)
+        return (yield from _by_multicut(pieces, least))
     choose = best_pairs if method == "assignment" else _greedy_pairs
     areas, links = np.array(pieces.areas), [np.empty((0, 2), np.intp)]
     for one in pieces.overlaps:
@@ -86,8 +100,8 @@ def parts_of(pieces: Pieces, least: float) -> NDArray[np.intp]:
     return np.concatenate(found)
 
 
-def _by_multicut(pieces: Pieces, least: float) -> NDArray[np.intp]:
-    """Return the object of each piece by a multicut of all overlaps."""
+def _by_multicut(pieces: Pieces, least: float) -> Generator[Progress, None, NDArray[np.intp]]:
+    """Find the object of each piece by a multicut of all overlaps."""
     areas = np.array(pieces.areas, np.intp)
     neutral = _log_odds(least)
     edges, costs = [np.empty((0, 2), np.intp)], [np.empty(0)]
@@ -102,8 +116,10 @@ def _by_multicut(pieces: Pieces, least: float) -> NDArray[np.intp]:
     apart = np.unique(np.concatenate(rivals), axis=0)
     rank = _rank(pieces)
     all_edges = rank[np.concatenate([*edges, apart])]
-    found = multicut(
-        len(pieces), all_edges, np.append(np.concatenate(costs), [-APART] * len(apart))
+    count = len(pieces)
+    steps = multicut(count, all_edges, np.append(np.concatenate(costs), [-APART] * len(apart)))
+    found = yield from mapped(
+        steps, lambda done: Progress(done, count, f"joined {done} of {count} outlines")
     )
     return _numbered(_with_tips(pieces, found[rank]))
 

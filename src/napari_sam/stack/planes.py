@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import shown
-from ..everything.amg import AutomaticMaskGenerator
+from ..everything.amg import AutomaticMaskGenerator, FoundSoFar
 from ..everything.amg_params import AmgParams
 from ..everything.amg_select import Candidates, select
 from ..masks import labels_in, to_labels
 from ..predict.session import Session
 from ..steps import mapped
 from ..types import Plane, Progress, SliceKey
+from .exposure import best_exposure, exposed
 
 PER_PLANE = 100
 """What a plane counts for in `Progress`."""
@@ -159,9 +160,15 @@ def stacks_along(keys: Iterable[SliceKey], axis: int) -> list[list[SliceKey]]:
 
 
 def everything_in(
-    session: Session, planes: Sequence[Plane], params: AmgParams | None = None, largest: int = 0
+    session: Session,
+    planes: Sequence[Plane],
+    params: AmgParams | None = None,
+    largest: int = 0,
+    so_far: bool = False,
 ) -> Generator[Progress | PlaneResult, None, int]:
     """Find every object in planes, one after the other.
+
+    Of many planes whose contrast was not given, the range is chosen by `best_exposure`.
 
     Parameters
     ----------
@@ -174,6 +181,8 @@ def everything_in(
     largest : int
         The labels of the first plane begin after it, those of each further plane after the
         largest so far.
+    so_far : bool
+        Whether to yield results of a plane that is divided into many tiles before it is done.
 
     Yields
     ------
@@ -187,15 +196,22 @@ def everything_in(
     int, the largest label
     """
     generator = AutomaticMaskGenerator(session.predictor, params)
+    total = PER_PLANE * len(planes)
+    share = yield from mapped(
+        best_exposure(session, planes, generator), lambda step: Progress(0, total, step.text)
+    )
     for done, one in enumerate(planes):
         plane = one.whole
         place = partial(_placed, plane, done, len(planes))
         tiled = bool(generator.tiles(plane.size, plane.spacing))
         # hundreds of tiles would take the place of what is clicked on
-        embed = partial(session.crop_embedding, plane, keep=not tiled)
+        shown = exposed(session, plane, share)
+        embed = partial(session.crop_embedding, shown, keep=not tiled)
         steps = generator.propose_on(plane.size, embed, plane.spacing)
-        candidates = yield from mapped(steps, place)
-        found = PlaneResult.selected(plane, candidates, generator.params, largest)
+        result = partial(PlaneResult.selected, plane, params=generator.params, largest=largest)
+        told = partial(_told, result if so_far else None, place)
+        candidates = yield from mapped(steps, told)
+        found = result(candidates)
         largest = max(largest, found.largest)
         yield found
     return largest
@@ -230,6 +246,17 @@ def plane_numbers(planes: Iterable[int] | None, count: int) -> list[int]:
             )
         numbers[number % count] = None
     return list(numbers)
+
+
+def _told(
+    result: Callable[[Candidates], PlaneResult] | None,
+    place: Callable[[Progress], Progress],
+    step: Progress,
+) -> Progress | PlaneResult:
+    """Return what was found in some tiles of a plane as its result, anything else as progress."""
+    if result is not None and isinstance(step, FoundSoFar) and step.candidates is not None:
+        return result(step.candidates)
+    return place(step)
 
 
 def _placed(plane: Plane, done: int, planes: int, step: Progress) -> Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from .planes import (
     plane_numbers,
     stacks_along,
 )
+from .tracks import Track, tracked
 
 COLOURS = 4
 """Most channels that the last axis of a stack is taken to hold."""
@@ -90,6 +91,7 @@ def everything(
     method: Method = "multicut",
     least_volume: float = 0.0,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    tracks: list[Track] | None = None,
 ) -> Generator[Progress | PlacedLabels, None, StackFrame]:
     """Find every object in every plane of a stack, then link the planes.
 
@@ -122,7 +124,10 @@ def everything(
     least_volume : float
         Linked objects of less volume are left out, in the unit of `spacing` cubed.
     spacing : (3,) float
-        Distance of planes, of rows and of columns.
+        Distance of planes, of rows and of columns. A model sees pixels as square.
+    tracks : list of Track, optional
+        If there is one, the planes are frames of a time series: they are joined by `tracked`, and
+        the tracks are added to the list. `method` and `least_volume` do not count then.
 
     Yields
     ------
@@ -154,13 +159,18 @@ def everything(
         _check_out(out, frame.shape)
     check_method(method)
     least_pixels(least_volume, spacing)
-    join = partial(linked, method=method, least_volume=least_volume, spacing=spacing)
+    join: Join = partial(linked, method=method, least_volume=least_volume, spacing=spacing)
+    if tracks is not None:
+        join = partial(_tracked, tracks)
     numbers = plane_numbers(planes, frame.shape[frame.axis])
     if not numbers:
         raise ValueError("there is no plane to work on: planes is empty")
     keys = all_planes(frame.shape, frame.key, frame.axis)
     stacks = [
-        [Plane(volume, stack[number], limits, channels=used) for number in numbers]
+        [
+            Plane(volume, stack[number], limits, channels=used, spacing=(spacing[1], spacing[2]))
+            for number in numbers
+        ]
         for stack in stacks_along(keys, frame.axis)
     ]
     return _everything(
@@ -243,6 +253,15 @@ def _in_one_stack(
         return last
     stored = found if out is None else StoredPlanes(out, keys.values(), frame.axis)
     return (yield from mapped(join(stored, largest=largest), linked_step))
+
+
+def _tracked(
+    tracks: list[Track], planes: Mapping[int, NDArray[np.int32]], largest: int
+) -> Generator[Progress | PlaneLabels, None, int]:
+    """Join planes as a time series, add its tracks to a list, and return the largest label."""
+    found = yield from tracked(planes, largest)
+    tracks += found
+    return max((largest, *(track.label for track in found)))
 
 
 def _as_part(done: int, total: int, step: Progress | PlacedLabels) -> Progress | PlacedLabels:

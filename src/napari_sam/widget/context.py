@@ -59,13 +59,16 @@ class Context(QObject):  # type: ignore[misc]
         The class of the next objects; empty for none.
     selected : callable
         Returns the labels of the objects that are selected in the list.
+    answer_rest : callable
+        Asks about a plane with prompts that have no answer, if there is one, and calls what it is
+        given when that is answered. Returns whether there is one, or prompts cannot be asked about.
 
     Signals
     -------
     plane_changed : no argument
         Another plane may be shown.
     plane_encoded : no argument
-        The plane shown has been encoded in the background.
+        The plane shown has been encoded in the background, or need not be: it is very large.
     session_changed : no argument
         Another model answers from now on, or none for a while.
     work_changed : no argument
@@ -120,6 +123,7 @@ class Context(QObject):  # type: ignore[misc]
         self.overlap = KEEP
         self.category = ""
         self.selected: Callable[[], Sequence[int]] = lambda: ()
+        self.answer_rest: Callable[[Callable[[], None]], bool] = lambda then: False
         self.scheduler.failed.connect(self.status.error)
         self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
         self.bench.view_changed.connect(self.plane_changed)

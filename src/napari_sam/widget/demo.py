@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import napari
 
-from ..images.samples import cells_stack
+from ..images.samples import STACK_SCALE, cells_stack
 from .dock import SegmentAnything
 
 
 def main() -> None:
     """Open the window and run until it is closed."""
     viewer = napari.Viewer(title="napari_sam demo")
-    viewer.add_image(cells_stack(), name="cells", scale=(1.0, 0.25, 0.25))
+    viewer.add_image(cells_stack(), name="cells", scale=STACK_SCALE, units=("um",) * 3)
     viewer.dims.set_current_step(0, 12)
     viewer.window.add_dock_widget(SegmentAnything(viewer), name="Segment Anything")
     viewer.reset_view()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Literal, Protocol
@@ -54,6 +55,7 @@ class History:
         self.elsewhere: Callable[[Target], str] = lambda target: ""
         self._walk: history.Walk | None = None
         self._work: Steps | None = None
+        self._done: Callable[[str], None] = lambda failed: None  # called when it ends
         self._held: list[Target] = []
 
     @property
@@ -77,7 +79,7 @@ class History:
         except OSError as error:
             self.on_failed(f"{edit.text} stays, but is not in the journal yet: {error}")
 
-    def run(self, steps: Steps, done: Callable[[str], None]) -> None:
+    def run(self, steps: Steps, done: Callable[[str], None], at_once: bool = False) -> None:
         """Make steps in pieces, such as those of a journal; until the end nothing is taken back.
 
         Parameters
@@ -85,6 +87,8 @@ class History:
         steps : generator
         done : callable
             Called at the end; with a sentence if something could not be written or recorded.
+        at_once : bool
+            Make all of them before this returns: they are short.
 
         Raises
         ------
@@ -93,10 +97,12 @@ class History:
         """
         if self.walking:
             raise ValueError("wait until the last change is written")
-        self._work = steps
-        self._run_on(steps, done)
+        self._work, self._done = steps, done
+        self._run_on(steps, math.inf if at_once else SLICE)
 
-    def write(self, target: ShownTarget, steps: Steps, done: Callable[[], None]) -> None:
+    def write(
+        self, target: ShownTarget, steps: Steps, done: Callable[[], None], at_once: bool = False
+    ) -> None:
         """Make or join an edit in pieces; nobody changes the target until it is written.
 
         Parameters
@@ -106,6 +112,8 @@ class History:
             Of `steps.make_in_pieces`, for one. A short one is at its end when this returns.
         done : callable
             Called at the end; `on_failed` instead if something could not be written or recorded.
+        at_once : bool
+            Make all of them before this returns: they are short.
 
         Raises
         ------
@@ -120,9 +128,14 @@ class History:
             else:
                 done()
 
-        self.run(steps, ended)
+        self.run(steps, ended, at_once)
         if self._work is steps:
             self._hold([target])
+
+    def finish(self) -> None:
+        """Do all the rest of what `run` and `write` have begun."""
+        if self._work is not None:
+            self._run_on(self._work, math.inf)
 
     def stop(self) -> None:
         """Leave what `run` and `write` have begun."""
@@ -187,7 +200,7 @@ class History:
             for target, edit in parts:
                 _shown(target).walked(edit, happened)
             elsewhere = self.elsewhere(parts[0][0]) if parts else ""
-            boxes = parts[0][1].boxes if parts and not elsewhere else ()
+            boxes = () if elsewhere else tuple(box for _, edit in parts for box in edit.boxes)
             done(step.text + elsewhere, boxes)
         except (ValueError, OSError) as error:
             self._end()
@@ -197,11 +210,11 @@ class History:
                 self._hold(step.targets)
             QTimer.singleShot(0, lambda: self._go_on(walk, step, happened, done))
 
-    def _run_on(self, steps: Steps, done: Callable[[str], None]) -> None:
+    def _run_on(self, steps: Steps, seconds: float = SLICE) -> None:
         if steps is not self._work:
             return
         failed = ""
-        end = time.perf_counter() + SLICE
+        end = time.perf_counter() + seconds
         try:
             next(steps)
             while time.perf_counter() < end:
@@ -211,10 +224,10 @@ class History:
         except (ValueError, OSError) as error:
             failed = str(error)
         else:
-            QTimer.singleShot(0, lambda: self._run_on(steps, done))
+            QTimer.singleShot(0, lambda: self._run_on(steps))
             return
         self._work = None
-        done(failed)
+        self._done(failed)
 
     def _leave(self, steps: Steps) -> None:
         """Let something take back what it has written; says so where it cannot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from ..objects.locks import sentence, spare
 from ..objects.patch import Patch
 from ..objects.properties import locked_labels
 from ..objects.recorder import TargetInfo, TargetKind
+from ..objects.step import Step
 from ..objects.store import ObjectStore
 from ..types import Progress, SliceKey
 from .frame import Frame
@@ -145,11 +147,20 @@ class LabelsView:
         self.history.steps.join(self, edit, step)
         self._shown(refresh)
 
-    def join(self, edit: Edit) -> None:
-        """Make an edit part of the newest step, of whichever layer that is."""
-        self.history.steps.join(self, edit)
+    def make_or_join(self, edit: Edit, step: Step | None) -> Generator[Progress, None, Step]:
+        """Make an edit a piece at a time, as a part of a step or as a new one.
+
+        Returns
+        -------
+        Step
+        """
+        if step is None:
+            step = yield from self.history.steps.make_in_pieces(self, edit)
+        else:
+            yield from self.history.steps.join_in_pieces(self, edit, step)
         self._shown()
         self.on_edit(edit, "made")
+        return step
 
     def delete(self, label: int, key: SliceKey) -> None:
         """Delete an object that lies in a plane; see `edits.delete`."""
@@ -192,8 +203,12 @@ class LabelsView:
         self.store.adopt(edit)
 
     def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
-        """Write an edit, all or nothing."""
-        yield from self.store.write_in_pieces(edit)
+        """Write an edit, all or nothing; of a long one the first piece is shown at once."""
+        with closing(self.store.write_in_pieces(edit)) as pieces:
+            for progress in pieces:
+                if progress.done == 1 < progress.total:
+                    self._shown()
+                yield progress
 
     def hold(self, held: bool, by: str = "history") -> None:
         """Let nobody paint, or let them again when nobody else holds the layer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..objects.recorder import Target
 from ..objects.segmented import SegmentedObject
 from ..objects.store import NEXT_LABEL
 from ..steps import drive, single
+from ..types import Progress
 from .history import History
 from .image_prompts import ImagePrompts
 from .labels_view import LabelsView
@@ -87,6 +88,20 @@ class Recording:
             if self.journal.unsaved:
                 self._keep_rest()
             self.journal.close()
+
+    def keep_outlines(self, edit: Edit) -> Generator[Progress, None, None]:
+        """Keep the outlines of a step that is still to come, a few at a time.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses it.
+        """
+        journal = self._open()
+        if journal is not None:
+            changed = (after for _, after in edit.objects.values() if after is not None)
+            outlines = [outline for one in changed for outline in one.outlines.values()]
+            yield from journal.keep_outlines(outlines)
 
     # -- as a history asks for it; see `objects.recorder.Recorder` ------------------------------
 

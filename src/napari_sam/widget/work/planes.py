@@ -15,6 +15,9 @@ from ..workbench import Workbench
 from .question import ObjectInWork, Question, as_kept
 from .reopening import Reopened
 
+REMEMBERED = 10
+"""Commits of which it is kept what was propagated, so that undo brings it back."""
+
 
 @dataclass(frozen=True)
 class InWork:
@@ -37,6 +40,25 @@ class InWork:
     outlined: Collection[int] = ()
     holds: Callable[[int, NDArray[np.float64]], bool] = lambda number, xy: False
     covers: Callable[[int, NDArray[np.float64]], bool] = lambda number, xy: False
+
+
+@dataclass(frozen=True, eq=False)
+class Committed:
+    """What was known of objects in work when they were committed, to go on when that is undone.
+
+    Attributes
+    ----------
+    image : str
+        Id of the prompts of the image.
+    answers : mapping of SliceKey to Question
+    propagated : mapping of int to mapping of SliceKey to Outline
+    absent : mapping of int to set of SliceKey
+    """
+
+    image: str
+    answers: Mapping[SliceKey, Question]
+    propagated: Mapping[int, Mapping[SliceKey, Outline]]
+    absent: Mapping[int, Collection[SliceKey]]
 
 
 class WorkOnPlanes:
@@ -68,6 +90,43 @@ class WorkOnPlanes:
         self.answers: dict[SliceKey, Question] = {}
         self.propagated: dict[int, dict[SliceKey, Outline]] = {}
         self.absent: dict[int, set[SliceKey]] = {}
+        self._committed: dict[int, Committed] = {}  # by number of the step
+
+    def known(self) -> Committed:
+        """Return what is known of the objects in work."""
+        return Committed(
+            self._image,
+            dict(self.answers),
+            {number: dict(found) for number, found in self.propagated.items()},
+            {number: set(keys) for number, keys in self.absent.items()},
+        )
+
+    def remember(self, step: int, known: Committed) -> None:
+        """Keep what was known of objects that were committed in a step, for some steps."""
+        self._committed[step] = known
+        for old in sorted(self._committed)[:-REMEMBERED]:
+            del self._committed[old]
+
+    def bring_back(self, step: int) -> None:
+        """Go on with the objects of a step that was undone, with all that was propagated."""
+        known = self._committed.get(step)
+        if known is None or known.image != self._image:
+            return
+        self.answers |= known.answers
+        self.propagated |= {number: dict(found) for number, found in known.propagated.items()}
+        self.absent |= {number: set(keys) for number, keys in known.absent.items()}
+
+    def prune(self) -> None:
+        """Forget what was propagated of objects that are not in work any more."""
+        numbers = self.numbers()
+        for found in (self.propagated, self.absent):
+            for number in [one for one in found if one not in numbers]:
+                del found[number]
+
+    @property
+    def _image(self) -> str:
+        prompts = self.bench.image_prompts
+        return "" if prompts is None else prompts.id
 
     def clear(self) -> None:
         """Forget all answers, and close what was opened again."""
@@ -124,9 +183,9 @@ class WorkOnPlanes:
             The one shown; others that were not asked about yet are displayed like it.
         """
         rows = self.drawing()
-        asked = {question.plane.key.fixed: question.plane for question in self.answers.values()}
+        asked = {key.fixed: _asked(one, shown) for key, one in self.answers.items()}
         if shown.key in self.answers:  # it may have been asked about with its axes swapped, too
-            asked[shown.key.fixed] = self.answers[shown.key].plane
+            asked[shown.key.fixed] = _asked(self.answers[shown.key], shown)
         planes = {
             plane.key: plane
             for plane in asked.values()
@@ -146,7 +205,7 @@ class WorkOnPlanes:
             if number in question.objects and not question.objects[number].propagated
         }
         found = self.propagated.get(number, {}).items()
-        alike = {upright(key) for key in keys}
+        alike = {upright(key) for key in keys} | self.absent.get(number, set())
         keys |= {key for key, outline in found if outline.mask and key not in alike}
         if number < 0:
             alike = {upright(key) for key in keys}
@@ -279,6 +338,13 @@ def lost_masks(question: Question, reopened: Reopened) -> Mapping[int, Mask]:
         if start is not None and start.mask is not None and (one.propagated or not one.kept):
             masks[number] = start.mask
     return masks
+
+
+def _asked(question: Question, shown: Plane) -> Plane:
+    """Return the plane of a question; where its answers are forgotten, as the image is seen now."""
+    if question.objects:
+        return question.plane
+    return replace(shown, key=question.plane.key, spacing=question.plane.spacing)
 
 
 def _turned(mask: Mask) -> Mask:

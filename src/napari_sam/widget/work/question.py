@@ -142,7 +142,9 @@ def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     """Return an object with new prompts.
 
     Where they are those of before, it stays as it is; where they only add points, the question
-    goes on from the mask that is shown; else it begins afresh.
+    goes on from the mask that is shown; else it begins afresh. It does so, too, where a box is
+    drawn about a propagated outline, or one that reaches out of the box: the box says it all, and
+    the outline would hold the answer back.
     """
     fresh = ObjectInWork(prompts, prompts)
     if before is None or before.answer is None:
@@ -151,12 +153,21 @@ def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     if old == new:
         return before
     same_box = old[0] == new[0]
+    boxed = old[0] is None and before.kept and _agrees(prompts, before)
     something = old[0] is not None or bool(old[1]) or before.kept
-    if (same_box or (old[0] is None and before.kept)) and something and old[1] <= new[1]:
+    if (same_box or boxed) and something and old[1] <= new[1]:
         if before.kept:
             return ObjectInWork(prompts, prompts, start=before.mask)
         return ObjectInWork(prompts, prompts.with_mask(before.answer.logits(before.shown)))
     return fresh
+
+
+def _agrees(prompts: Prompts, before: ObjectInWork) -> bool:
+    """Tell whether a box about an outline that was kept may go on from it."""
+    box, mask = prompts.box, before.mask
+    if box is None or not mask or before.propagated:
+        return False
+    return bool(np.all(mask.box[:2] >= box[:2] - 1) and np.all(mask.box[2:] <= box[2:] + 1))
 
 
 class RecentAnswers:

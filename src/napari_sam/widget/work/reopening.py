@@ -147,7 +147,7 @@ class Reopened:
         newest, known = view.newest, self._painted.get((label, key))
         masks = () if known is None or known.newest is not newest else (known.kept, known.mask)
         if outline.mask not in masks:
-            mask = _as_painted(view.layer.data, label, key, outline.mask)
+            mask = as_painted(view.layer.data, label, key, outline.mask)
             self._painted[label, key] = _Painted(outline.mask, newest, mask)
             outline = self.outlines(label)[key]
         if shown != key:
@@ -155,7 +155,7 @@ class Reopened:
         return as_kept(outline)
 
 
-def _as_painted(labels: Any, label: int, key: SliceKey, mask: Mask) -> Mask:
+def as_painted(labels: Any, label: int, key: SliceKey, mask: Mask) -> Mask:
     """Return the pixels that an object has in a plane, or its outline if nobody painted there.
 
     Pixels of the outline that other objects have are no sign of painting.

@@ -11,6 +11,10 @@ from napari.components import Dims
 from ....stack.planes import all_planes, linking_axis
 from ....types import SliceKey
 from ...frame import Frame
+from .voxels import is_time
+
+TIME = ("t", "time", "frame", "frames")
+"""Names of axes that are time."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,15 @@ class Extent:
     linking_axis : int or None
         The axis along which objects are linked.
     linking_name : str
+    time_series : bool
+        Whether this axis is time.
     """
 
     text: str
     axes: tuple[int, ...]
     linking_axis: int | None
     linking_name: str = ""
+    time_series: bool = False
 
     def planes(self, key: SliceKey, shape: Sequence[int]) -> list[SliceKey]:
         """Return the keys of all planes, given one of them and the shape of the image."""
@@ -57,7 +64,10 @@ def extents(frame: Frame, key: SliceKey, dims: Dims) -> list[Extent]:
     def extent(some: Sequence[int], along: int | None) -> Extent:
         count = prod(frame.shape[axis] for axis in some)
         text = f"all {' and '.join(names[axis] for axis in some)} ({count} planes)"
-        return Extent(text, tuple(some), along, "" if along is None else names[along])
+        if along is None:
+            return Extent(text, tuple(some), along)
+        time = names[along].lower() in TIME or is_time(frame.transform, along)
+        return Extent(text, tuple(some), along, names[along], time)
 
     found = [extent(axes, linking_axis(frame.shape, key))] if len(axes) > 1 else []
     return [*found, *(extent([axis], axis) for axis in reversed(axes))]

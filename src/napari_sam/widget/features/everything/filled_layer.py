@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +38,34 @@ class Filled:
     seen: UserEdits
 
 
-@dataclass(frozen=True, eq=False)
+class Lineage(NamedTuple):
+    """Which objects of a time series divided.
+
+    Attributes
+    ----------
+    axis : int
+        The axis of time.
+    parents : mapping of int to int
+        The labels of objects that divided, by the labels of their daughters.
+    """
+
+    axis: int
+    parents: Mapping[int, int]
+
+
+@dataclass(eq=False)
 class _Findings:
-    """What is known of the planes: candidates of some, the labels that occur of all."""
+    """What is known of the planes: candidates of some, the labels that occur of all.
+
+    The lineage is None unless they were joined as a time series.
+    """
 
     candidates: dict[SliceKey, Candidates]
     values: dict[SliceKey, NDArray[np.int32]]
+    lineage: Lineage | None = None
 
     def copy(self) -> _Findings:
-        return _Findings(dict(self.candidates), dict(self.values))
+        return _Findings(dict(self.candidates), dict(self.values), self.lineage)
 
 
 @dataclass(eq=False)
@@ -90,6 +110,15 @@ class FilledLayer:
     def values(self) -> dict[SliceKey, NDArray[np.int32]]:
         """The labels that occur in each plane that was done, ascending; to be read."""
         return self._findings.values
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """Which objects divided; None unless the planes were joined as a time series."""
+        return self._findings.lineage
+
+    @lineage.setter
+    def lineage(self, lineage: Lineage | None) -> None:
+        self._findings.lineage = lineage
 
     def close(self) -> None:
         """Release the layer; its labels stay, and the user may paint in it."""

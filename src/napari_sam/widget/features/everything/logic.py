@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ....everything.amg_params import AmgParams
-from ....stack.join import PlaneLabels, StoredPlanes, linked
-from ....stack.planes import PlaneResult, plane_text, stacks_along
+from ....stack.planes import PlaneResult, plane_text
+from ....stack.tracks import Track
 from ....steps import mapped
-from ....types import Plane, Progress, SliceKey
+from ....types import Progress, SliceKey
 from ...context import Context
 from ...frame import Frame
 from ...labels_view import LabelsView
 from ...results_folder import EVERYTHING
 from ...scheduler import Lane, Work
 from ..feature import Feature
-from .edited import UneditedPlanes
 from .extent import Extent, extents
-from .filled_layer import Filled, FilledLayer
+from .filled_layer import Filled, FilledLayer, Lineage
+from .joining import Joining, joined, save_table
 from .panel import EverythingPanel
 from .selection import LiveSelection
+from .table import ask_for_table
 from .time_left import TimeLeft
+from .voxels import voxel_size
+from .words import all_tip, found_text
 
 Steps = Generator[Progress | Filled, None, Any]
 
@@ -167,20 +169,42 @@ class Everything(Feature):
         if self.view is None or axis is None or len(keys) < 2:
             self._say_found(filled)
             return
-        groups = [
-            UneditedPlanes(StoredPlanes(filled.view.layer.data, stack, axis), filled.edits)
-            for stack in stacks_along(keys, axis)
-        ]
-        first = filled.largest(beside=keys)
+        across = self.panel.across
+        voxel = voxel_size(filled.frame.transform, (axis, *keys[0].displayed))
+        joining = Joining(axis, across.is_time_series, across.least_volume / voxel.volume)
+        filled.lineage = None
+        self._selecting = True  # what is changed from now on needs another selection
 
-        def steps() -> Steps:
-            largest = first
-            for planes in groups:
-                made = partial(_linked, filled, planes)
-                largest = yield from mapped(linked(planes, largest=largest), made)
+        def done(lineage: Lineage | None) -> None:
+            filled.lineage = lineage
+            self._say_found(filled, along)
 
         self.status.progress(EVERYTHING, "everything: linking the planes ...")
-        self._submit(steps, lambda _: self._say_found(filled, along), "linking")
+        self._submit(partial(joined, filled, keys, joining), done, "linking")
+
+    def _save_table(self) -> None:
+        """Ask where the table of parents goes, and write it."""
+        self.status.acted()
+        filled = self._filled
+        if filled is None or filled.lineage is None:
+            self.status.hint("run everything on all planes of the time series first")
+            return
+        ask_for_table(self.panel.window(), self.context.saves.folder, self.save_table)
+
+    def save_table(self, path: Path) -> None:
+        """Write the table of parents of the time series that was found last."""
+        filled = self._filled
+        if filled is None or filled.lineage is None:
+            return
+        keys = [key for key in filled.values if filled.lineage.axis in dict(key.fixed)]
+
+        def done(tracks: list[Track]) -> None:
+            daughters = sum(track.parent > 0 for track in tracks)
+            self.status.progress(EVERYTHING)
+            self.status.hint(f"{path.name}: {len(tracks)} tracks, {daughters} with a parent")
+
+        steps = partial(save_table, filled, keys, filled.lineage, path)
+        self._submit(steps, done, "saving the table of parents")
 
     def _prepared(self, frame: Frame, key: SliceKey) -> FilledLayer:
         """Return the layer to fill: the last one, or a new one for another image."""
@@ -219,18 +243,8 @@ class Everything(Feature):
         return shown is None or shown.key == key  # in the 3-D view every plane is
 
     def _say_found(self, filled: FilledLayer, linked_along: Extent | None = None) -> None:
-        planes = list(filled.values.values())
-        objects = len(np.unique(np.concatenate(planes))) if planes else 0
-        where = "1 plane" if len(planes) == 1 else f"{len(planes)} planes"
-        if linked_along is not None and len(planes) > 1:
-            where += f", linked along {linked_along.linking_name}"
-        kept = len(filled.candidates)
-        which = "" if kept == len(planes) else f" in the last {kept}"
         self.status.progress(EVERYTHING)
-        found = "1 object" if objects == 1 else f"{objects} objects"
-        self.status.hint(
-            f"everything: {found} in {where}; thresholds change them{which}, Ctrl+D deletes one"
-        )
+        self.status.hint(found_text(filled, linked_along))
 
     def _show_extents(self) -> None:
         """Offer what "all planes" can mean for the image, as it is displayed."""
@@ -247,17 +261,18 @@ class Everything(Feature):
             self._extent = offered[0]
         several = offered if len(offered) > 1 else []
         self.panel.set_extents([one.text for one in several], several, self._extent)
-        self._say_extent()
+        self._show_extent()
 
-    def _say_extent(self) -> None:
-        extent = self._extent
-        if extent is None:
-            self.panel.set_all_tip("Find every object of the plane shown; there is no other plane")
-        else:
-            self.panel.set_all_tip(
-                f"Find every object of {extent.text}; those that go on from plane to plane along "
-                f"{extent.linking_name} get one label"
-            )
+    def _show_extent(self) -> None:
+        """Say what is run on, and offer what suits the axis along which planes are joined."""
+        self.panel.set_all_tip(all_tip(self._extent))
+        plane, frame, extent = self.context.shown(), self.bench.frame, self._extent
+        axis = None if extent is None else extent.linking_axis
+        if plane is None or frame is None or extent is None or axis is None:
+            self.panel.across.hide()
+            return
+        voxel = voxel_size(frame.transform, (axis, *plane.key.displayed))
+        self.panel.across.offer(extent.time_series, voxel.unit)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -267,6 +282,8 @@ class Everything(Feature):
         panel.cancel_asked.connect(self.cancel)
         panel.thresholds_changed.connect(self.reselect)
         panel.planes.picked.connect(self._on_extent_picked)
+        panel.across.changed.connect(self.reselect)
+        panel.across.table_asked.connect(self._save_table)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         context.session_changed.connect(self._on_session_changed)
         context.plane_changed.connect(self._show_extents)
@@ -277,7 +294,7 @@ class Everything(Feature):
 
     def _on_extent_picked(self, extent: Extent) -> None:
         self._extent = extent
-        self._say_extent()
+        self._show_extent()
 
     def _on_deleted(self, label: int, key: SliceKey) -> None:
         """Delete an object that was found in several planes from all of them."""
@@ -332,14 +349,3 @@ class Everything(Feature):
         if self._filled is not None and event.value is self._filled.view.layer:
             self.cancel()
             self._forget()
-
-
-def _linked(
-    filled: FilledLayer, planes: UneditedPlanes, step: Progress | PlaneLabels
-) -> Progress | Filled:
-    """Return a step of linking with the edit that writes it; made in the worker."""
-    if isinstance(step, Progress):
-        return step
-    place, labels = step
-    plane = Plane(filled.frame.data, planes.stored.keys_by_place[place])
-    return filled.filled(PlaneResult.of(plane, labels), EVERYTHING)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from ....everything.amg_params import SELECT_FIELDS, AmgParams
 from ...controls import Chooser, Section
+from .across import AcrossPlanes
 
 
 class Words(NamedTuple):
@@ -124,6 +125,8 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         layout.addWidget(self._buttons())
         layout.addWidget(self.progress)
         layout.addWidget(_group("Change the result at once", self._form(SELECT_FIELDS)))
+        self.across = AcrossPlanes()
+        layout.addWidget(self.across)
         layout.addWidget(_group("For the next run", self._form(FIRST), self.more))
         self._show_values()
         self.set_extents([], [], None)
@@ -143,6 +146,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.plane_button.setEnabled(not busy)
         self.stack_button.setEnabled(not busy)
         self.planes.setEnabled(not busy)
+        self.across.table.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
         if not busy:
             self.progress.hide()

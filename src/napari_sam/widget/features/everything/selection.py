@@ -73,7 +73,7 @@ class LiveSelection:
             Whether one has moved.
         """
         moved = False
-        for step in everything_in(session, planes, self._chosen, self._first):
+        for step in everything_in(session, planes, self._chosen, self._first, so_far=True):
             if isinstance(step, Progress):
                 yield step
             elif step.candidates is not None:

@@ -184,9 +184,9 @@ class Prefetch(Feature):
         session, shown = self._session, self._shown
         if session is None or shown is None:
             return
-        if session.ready(shown):
+        if session.ready(shown) or session.follows_view(shown):
             self._go_on(shown)
-        elif not session.follows_view(shown):
+        else:
             self._encode(session, shown, Lane.PLANE)
 
 

@@ -188,13 +188,16 @@ class Asker:
         return questions
 
     def answer(self, question: Question, then: Callable[[], None]) -> None:
-        """Ask about another plane than the one shown, and do something when that is answered."""
+        """Ask about another plane than the one shown, and do something when that is answered.
+
+        What waits for another such answer is done first.
+        """
         session = self.context.session
         if session is None:
             return
-        text = f"computing {plane_text(question.plane)} ...; all planes are committed then"
-        self.status.progress(COMPUTING, text)
-        self.then = then
+        self.status.progress(COMPUTING, f"computing {plane_text(question.plane)} first ...")
+        before = self.then
+        self.then = then if before in (None, then) else partial(_in_turn, before, then)
 
         def done(answers: Answers) -> None:
             self.status.progress(COMPUTING)
@@ -391,6 +394,11 @@ class Asker:
             else:
                 inside.append(one)
         return inside
+
+
+def _in_turn(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 def _together(mask: Mask, other: Mask | None) -> Mask:

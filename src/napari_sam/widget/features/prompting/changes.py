@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from ....objects.boxes import Box
+from ....objects.drawn import Drawing, without
 from ....types import SliceKey
 from ... import layers
 from ...context import Context
@@ -39,11 +41,34 @@ class Changes:
 
     def undo(self) -> None:
         """Undo the last step: a prompt, a commit, a stroke or a run, in any layer of ours."""
-        self._walk(self.context.history.undo, "undone:")
+        step = self.context.history.number
+        self._walk(self.context.history.undo, "undone:", partial(self.asker.work.bring_back, step))
 
     def redo(self) -> None:
         """Redo the step undone last."""
-        self._walk(self.context.history.redo, "redone:")
+        self._walk(self.context.history.redo, "redone:", self.asker.work.prune)
+
+    def undo_down_to(self, number: int, rows: Drawing) -> None:
+        """Undo a step that could not be written as a whole, and those after it.
+
+        Parameters
+        ----------
+        number : int
+            Of the step.
+        rows : Drawing
+            The prompts that went with it; they come back in any case.
+        """
+        history, prompts = self.context.history, self.bench.prompts
+        with suppress(OSError, ValueError):  # the reason for it is what the user must hear of
+            while history.number >= number:
+                for target, edit in history.steps.undo():
+                    if isinstance(target, LabelsView):
+                        target.walked(edit.inverse(), "undone")
+        prompts.redraw((), without(rows, prompts.drawing()))
+        self.new.log.note()
+        self.asker.work.bring_back(number)
+        self.asker.ask()
+        self.asker.show_work()
 
     def delete(self) -> None:
         """Remove the kept object under the pointer."""
@@ -83,7 +108,7 @@ class Changes:
         self.asker.ask()
         self.asker.show_work()
 
-    def _walk(self, step: Callable[[Done], None], words: str) -> None:
+    def _walk(self, step: Callable[[Done], None], words: str, then: Callable[[], None]) -> None:
         self.status.acted()
         self.bench.prompts.end_drawing()
         if self.context.scheduler.is_busy(Lane.BULK):
@@ -91,14 +116,18 @@ class Changes:
             return
         self.asker.then = None
         try:
-            step(partial(self._on_walked, words))
+            step(partial(self._on_walked, words, then))
         except ValueError as error:
             self.status.error(str(error))
 
-    def _on_walked(self, words: str, text: str, boxes: tuple[Box, ...]) -> None:
+    def _on_walked(
+        self, words: str, then: Callable[[], None], text: str, boxes: tuple[Box, ...]
+    ) -> None:
         """Show where something was undone or redone, and the prompts that are there now."""
+        then()
         self.hover.end()
         self.new.forget()
         where = show_place(self.context, boxes)
         self.asker.ask()
+        self.asker.show_work()
         self.status.hint(f"{words} {text}{where}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from ....objects import edits
+from ....objects.edit import Edit
 from ....objects.overlap import RULES
 from ....objects.segmented import Outline, upright
-from ....types import SliceKey
+from ....types import Progress, SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
 from ...work.planes import WorkOnPlanes
@@ -17,11 +20,25 @@ from ...work.question import ObjectInWork, Question
 Outlines = dict[SliceKey, Outline]
 
 
-def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Question]) -> str:
-    """Write all objects in work as one step.
+class Plan(NamedTuple):
+    """What is to be written of the objects in work.
 
-    New ones go to the results of the image, each under its next label; changed ones keep their
-    label and their layer.
+    Attributes
+    ----------
+    edits : sequence of (LabelsView, Edit)
+        One for each layer; empty if no object was changed.
+    text : str
+        What will have been done, for the status line.
+    """
+
+    edits: Sequence[tuple[LabelsView, Edit]]
+    text: str
+
+
+def outlines_to_commit(
+    context: Context, work: WorkOnPlanes, questions: Sequence[Question]
+) -> dict[int, Outlines]:
+    """Return the outlines of the objects in work that are to be written, by number and plane.
 
     Parameters
     ----------
@@ -32,21 +49,57 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
 
     Returns
     -------
-    str
-        What was done, for the status line.
+    dict of int to dict of SliceKey to Outline
+        In upright planes.
 
     Raises
     ------
     ValueError
-        If nothing can be written; nothing changes then.
-    OSError
-        If the disk refuses it; nothing changes then.
+        If a question has no answer, or no model is loaded.
     """
-    results, session = context.bench.results, context.session
-    if results is None or session is None:
+    session = context.session
+    if session is None:
+        raise ValueError(context.absence)
+    model = session.predictor.model
+    outlines = _outlines(questions, model.name, model.fingerprint)
+    _add_propagated(outlines, work)
+    return outlines
+
+
+def planned(
+    context: Context, work: WorkOnPlanes, outlines: Mapping[int, Outlines]
+) -> Generator[Progress, None, Plan]:
+    """Plan how all objects in work are written as one step; nothing is written yet.
+
+    New ones go to the results of the image, each under its next label; changed ones keep their
+    label and their layer.
+
+    Parameters
+    ----------
+    context : Context
+    work : WorkOnPlanes
+    outlines : mapping of int to mapping of SliceKey to Outline
+        See `outlines_to_commit`.
+
+    Yields
+    ------
+    Progress
+        Before each plane.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to be written, or it cannot be.
+    OSError
+        If the disk refuses it.
+    """
+    results = context.bench.results
+    if results is None:
         raise ValueError("there is no layer to commit to yet; try again in a moment")
-    outlines = _outlines(questions, session.predictor.model.name, _hash(context))
-    followed = _add_propagated(outlines, work)
     new = [planes for number, planes in sorted(outlines.items()) if number > 0]
     changed: dict[LabelsView, dict[int, Outlines]] = {}
     for number, planes in outlines.items():
@@ -57,7 +110,7 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
         closed = [str(-number) for number in work.numbers() if number < 0]
         if not closed:
             raise ValueError("there is nothing to commit: no prompt lies in a plane of the image")
-        return f"object {', '.join(closed)} was not changed"
+        return Plan([], f"object {', '.join(closed)} was not changed")
     made = []
     for view in dict.fromkeys((results, *changed)):
         mine = changed.get(view, {})
@@ -66,7 +119,7 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
             continue
         view.look_again()
         found = {label: one for label in mine if (one := work.reopened.object(label)) is not None}
-        edit = edits.commit(
+        edit = yield from edits.commit_in_pieces(
             view.store,
             ours,
             mine,
@@ -75,24 +128,27 @@ def commit_all(context: Context, work: WorkOnPlanes, questions: Sequence[Questio
             category=context.category,
             time=time.time(),
         )
-        made.append((view, edit))
-    for place, (view, edit) in enumerate(made):
-        try:
-            (view.join if place else view.apply)(edit)
-        except (ValueError, OSError):
-            if place:  # all or nothing: what the other layer has got goes again
-                for target, back in context.history.steps.undo():
-                    if isinstance(target, LabelsView):
-                        target.walked(back.inverse(), "undone")
-            raise
+        made.append((view, _shown_first(edit, context)))
     text = " and ".join(edit.text for _, edit in made)
     kept = sum(len(edit.objects) for _, edit in made)
     covered = len(new) + sum(len(one) for one in changed.values()) - kept
     rest = f", {covered} covered by others" if covered else ""
-    rest += followed
+    followed = sum(
+        outline.origin == "propagated" and bool(outline.mask)
+        for planes in outlines.values()
+        for outline in planes.values()
+    )
+    rest += f", with {followed} propagated outlines" if followed else ""
     hidden = [view.layer.name for view, _ in made if not view.layer.visible]
     rest += f" into {hidden[0]}, which is hidden" if hidden else ""
-    return f"{text} committed{rest} (Ctrl+Z undoes it)"
+    return Plan(made, f"{text} committed{rest} (Ctrl+Z undoes it)")
+
+
+def _shown_first(edit: Edit, context: Context) -> Edit:
+    """Return an edit that changes the plane shown before others."""
+    shown = context.shown()
+    fixed = () if shown is None else shown.key.fixed
+    return replace(edit, patches=tuple(sorted(edit.patches, key=lambda one: one.fixed != fixed)))
 
 
 def _outlines(questions: Sequence[Question], model: str, weights: str) -> dict[int, Outlines]:
@@ -107,16 +163,11 @@ def _outlines(questions: Sequence[Question], model: str, weights: str) -> dict[i
     return outlines
 
 
-def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> str:
-    """Add what propagation found in other planes; says how much that is, for the status line."""
-    count = 0
+def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> None:
+    """Add what propagation found in other planes."""
     for number in work.numbers():
         for key, outline in work.outlines(number).items():
-            planes = outlines.setdefault(number, {})
-            if key not in planes:
-                planes[key] = outline
-                count += bool(outline.mask)
-    return f", with {count} propagated outlines" if count else ""
+            outlines.setdefault(number, {}).setdefault(key, outline)
 
 
 def _outline(one: ObjectInWork, model: str, weights: str) -> Outline:
@@ -125,8 +176,3 @@ def _outline(one: ObjectInWork, model: str, weights: str) -> Outline:
         raise ValueError("the object has no answer yet; wait a moment")
     score = float(one.answer.iou_predictions[one.shown])
     return Outline(one.mask, one.prompts, one.shown, score, "prompted", model, weights)
-
-
-def _hash(context: Context) -> str:
-    session = context.session
-    return "" if session is None else session.predictor.model.fingerprint

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping
+
+import numpy as np
 from qtpy.QtCore import QTimer
 
+from ....types import Progress
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane
 from ..feature import Feature
 from .asker import Asker
 from .changes import Changes
-from .commits import commit_all
+from .commits import Outlines, outlines_to_commit, planned
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
@@ -19,6 +23,9 @@ from .panel import PromptPanel
 from .prompt_log import PromptLog
 from .reopener import Reopener
 from .tools import Tools
+
+AT_ONCE = 20
+"""Outlines that are committed without a pause into an array in memory; more take their time."""
 
 
 class Prompting(Feature):
@@ -56,6 +63,7 @@ class Prompting(Feature):
         }
         self._asked_to_clear = False
         self._commit_later = False  # when propagation has ended
+        context.answer_rest = self._answer_rest
         self._connect()
 
     def start(self) -> None:
@@ -63,7 +71,8 @@ class Prompting(Feature):
         self.hints.ready()
 
     def close(self) -> None:
-        """Disconnect from the viewer: no further answer is painted."""
+        """Disconnect from the viewer: no further answer is painted; what is committed, is."""
+        self.context.history.finish()
         self.hover.close()
         self.reopener.close()
         active = self.context.viewer.layers.selection.events.active
@@ -112,19 +121,64 @@ class Prompting(Feature):
         if self.bench.results is None:
             self.status.hint("the folder of the labels is being opened; press Enter in a moment")
             return
+        if self._answer_rest(self.commit):
+            return
         try:
             questions = self.asker.questions(plane)
-            unanswered = next((one for one in questions if one.open), None)
-            if unanswered is not None:
-                self.asker.answer(unanswered, self.commit)
-                return
-            text = commit_all(self.context, work, questions)
-        except (ValueError, OSError) as error:
+            outlines = outlines_to_commit(self.context, work, questions)
+        except ValueError as error:
             self.status.error(str(error))
             return
+        few = AT_ONCE if isinstance(self.bench.results.layer.data, np.ndarray) else 1
+        at_once = sum(len(planes) for planes in outlines.values()) <= few
+        steps, done = self._commits(outlines), lambda: None
+        self.context.history.write(self.bench.results, steps, done, at_once=at_once)
+
+    def _commits(self, outlines: Mapping[int, Outlines]) -> Generator[Progress, None, None]:
+        """Write objects in work as one step, a plane at a time, and end the work on them.
+
+        Their prompts go first, so that the user can go on with other objects. If something cannot
+        be written, all of it is undone.
+        """
+        context, work = self.context, self.asker.work
+        rows, results = work.drawing(), self.bench.results
+        plan = yield from planned(context, work, outlines)
+        for _, edit in plan.edits:
+            yield from context.recording.keep_outlines(edit)
+        if work.drawing() != rows or self.bench.results is not results:
+            raise ValueError("prompts were changed while objects were committed; press Enter again")
+        known = work.known()
         self._end_work()
-        self.log.note(joined=True)
-        self.status.hint(f"{text}; {self.hints.next}")
+        step = None
+        if not plan.edits:
+            self.log.note(joined=True)
+        elif self.log.note(text=plan.edits[0][1].text):
+            step = context.history.steps.newest
+        if step is not None:
+            work.remember(step.number, known)
+        self.status.hint(f"{plan.text}; {self.hints.next}")
+        try:
+            for view, edit in plan.edits:
+                step = yield from view.make_or_join(edit, step)
+        except (ValueError, OSError):
+            if step is not None:
+                self.changes.undo_down_to(step.number, rows)
+            raise
+
+    def _answer_rest(self, then: Callable[[], None]) -> bool:
+        """Ask about a plane that was left before its answer came; see `Context.answer_rest`."""
+        plane = self.context.shown()
+        if plane is None:
+            return False
+        try:
+            questions = self.asker.questions(plane)
+        except ValueError as error:
+            self.status.error(str(error))
+            return True
+        unanswered = next((one for one in questions if one.open), None)
+        if unanswered is not None:
+            self.asker.answer(unanswered, then)
+        return unanswered is not None
 
     def clear(self) -> None:
         """Clear the prompts of this plane, or those of all others where there are none here.
@@ -209,6 +263,7 @@ class Prompting(Feature):
         context.plane_encoded.connect(self.asker.ask_again)
         context.session_changed.connect(self._on_session_changed)
         context.settings_changed.connect(self.asker.ask_anew)
+        context.pixels_changed.connect(self._on_pixels_changed)
         context.propagated.connect(self.asker.show_propagated)
         context.followed.connect(self._on_followed)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
@@ -270,6 +325,10 @@ class Prompting(Feature):
         self.hover.end()
         self.hints.ready()
         self.asker.recall()  # prompts stay on their plane
+
+    def _on_pixels_changed(self) -> None:
+        self.asker.recent.clear()
+        self.asker.work.forget_answers()
 
     def _on_image_changed(self) -> None:
         self._commit_later = False

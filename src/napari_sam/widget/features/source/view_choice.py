@@ -13,6 +13,9 @@ from .choices import other_images_text
 from .thumbnail import Thumbnail
 from .view_panel import COLOURS, ViewPanel
 
+Spacing = tuple[float, float]
+"""Of rows and columns."""
+
 ALONE_NAME = "this layer alone"
 SCREEN_NAME = "all layers as on screen"
 CHANNELS_NAME = "red, green, blue"
@@ -40,7 +43,7 @@ class ViewChoice(QObject):  # type: ignore[misc]
         self.view.changed.connect(self.refresh)
         context.plane_changed.connect(self._on_plane_changed)
         self._offered: list[Channel] = []
-        self._spacing = (1.0, 1.0)
+        self._shown: tuple[int, Spacing] = (2, (1.0, 1.0))
 
     def choose(self, choice: Choice) -> None:
         """Let the model see something else."""
@@ -70,9 +73,9 @@ class ViewChoice(QObject):  # type: ignore[misc]
         panel.set_choices(names, choices, current)
         chosen = self._chosen() if current is CHANNELS else None
         panel.set_channels([one.name for one in self._offered], self._offered, chosen)
-        self._spacing = self._shown_spacing()
-        texts = self._text(there), spacing_text(self._spacing)
-        note = " ".join(text for text in texts if text)
+        self._shown = dimensions, spacing = self._how_shown()
+        texts = self._text(there), spacing_text(spacing)
+        note = " ".join(text for text in texts if text) if dimensions == 2 else ""
         panel.set_note(note)
         self.thumbnail.want(len(choices) > 1 or bool(note))
 
@@ -113,12 +116,14 @@ class ViewChoice(QObject):  # type: ignore[misc]
 
     def _on_plane_changed(self) -> None:
         """Refresh where other axes have sliders, or pixels are shown otherwise."""
-        if self._channels() != self._offered or self._shown_spacing() != self._spacing:
+        if self._channels() != self._offered or self._how_shown() != self._shown:
             self.refresh()
 
-    def _shown_spacing(self) -> tuple[float, float]:
+    def _how_shown(self) -> tuple[int, Spacing]:
+        """Return how many dimensions are shown, and the spacing of the plane."""
         shown = self.context.shown()
-        return (1.0, 1.0) if shown is None else shown.spacing
+        spacing = (1.0, 1.0) if shown is None else shown.spacing
+        return self.context.viewer.dims.ndisplay, spacing
 
 
 def spacing_text(spacing: tuple[float, float]) -> str:

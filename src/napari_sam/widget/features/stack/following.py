@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....objects.segmented import Outline, upright
+from ....objects.segmented import Outline
 from ....stack.propagate import stale_places
 from ....types import Mask, Plane, SliceKey
 
@@ -48,15 +48,24 @@ class Line:
     def place(self, key: SliceKey) -> int | None:
         """Return the number of a plane; None if it is not one of the line."""
         place = dict(key.fixed).get(self.axis)
-        if place is None or upright(self.key(place)) != upright(key):
+        mine = self.plane.key
+        if place is None or sorted(mine.displayed) != sorted(key.displayed):
             return None
-        return place
+        return place if _beside(mine, self.axis) == _beside(key, self.axis) else None
 
     def same_as(self, other: Line) -> bool:
         """Tell whether another line has the same planes, displayed alike."""
         mine, theirs = self.plane.key, other.plane.key
         alike = self.axis == other.axis and mine.displayed == theirs.displayed
         return alike and self.place(theirs) is not None
+
+    def looks_as(self, shown: Plane) -> bool:
+        """Tell whether its planes are of the pixels that are shown, seen in the same way."""
+        return self.plane.same_as(_seen_as(self.plane, shown))
+
+    def seen_as(self, shown: Plane) -> Line:
+        """Return the same planes of the pixels that are shown, seen in the same way."""
+        return replace(self, plane=_seen_as(self.plane, shown))
 
     def oriented(self, outline: Outline) -> Outline:
         """Turn an outline from an upright plane to the display, or the other way round."""
@@ -124,6 +133,18 @@ class Followed:
         places = {*keyframes, *self.keyframes}
         return any(not _alike(keyframes.get(p), self.keyframes.get(p)) for p in places)
 
+    def goes_with(self, other: Followed) -> bool:
+        """Tell whether both can be followed in one go: their planes are the same.
+
+        The keyframes of one may be planes to work on of the other.
+        """
+        mine, theirs = (one.todo | set(one.keyframes) for one in (self, other))
+        return self.line.same_as(other.line) and mine == theirs
+
+    def halted(self, shown: Plane) -> Followed:
+        """Return the object with nothing left to do, in the pixels that are shown from now on."""
+        return replace(self, line=self.line.seen_as(shown), todo=frozenset(), stopped=True)
+
     def without(self, places: Collection[int]) -> Followed:
         """Return the object with some planes done."""
         return replace(self, todo=self.todo.difference(places))
@@ -160,6 +181,26 @@ def places_beside(
                 places.add(at)
                 at += step
     return frozenset(places)
+
+
+def direction_of(found: Collection[int], keyframes: Collection[int]) -> str:
+    """Return the direction in which an object was followed into some planes."""
+    if keyframes and not any(place < min(keyframes) for place in found):
+        return FORWARD
+    if keyframes and not any(place > max(keyframes) for place in found):
+        return BACKWARD
+    return BOTH
+
+
+def _beside(key: SliceKey, axis: int) -> object:
+    """Return what all planes along an axis have in common, however they are displayed."""
+    return {one: at for one, at in key.fixed if one != axis}, key.window, key.level
+
+
+def _seen_as(plane: Plane, shown: Plane) -> Plane:
+    """Return a plane of the pixels that are shown, seen in the same way; its place stays."""
+    spacing = shown.spacing if shown.key.displayed == plane.key.displayed else plane.spacing
+    return replace(shown, key=plane.key, spacing=spacing)
 
 
 def _alike(one: Mask | None, other: Mask | None) -> bool:

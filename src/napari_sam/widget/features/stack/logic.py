@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from qtpy.QtCore import QTimer
+
 from ....objects.drawn import Drawing
 from ....objects.segmented import upright
 from ....predict.session import Session
-from ....types import Mask
+from ....types import Mask, Plane
 from ...context import Context
 from ...scheduler import Lane
 from ..feature import Feature
-from .following import BOTH, Followed, Line, places_beside
+from .following import BOTH, Followed, Line, direction_of, places_beside
 from .panel import StackPanel
 from .propagation import Propagation
 from .view import StackView
 
+STRIP_MS = 50
+"""The strip shows what was found so often, at most."""
 STOPPED = "stopped; what was found so far is kept, Esc takes it back"
+LOOKS_CHANGED = "the image looks otherwise now"
+MODEL_CHANGED = "another model answers now"
+HALTED = "{}: following was stopped, what was found so far is kept; P follows the objects anew"
+OUTDATED = "{}: what was propagated before is kept; P follows the objects anew"
 DONE = (
     "propagated: move the slider, or press U for the least certain plane; a prompt corrects it, "
     "Enter commits all planes"
@@ -45,6 +53,9 @@ class Stack(Feature):
             "Shift-P": self.mark_absent,
             "U": self.go_to_uncertain,
         }
+        self._strip = QTimer(self)
+        self._strip.setSingleShot(True)
+        self._strip.timeout.connect(self.view.show)
         self._wanted = False  # as soon as an answer is there
         self._dropped: dict[int, Mapping[int, Mask]] = {}  # keyframes that the user stopped at
         panel = self.panel
@@ -57,7 +68,7 @@ class Stack(Feature):
         self.propagation.changed.connect(self._on_propagation_changed)
         self.propagation.finished.connect(self._on_propagation_finished)
         self.propagation.stopped.connect(self._on_propagation_stopped)
-        context.plane_changed.connect(self.view.follow_slider)
+        context.plane_changed.connect(self._on_plane_changed)
         context.plane_encoded.connect(self._follow_live)
         context.work_changed.connect(self._on_work_changed)
         context.session_changed.connect(self._on_session_changed)
@@ -71,6 +82,7 @@ class Stack(Feature):
     def close(self) -> None:
         """Follow nothing any more."""
         self.propagation.clear()
+        self._strip.stop()
 
     # -- what the user does -------------------------------------------------------------------
 
@@ -88,6 +100,8 @@ class Stack(Feature):
         if self._wanted:
             self.status.hint("the objects are followed as soon as the answer is there")
             return
+        if self.context.answer_rest(self.propagate):
+            return  # other planes with prompts have no answer yet
         known = self._known(line)
         if not known:
             self.status.hint("prompt an object in one plane first; P follows it into the others")
@@ -132,7 +146,9 @@ class Stack(Feature):
         place = places[after % len(places)]
         self.view.go_to(place)
         score = f"plane {place}, score {marks[place].score:.2f}"
-        self.status.hint(f"{score}: a prompt corrects it, U goes on")
+        self.status.hint(
+            f"{score}: a prompt corrects it, Shift+P if the object is not there, U goes on"
+        )
 
     # -- what is followed ---------------------------------------------------------------------
 
@@ -176,18 +192,19 @@ class Stack(Feature):
                 keyframes.setdefault(place, one.keyframes[place])
         return keyframes
 
-    def _take_up_kept(self, number: int) -> None:
-        """Go on with an object that was propagated before it was kept."""
-        if number > 0 or number in self.propagation.followed:
-            return
+    def _take_up(self, number: int) -> None:
+        """Go on with an object that was propagated before, kept, and taken up again."""
         line = self.view.line()
-        if line is None:
+        if line is None or number in self.propagation.followed:
             return
-        outlines = self.work.reopened.outlines(-number).items()
-        found = [line.place(key) for key, one in outlines if one.origin == "propagated"]
-        if any(place is not None for place in found):
+        kept = self.work.reopened.outlines(-number) if number < 0 else {}
+        found = [line.place(key) for key, one in kept.items() if one.origin == "propagated"]
+        again = [line.place(key) for key in self.work.propagated.get(number, ())]
+        if any(place is not None for place in (*found, *again)):
             keyframes = line.masks(self.work.keyframes(number))
-            self.propagation.add(number, Followed(line, BOTH, keyframes))
+            places = [place for place in again if place is not None]
+            direction = direction_of(places, keyframes) if places else BOTH
+            self.propagation.add(number, Followed(line, direction, keyframes))
 
     def _follow_live(self) -> None:
         """Follow into planes that are encoded, if the user wants that."""
@@ -219,7 +236,7 @@ class Stack(Feature):
         """Follow again where keyframes are others than before."""
         numbers, drawn, again = self.work.numbers(), self.work.drawing(), False
         for number in numbers:
-            self._take_up_kept(number)
+            self._take_up(number)
         for number, one in list(self.propagation.followed.items()):
             if number not in numbers or number not in self.work.propagated:
                 if number in numbers:
@@ -248,8 +265,12 @@ class Stack(Feature):
             del found[key]
 
     def _on_propagation_changed(self) -> None:
-        self.panel.set_running(self.propagation.running and not self._is_live())
-        self.view.show()
+        running = self.propagation.running
+        self.panel.set_running(running and not self._is_live())
+        if not running:
+            self.view.show()
+        elif not self._strip.isActive():  # a strip of 1,000 planes takes some milliseconds
+            self._strip.start(STRIP_MS)
 
     def _on_propagation_finished(self) -> None:
         self.context.propagated.emit()
@@ -268,9 +289,25 @@ class Stack(Feature):
         if lane in (Lane.PREFETCH, Lane.CLICK) and not busy:
             self._follow_live()
 
+    def _on_plane_changed(self) -> None:
+        shown = self.context.shown()
+        followed = self.propagation.followed.values()
+        if shown is not None and not all(one.line.looks_as(shown) for one in followed):
+            self._halt(shown, LOOKS_CHANGED)
+        self.view.follow_slider()
+
     def _on_session_changed(self) -> None:
-        if self.propagation.running:
-            self.propagation.run()
+        shown = self.context.shown()
+        if shown is not None and self.context.session is not None:
+            self._halt(shown, MODEL_CHANGED)
+
+    def _halt(self, shown: Plane, why: str) -> None:
+        """Stop: what was computed does not fit any more what the model would answer now."""
+        if self.propagation.halt(shown):
+            self.status.hint(HALTED.format(why))
+        elif any(not one.live for one in self.propagation.followed.values()):
+            self.status.hint(OUTDATED.format(why))
+        self.context.propagated.emit()
 
     def _on_image_changed(self) -> None:
         self._wanted = False

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from ....objects.overlap import KEEP
 from ....objects.segmented import Outline, upright
 from ....stack.propagate import Found, FoundPlane
-from ....types import Mask
+from ....types import Mask, Plane
 from ...context import Context
 from ...scheduler import Lane, Work
 from .following import Followed, Line
@@ -70,6 +70,26 @@ class Propagation(QObject):  # type: ignore[misc]
         self.followed.pop(number, None)
         self.work.propagated.pop(number, None)
 
+    def halt(self, shown: Plane) -> bool:
+        """Leave undone what is not done, and go on later in the pixels that are shown now.
+
+        What was found stays, but that of objects that are followed without having been asked for.
+
+        Returns
+        -------
+        bool
+            Whether objects were being followed that had been asked for.
+        """
+        asked = self.running and any(one.todo and not one.live for one in self.followed.values())
+        self.running = False
+        self.context.scheduler.cancel(Lane.FOLLOW)
+        for number, one in self.followed.items():
+            self.followed[number] = one.halted(shown)
+            if one.live:
+                self.work.propagated[number] = {}
+        self._end()
+        return asked
+
     def clear(self) -> None:
         """Follow nothing any more."""
         self.running = False
@@ -78,7 +98,7 @@ class Propagation(QObject):  # type: ignore[misc]
         self._end()
 
     def run(self) -> None:
-        """Work on what is left to do of all objects, together where they have the same planes."""
+        """Work on what is left to do of all objects; they do not come to overlap."""
         session, scheduler = self.context.session, self.context.scheduler
         self.running = False  # what is cancelled now is gone on with
         scheduler.cancel(Lane.FOLLOW)
@@ -100,13 +120,20 @@ class Propagation(QObject):  # type: ignore[misc]
         self.changed.emit()
 
     def _jobs(self) -> list[Job]:
-        groups: dict[tuple[frozenset[int], int], list[int]] = {}
+        """Group the objects whose planes are the same; they are followed together."""
+        groups: list[list[int]] = []
         for number, one in self.followed.items():
             if one.todo:
-                groups.setdefault((one.todo, id(one.line)), []).append(number)
+                alike = (g for g in groups if self.followed[g[0]].goes_with(one))
+                group = next(alike, None)
+                if group is None:
+                    groups.append([number])
+                else:
+                    group.append(number)
         jobs = []
-        for (places, _), numbers in groups.items():
+        for numbers in groups:
             line = self.followed[numbers[0]].line
+            places = frozenset().union(*(self.followed[number].todo for number in numbers))
             keyframes = {number: self._anchors(number) for number in numbers}
             jobs.append(Job(line, keyframes, places, self._occupied(numbers, line)))
         return jobs
@@ -120,14 +147,19 @@ class Propagation(QObject):  # type: ignore[misc]
         return {**(edges if one.live else {}), **one.keyframes}
 
     def _occupied(self, numbers: list[int], line: Line) -> Occupied:
-        """Return what others have: kept objects that keep their pixels, and others in work."""
+        """Return what others have: kept objects that keep their pixels, and others in work.
+
+        What is to be done again of others does not count.
+        """
         in_work = self.work.numbers()
         masks: dict[int, list[Mask]] = {}
         for number in in_work:
             if number not in numbers:
+                one = self.followed.get(number)
+                todo = one.todo if one is not None and one.line.same_as(line) else ()
                 found = {key: one.mask for key, one in self.work.outlines(number).items()}
                 for place, mask in line.masks(found | self.work.keyframes(number)).items():
-                    if mask:
+                    if mask and place not in todo:
                         masks.setdefault(place, []).append(mask)
         results = self.context.bench.results
         labels = None
@@ -183,12 +215,16 @@ class Propagation(QObject):  # type: ignore[misc]
         if isinstance(value, FoundPlane):
             self._done += 1
             self._say_progress(job)
-            self._keep(job, value, job.keyframes)
+            numbers = [n for n in job.keyframes if value.place in self._todo(n)]
+            self._keep(job, value, numbers)
         elif value is None:  # objects are not in planes of which nothing was said
             for number in job.keyframes:
-                one = self.followed.get(number)
-                for place in job.places & one.todo if one is not None else ():
+                for place in job.places & self._todo(number):
                     self._keep(job, FoundPlane(place, {}), [number])
+
+    def _todo(self, number: int) -> frozenset[int]:
+        one = self.followed.get(number)
+        return frozenset() if one is None else one.todo
 
     def _on_result(self, _: None) -> None:
         self._end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,15 @@ class Job:
     places: frozenset[int]
     occupied: Occupied
 
+    def after(self, found: Sequence[tuple[Line, FoundPlane]]) -> Job:
+        """Return the job where its objects may not have what others have been found to have."""
+        masks = {place: list(there) for place, there in self.occupied.masks.items()}
+        for line, plane in found:
+            if line.same_as(self.line):
+                taken = masks.setdefault(plane.place, [])
+                taken += [one.mask for one in plane.found.values()]
+        return replace(self, occupied=replace(self.occupied, masks=masks))
+
     @property
     def others(self) -> Callable[[int], NDArray[np.int32]]:
         """What `propagate` asks for the pixels of others."""
@@ -76,9 +85,13 @@ Step = tuple[Job, Progress | FoundPlane | None]
 
 
 def follow(session: Session, jobs: Sequence[Job]) -> Generator[Step, None, None]:
-    """Do some jobs one after the other."""
-    for job in jobs:
+    """Do some jobs one after the other; what one has found is not found by the next ones."""
+    found: list[tuple[Line, FoundPlane]] = []
+    for asked in jobs:
+        job = asked.after(found)
         planes = job.line.planes
         for step in propagate(session, planes, job.keyframes, job.places, job.others):
+            if isinstance(step, FoundPlane):
+                found.append((job.line, step))
             yield job, step
         yield job, None

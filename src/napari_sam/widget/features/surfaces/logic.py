@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Surface
-from numpy.typing import NDArray
+from napari.layers import Surface
 from qtpy.QtCore import QTimer
 
-from ....objects.segmented import SegmentedObject, upright
-from ....objects.surfaces import (
-    Outlines,
-    Surfaces,
-    Volume,
-    surfaces_of_labels,
-    surfaces_of_outlines,
-)
+from ....objects.surfaces import Surfaces, Volume
 from ....types import Progress
-from ... import layers
 from ...context import Context
 from ...frame import Frame
-from ...labels_view import LabelsView
 from ...placement import world_transform
 from ...scheduler import Lane, Work
 from ..feature import Feature
+from .chosen import Chosen, choose
 from .panel import BACK, SHOW, STOP, SurfacesPanel
-from .plane_view import PlaneView, camera_of
+from .plane_view import PlaneView, look_at
 
 SURFACES = "surfaces"
 """The source of progress in the status line."""
@@ -40,28 +28,6 @@ NO_OBJECT = "there is no object to show in 3-D yet; commit one first"
 ONE_PLANE = "the image has no third axis, so there is nothing to show in 3-D"
 OUTSIDE = "what is shown lies outside the image; move the slider"
 BACK_HINT = "drag turns the view, G goes back to the plane"
-
-Steps = Generator[Progress, None, Surfaces]
-Colours = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """What is shown.
-
-    Attributes
-    ----------
-    text : str
-        For the status line; `{}` stands for the number of objects.
-    steps : callable
-        Makes the surfaces.
-    colours : callable
-        From labels (n,) to colours (n, 4).
-    """
-
-    text: str
-    steps: Callable[[], Steps]
-    colours: Colours
 
 
 class SurfacesInSpace(Feature):
@@ -109,7 +75,7 @@ class SurfacesInSpace(Feature):
         except ValueError as error:
             self.status.hint(str(error))
             return
-        chosen = self._chosen(volume)
+        chosen = choose(self.context, volume)
         if chosen is None:
             self.status.hint(NO_OBJECT)
             return
@@ -169,60 +135,6 @@ class SurfacesInSpace(Feature):
         fixed = tuple((axis, int(position[axis])) for axis in hidden)
         return Volume((axes[0], axes[1], axes[2]), fixed)
 
-    def _chosen(self, volume: Volume) -> Chosen | None:
-        """Return what to show; None if there is no object."""
-        work = self._in_work()
-        if work:
-            numbers = dict(enumerate(work, 1))
-            outlines = {label: work[number] for label, number in numbers.items()}
-            colours = np.array([self._colour(number) for number in work], np.float32)
-            steps = partial(surfaces_of_outlines, outlines, volume)
-            return Chosen("{} in work", steps, lambda labels: colours[labels - 1])
-        view = self._view()
-        if view is None:
-            return None
-        labels, objects = view.layer.data, dict(view.store.objects)
-        wanted = set(self.context.selected()) & objects.keys()
-        colours_of = partial(_colours, view.layer)
-        steps = partial(_steps, labels, volume, objects, wanted)
-        name = view.layer.name
-        return Chosen("{} selected" if wanted else f"{{}} of {name}", steps, colours_of)
-
-    def _in_work(self) -> dict[int, Outlines]:
-        """Return the outlines of the objects in work on several planes, by number."""
-        work = self.context.work
-        found: dict[int, Outlines] = {}
-        for number in work.numbers():
-            masks = {}
-            for key in work.keys(number):
-                question = work.answers.get(key)
-                one = None if question is None else question.objects.get(number)
-                one = one or work.start(number, upright(key))
-                if one is not None and one.mask:
-                    masks[key] = one.mask
-            if len(masks) > 1:
-                found[number] = masks
-        return found
-
-    def _colour(self, number: int) -> tuple[float, ...]:
-        """Return the colour of an object in work: that of the preview, or of its layer."""
-        work = self.context.work
-        view = work.reopened.view(-number) if number < 0 else None
-        label = work.label(number)
-        rgb = layers.preview_colour(label) if view is None else layers.colour_of(view.layer, label)
-        return (*rgb, 1.0)
-
-    def _view(self) -> LabelsView | None:
-        """Return the view of the active labels, of the kept ones, or of everything mode."""
-        active = self.viewer.layers.selection.active
-        chosen = next((one for one in self.bench.views if one.layer is active), None)
-        if chosen is not None:
-            return chosen
-        results, everything = self.bench.results, self.bench.everything
-        if results is None or (everything is not None and results.store.next_label == 1):
-            return everything
-        return results
-
     # -- the view -------------------------------------------------------------------------------
 
     def _enter(self, made: Surfaces, chosen: Chosen) -> None:
@@ -233,23 +145,27 @@ class SurfacesInSpace(Feature):
             return
         labels, places = np.unique(made.labels, return_inverse=True)
         colours = chosen.colours(labels)[places]
-        before = self._before = PlaneView.of(self.viewer)
-        self._moving = True
-        before.hide_layers()
-        shown = sorted(dims.order[-3:])
-        dims.order = (*(axis for axis in dims.order if axis not in shown), *shown)
-        dims.ndisplay = 3
-        self.layer = Surface(
+        layer = Surface(
             (made.vertices, made.faces),
             vertex_colors=colours,
             shading="smooth",
             name=LAYER_NAME,
             **frame.transform,
         )
-        self.viewer.add_layer(self.layer)
-        self.viewer.reset_view()
-        camera_of(self.viewer).angles = ANGLES
-        self._moving = False
+        before = self._before = PlaneView.of(self.viewer)
+        self.layer, self._moving, shows = layer, True, False
+        try:
+            before.hide_layers()
+            shown = sorted(dims.order[-3:])
+            dims.order = (*(axis for axis in dims.order if axis not in shown), *shown)
+            dims.ndisplay = 3
+            self.viewer.add_layer(layer)
+            look_at(self.viewer, layer, ANGLES)
+            shows = True
+        finally:  # napari may refuse the layer
+            self._moving = False
+            if not shows:
+                self.go_back()
         self.panel.set_text(BACK)
         count = f"{len(labels):,} object{'' if len(labels) == 1 else 's'}"
         rest = f", the largest of {len(labels) + made.left_out:,}" if made.left_out else ""
@@ -298,23 +214,3 @@ class SurfacesInSpace(Feature):
                 self.viewer.dims.order = before.order
             self.viewer.dims.ndisplay = 2
             before.show_layers(self.viewer)
-
-
-def _steps(
-    labels: Any, volume: Volume, objects: dict[int, SegmentedObject], wanted: set[int]
-) -> Steps:
-    """Make the surfaces of labels; an array that is not in memory is not searched for objects."""
-    outlines = None
-    if objects and not isinstance(labels, np.ndarray):
-        outlines = {
-            label: {key: outline.mask for key, outline in one.outlines.items()}
-            for label, one in objects.items()
-            if not wanted or label in wanted
-        }
-    return (yield from surfaces_of_labels(labels, volume, wanted or None, outlines))
-
-
-def _colours(layer: Labels, labels: Sequence[int]) -> NDArray[np.float32]:
-    """Return the colours of labels in their layer, (n, 4)."""
-    values = np.asarray(labels).astype(layer.data.dtype)
-    return np.asarray(layer.colormap.map(values), np.float32)

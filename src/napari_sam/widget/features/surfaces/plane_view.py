@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from napari.components import Camera
 from napari.layers import Layer
 from napari.viewer import Viewer
@@ -72,6 +73,16 @@ class PlaneView:
                 layer.visible = True
         if self.active in viewer.layers:
             viewer.layers.selection.active = self.active
+
+
+def look_at(viewer: Viewer, layer: Layer, angles: tuple[float, float, float]) -> None:
+    """Fill the 3-D view with a layer, seen from some angles in degrees."""
+    viewer.reset_view()  # fits all layers, the hidden ones too
+    every, own = viewer.layers.extent.world, layer.extent.world
+    camera = camera_of(viewer)
+    camera.center = tuple(own.mean(0)[-3:])
+    camera.zoom *= np.ptp(every, axis=0)[-2:].max() / np.linalg.norm(np.ptp(own, axis=0)[-3:])
+    camera.angles = angles
 
 
 def camera_of(viewer: Viewer) -> Camera:

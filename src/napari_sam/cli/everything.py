@@ -1,0 +1,144 @@
+"""`napari-sam everything`: all objects of an image or a stack, joined across planes."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from ..everything.amg_params import AmgParams
+from ..files import check_target
+from ..formats.coco import as_annotations
+from ..formats.label_images import check_label_target
+from ..formats.label_result import label_result
+from ..images.readers import StackImage
+from ..images.transforms import to_rgb8
+from ..masks import to_labels
+from ..models.registry import check_name
+from ..predict.predictor import SamPredictor
+from ..stack import volumes
+from ..stack.tracks import Track, tracks_text
+from ..stack.volumes import StackFrame
+from .commands import (
+    Say,
+    channels_note,
+    find_records,
+    given_params,
+    interruption,
+    load,
+    plain,
+    provenance,
+    read_input,
+    read_used_channels,
+    summary,
+)
+from .prompt_text import is_known, read_axis, read_contrast, read_planes, spacing_of
+
+
+def everything(args: Namespace, say: Say) -> str:
+    """Segment every object; return a summary as JSON."""
+    check_name(args.model)
+    given = given_params(args)
+    image = read_input(args, say)
+    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
+    frame = read_axis(args.axis, image)
+    planes = read_planes(args.slices, image, frame)
+    _check_annotations(args, image)
+    tracks = _tracks(args, image, frame)
+    _check_least_volume(args, image, frame)
+    contrast = read_contrast(args.contrast)
+    channels = read_used_channels(args, image, say)
+    model = load(args, say)
+    params = AmgParams(**{**model.amg_defaults, **given})
+    predictor = SamPredictor(model)
+    chosen: dict[str, Any] = {**channels_note(channels)}
+    ended: BaseException | None = None
+    with label_result(args.output, image, args.image, args.overwrite) as result:
+        if frame is None or planes is None:
+            pixels = to_rgb8(image.data, contrast, channels)
+            records = find_records(predictor, pixels, params, say)
+            size = image.label_shape[0], image.label_shape[1]
+            result.labels[:] = to_labels(records, size, params.min_mask_region_area)
+            if args.annotations:
+                result.companions = {args.annotations: json.dumps(as_annotations(records))}
+        else:
+            steps = volumes.everything(
+                predictor,
+                image.data,
+                params,
+                frame.axis,
+                planes,
+                contrast,
+                out=result.labels,
+                colours=image.axes != image.label_axes,
+                channels=channels,
+                least_volume=args.least_volume or 0.0,
+                spacing=_stack_spacing(image, frame),
+                tracks=tracks,
+            )
+            ended = interruption(steps, say)
+            if args.tracks and ended is None:
+                result.companions = {args.tracks: tracks_text(tracks or [])}
+        note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
+        note |= {"contrast": args.contrast, "least_volume": args.least_volume}
+        result.provenance = provenance(args, model, complete=ended is None, **note)
+    if ended is not None:
+        say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
+        raise ended
+    if tracks is not None:
+        chosen["divided"] = len({one.parent for one in tracks} - {0})
+    return summary(args, result, model, **chosen)
+
+
+def _check_annotations(args: Namespace, image: StackImage) -> None:
+    if not args.annotations:
+        return
+    if len(image.label_axes) != 2:
+        raise ValueError("--annotations are of a single plane, but this image is a stack")
+    check_target(args.annotations, args.image, args.overwrite)
+    _check_apart(args.annotations, args.output, "--annotations")
+
+
+def _check_apart(other: Path, output: Path, flag: str) -> None:
+    if other.resolve() == output.resolve():
+        raise ValueError(f"{flag} and -o are both {output}; give two names")
+
+
+def _tracks(args: Namespace, image: StackImage, frame: StackFrame | None) -> list[Track] | None:
+    """Return a list for the tracks of a time series; None for another image."""
+    if frame is not None and image.label_axes[frame.axis] == "T":
+        if args.tracks:
+            check_target(args.tracks, args.image, args.overwrite)
+            _check_apart(args.tracks, args.output, "--tracks")
+        return []
+    if args.tracks:
+        raise ValueError(
+            "--tracks needs planes that follow one another in time: a file that says so, and "
+            "--axis t"
+        )
+    return None
+
+
+def _check_least_volume(args: Namespace, image: StackImage, frame: StackFrame | None) -> None:
+    """Refuse a volume where there is none, or where nobody knows the size of a voxel."""
+    if not args.least_volume:
+        return
+    if frame is None or "T" in (image.label_axes[axis] for axis in volume_axes(frame)):
+        raise ValueError("--least-volume needs a stack whose planes lie in space")
+    if not is_known(image, volume_axes(frame)):
+        raise ValueError(
+            "--least-volume is in cubic micrometres, but the file does not say how large a voxel "
+            "is; give --spacing Z,Y,X, for example 1,1,1 to count voxels"
+        )
+
+
+def volume_axes(frame: StackFrame) -> tuple[int, int, int]:
+    """Return the axis along which planes follow one another, that of rows and that of columns."""
+    return frame.axis, *frame.key.displayed
+
+
+def _stack_spacing(image: StackImage, frame: StackFrame) -> tuple[float, ...]:
+    """Return the distance of planes, of rows and of columns."""
+    axis, *displayed = volume_axes(frame)
+    return *spacing_of(image, [axis]), *spacing_of(image, displayed)

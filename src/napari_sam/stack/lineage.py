@@ -1,0 +1,166 @@
+"""Which outlines of a time series are one object, and which are daughters of one that divides."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Progress
+from .partition import best_pairs
+from .pieces import Pieces
+
+LEAST_WORTH = 0.2
+"""Least worth of a link between two frames; see `successors`."""
+
+BY_PLACE = 0.5
+"""Worth of equal places and areas without overlap; overlap counts for 1."""
+
+LINK_REACH = 1.5
+"""How far an object moves in a frame at most, in diameters."""
+
+REACH = 1.2
+"""How far from its mother a daughter lies at most, in diameters of the mother."""
+
+OFF_CENTRE = 0.4
+"""How far from its mother the point between two daughters lies at most, in the same unit."""
+
+SMALLER = 0.9
+"""Largest area of a daughter, as a share of that of its mother."""
+
+TOGETHER = 1.6
+"""Largest area of two daughters, as a share of that of their mother."""
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """What is compared of pieces.
+
+    Attributes
+    ----------
+    frames : (N,) int
+    areas : (N,) int
+    middles : (N, 2) float, (row, column)
+    diameters : (N,) float
+        Of circles of the same area.
+    """
+
+    frames: NDArray[np.intp]
+    areas: NDArray[np.intp]
+    middles: NDArray[np.float64]
+    diameters: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pieces: Pieces) -> Self:
+        """Measure pieces."""
+        areas = np.array(pieces.areas, np.intp)
+        boxes = np.array(pieces.boxes, np.float64).reshape(-1, 2, 2)
+        return cls(
+            np.array(pieces.planes, np.intp),
+            areas,
+            (boxes.sum(1) - 1) / 2,
+            np.sqrt(4 / np.pi * areas),
+        )
+
+    def distance(self, a: int, b: int) -> float:
+        """Return the distance of two pieces in pixels."""
+        return float(np.hypot(*(self.middles[a] - self.middles[b])))
+
+
+def successors(pieces: Pieces) -> Generator[Progress, None, list[int]]:
+    """Find the piece that each one goes on as; -1 if there is none. Yield after each frame."""
+    forms = _Forms.of(pieces)
+    after = np.full(len(pieces), -1, np.intp)
+    free = np.ones(len(pieces), bool)  # has no predecessor
+    overlaps = {
+        (one.gap, int(pieces.planes[one.first[0]])): one
+        for one in pieces.overlaps
+        if one.first.size
+    }
+    for step in (1, 2):  # across gaps only what found nothing in the next frame
+        for count, (t, own) in enumerate(pieces.in_plane.items()):
+            yield _progress("paired", count, pieces)
+            if t + step not in pieces.in_plane or t + 1 not in pieces.in_plane:
+                continue
+            first = np.arange(own.start, own.stop)
+            second = np.arange(*pieces.in_plane[t + step].indices(len(pieces)))
+            if step == 2:
+                first, second = first[after[first] < 0], second[free[second]]
+            worth = _worth(forms, first, second)
+            shared = overlaps.get((step == 2, t))
+            if shared is not None:
+                known = np.isin(shared.first, first) & np.isin(shared.second, second)
+                a, b = shared.first[known], shared.second[known]
+                union = forms.areas[a] + forms.areas[b] - shared.shared[known]
+                place = np.searchsorted(first, a), np.searchsorted(second, b)
+                worth[place] += shared.shared[known] / union
+            rows, columns = np.nonzero(worth >= LEAST_WORTH)
+            chosen = best_pairs(rows, columns, worth[rows, columns])
+            after[first[rows[chosen]]] = second[columns[chosen]]
+            free[second[columns[chosen]]] = False
+    return after.tolist()
+
+
+def _worth(forms: _Forms, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return what links (N, M) are worth by place and area alone, 0 to `BY_PLACE`."""
+    apart = np.linalg.norm(forms.middles[first][:, None] - forms.middles[second][None], axis=2)
+    areas = forms.areas[first][:, None], forms.areas[second][None]
+    reach = LINK_REACH * np.maximum(forms.diameters[first][:, None], forms.diameters[second][None])
+    alike = np.minimum(*areas) / np.maximum(*areas)
+    return np.asarray(BY_PLACE * np.maximum(1 - apart / np.maximum(reach, 1), 0) * alike)
+
+
+def divided(pieces: Pieces, after: list[int]) -> Generator[Progress, None, dict[int, int]]:
+    """Find the mother of each first piece of a daughter; links of mothers are taken away.
+
+    Yield after each frame.
+    """
+    forms = _Forms.of(pieces)
+    before = {piece: k for k, piece in enumerate(after) if piece >= 0}
+    last = max(pieces.in_plane, default=0)
+    found = []
+    for count, (t, own) in enumerate(pieces.in_plane.items()):
+        yield _progress("looked for divisions in", count, pieces)
+        later = pieces.in_plane.get(t + 1, slice(0, 0))
+        starts = [
+            p
+            for p in range(later.start, later.stop)
+            if p not in before and (after[p] >= 0 or t + 1 == last)
+        ]
+        for mother in range(own.start, own.stop) if starts else ():
+            near = [p for p in starts if _is_daughter(forms, mother, p)]
+            heir = after[mother]
+            if heir >= 0:
+                follows = pieces.planes[heir] == t + 1 and (after[heir] >= 0 or t + 1 == last)
+                follows = follows and _is_daughter(forms, mother, heir)
+                pairs = [(heir, p) for p in near] if follows else []
+            else:
+                pairs = list(combinations(near, 2))
+            for pair in pairs:
+                middle = forms.middles[list(pair)].mean(0) - forms.middles[mother]
+                off = float(np.hypot(*middle)) / forms.diameters[mother]
+                area = forms.areas[list(pair)].sum()
+                if off <= OFF_CENTRE and area <= TOGETHER * forms.areas[mother]:
+                    found.append((off, mother, pair))
+    mothers: dict[int, int] = {}
+    for _, mother, pair in sorted(found):
+        if mother not in mothers.values() and not mothers.keys() & set(pair):
+            mothers |= dict.fromkeys(pair, mother)
+            after[mother] = -1
+    return mothers
+
+
+def _progress(what: str, count: int, pieces: Pieces) -> Progress:
+    """Return how many frames have been looked at."""
+    total = len(pieces.in_plane)
+    return Progress(count, total, f"{what} {count} of {total} frames")
+
+
+def _is_daughter(forms: _Forms, mother: int, piece: int) -> bool:
+    """Return whether a piece is near enough and small enough to be a daughter."""
+    near = forms.distance(mother, piece) <= REACH * forms.diameters[mother]
+    return bool(near and forms.areas[piece] <= SMALLER * forms.areas[mother])
