@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from napari_sam.images import plane_stack, readers, tiff_files
-from napari_sam.images.plane_stack import Blocks, PlaneStack, paged
+from napari_sam.images.blocks import Blocks, paged
+from napari_sam.images.plane_stack import PlaneStack
 from napari_sam.images.readers import read_image
 from napari_sam.stopping import Stopped, stoppable
 from napari_sam.types import SliceKey

@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import whole_number
+from .blocks import Blocks, paged
 from .decoding import UnreadableImageError, decoding
 from .pillow_files import read_with_pillow
 from .plane_stack import (
     LIMIT_BYTES,
-    Blocks,
     PlaneStack,
     SameFile,
     check_size,
-    paged,
     raw_blocks,
 )
 from .tiff_files import TiffImage, read_tiff

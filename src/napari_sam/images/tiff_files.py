@@ -17,10 +17,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from .blocks import Blocks, paged
 from .decoding import UnreadableImageError, decoding
 from .pillow_files import lzw_page
 from .pixel_sizes import pixel_sizes
-from .plane_stack import LIMIT_BYTES, Blocks, SameFile, check_size, paged, raw_blocks
+from .plane_stack import LIMIT_BYTES, SameFile, check_size, raw_blocks
 from .tiff_colours import check_colour_space, palette_of
 from .tiff_series import choose_series
 

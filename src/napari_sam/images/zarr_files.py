@@ -11,9 +11,9 @@ import psutil
 from numpy.typing import NDArray
 
 from ..checks import shown
+from .blocks import Box, chunked
 from .decoding import UnreadableImageError, decoding
 from .pixel_sizes import MICROMETRES
-from .plane_stack import Box, chunked
 from .tiff_files import TiffImage
 from .zarr_checks import check_array, inner_path, read_json
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import stopping
-from ..images.plane_stack import PlaneStack, chunked
+from ..images.blocks import chunked
+from ..images.plane_stack import PlaneStack
 from ..images.transforms import contrast_of
 from ..types import Contrast, ImageEmbedding, Plane, SliceKey
 
