@@ -10,6 +10,7 @@ import pytest
 from napari_sam.masks import iou
 from napari_sam.predict.session import Session
 from napari_sam.stack.appearance import Appearance, pixel_features
+from napari_sam.stack.keyframes import Keyframes
 from napari_sam.stack.propagate import FoundPlane, propagate, stale_places
 from napari_sam.types import Mask, Plane, Progress, SliceKey
 
@@ -166,3 +167,18 @@ def test_the_look_of_an_object_tells_its_pixels():
     assert iou(evidence > 0, ball(8)) > 0.9
     colours = pixel_features(np.stack([image] * 3, axis=-1))
     assert colours.shape[-1] == features.shape[-1] + 2
+
+
+def test_all_keyframes_teach_how_an_object_looks(session):
+    """A small outline at the end of an object says little; the large one counts as well."""
+    image = volume(ball)
+    image[8][ball(8)] = 120  # darker in its middle
+    masks = {8: Mask.of(ball(8)), 12: Mask.of(ball(12))}
+    planes, both, small = planes_of(image), Keyframes(masks), Keyframes({12: masks[12]})
+    assert both.area == masks[8].area > small.area == masks[12].area
+    for one in (both, small):
+        one.learn(session, planes, False)
+    dark = pixel_features(image[8], (0, 255))[ball(8)]
+    assert both.appearance.evidence(dark).mean() > 1
+    assert small.appearance.evidence(dark).mean() < both.appearance.evidence(dark).mean()
+    assert both.cells is None  # the model has no dense features

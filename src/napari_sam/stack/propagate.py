@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..predict.session import Session
 from ..types import Mask, Plane, Progress
+from .keyframes import Keyframes
 from .sweep import Evidence, Found, Sweep, apart, follow
 from .waiting import Waiting
 
@@ -167,9 +168,11 @@ def _sweeps(
     """Return one sweep for each keyframe and direction that leads to a wanted plane."""
     sweeps = []
     for number, known in keyframes.items():
-        for place, mask in known.items():
-            if not mask:
-                continue
+        masks = {place: mask for place, mask in known.items() if mask}
+        if not masks:
+            continue
+        shared = Keyframes(masks)
+        for place, mask in masks.items():
             for step in (-1, 1):
                 stop = next(
                     (one for one in range(place + step, count * (step > 0) - (step < 0), step)
@@ -180,17 +183,16 @@ def _sweeps(
                 while run and run[-1] not in wanted:
                     run.pop()
                 if run:
-                    both = {one: known[one] for one in (place, stop) if known.get(one)}
-                    sweeps.append(Sweep(number, place, step, run, mask, both))
+                    sweeps.append(Sweep(number, place, step, run, mask, shared, stop in masks))
     return sweeps
 
 
 def _batches(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:
-    """Group sweeps that come to the same plane from the same plane."""
+    """Group sweeps that come to the same plane from the same side."""
     groups: dict[tuple[int, int], list[Sweep]] = {}
     for sweep in sweeps:
         if sweep.places:
-            groups.setdefault((sweep.next, sweep.place), []).append(sweep)
+            groups.setdefault((sweep.next, sweep.step), []).append(sweep)
     return list(groups.values())
 
 

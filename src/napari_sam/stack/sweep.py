@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,24 +10,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import stopping
-from ..masks import box_of, iou, middle_of
+from ..masks import iou
 from ..predict.kept_masks import logits_of
-from ..predict.predictor import SamPredictor
 from ..predict.session import Session
-from ..types import ImageEmbedding, Mask, Plane, PlaneGuide, Prediction, Prompts
-from .appearance import Appearance, pixel_features
-from .cell_appearance import CellAppearance, Levels, around, cells_of, enough
+from ..types import Mask, Plane, Prompts
+from .cell_appearance import around
+from .keyframes import CERTAIN, Keyframes, around_mask, features_of
 
 GROWN = 0.025
 """How much larger than the last outline's the box is that looks for it in the next plane."""
-REACH = 0.5
-"""How far beyond the box of the last outline an object is looked for, in its longer side."""
-BEYOND = 17
-"""Pixels beside a part that its features depend on: four times the widest of `SMOOTHED`, and 1."""
-LEAST_REACH = 4
-"""The same, in pixels, at least."""
-CERTAIN = 8.0
-"""Bound of the model's logits."""
 BLANK = 0.1
 """Contrast about an object, relative to the keyframe's, below which nothing is seen in a plane."""
 LEAST_AREA = 4
@@ -132,18 +123,12 @@ class Sweep:
         Still to come, the next one first.
     mask : Mask
         Its outline in the plane before the next.
-    known : mapping of int to Mask
-        The keyframe it starts from and the one it leads to, if there is one.
+    keyframes : Keyframes
+        All of the object's.
+    held : bool
+        Whether it leads to another keyframe, so that the object cannot end before.
     place : int
         Where that outline is.
-    area : int
-        Of the keyframe.
-    logits : (h, w) float32 or None
-        Low-resolution logits of the last outline.
-    appearance : Appearance or None
-        How the object looks in these keyframes.
-    cells : CellAppearance or None
-        How it looks there to the encoder.
     sure : float or None
         The model's score at the first step.
     """
@@ -153,22 +138,13 @@ class Sweep:
     step: int
     places: list[int]
     mask: Mask
-    known: Mapping[int, Mask]
+    keyframes: Keyframes
+    held: bool
     place: int = field(init=False)
-    area: int = field(init=False)
-    logits: NDArray[np.float32] | None = None
-    appearance: Appearance | None = None
-    cells: CellAppearance | None = None
     sure: float | None = None
 
     def __post_init__(self) -> None:
         self.place = self.start
-        self.area = self.mask.area
-
-    @property
-    def held(self) -> bool:
-        """Whether it leads to another keyframe, so that the object cannot end before."""
-        return len(self.known) > 1
 
     @property
     def next(self) -> int:
@@ -189,16 +165,15 @@ def follow(
 ) -> list[Evidence | None]:
     """Look for objects in the next plane, and move the sweeps on.
 
-    The model is asked for the grown box of the last outline, and for its deepest point with the
-    plane before as a guide. The mean of both answers is added to how much each pixel looks like
-    the object in its keyframe. Objects of one call do not overlap.
+    The model is asked for the grown box of the last outline. Its answer is added to how much each
+    pixel looks like the object in its keyframes. Objects of one call do not overlap.
 
     Parameters
     ----------
     session : Session
     planes : sequence of Plane
     sweeps : sequence of Sweep
-        All come to the same plane from the same plane. A sweep whose object has ended has no
+        All come to the same plane from the same side. A sweep whose object has ended has no
         places afterwards; in a plane where nothing is seen, it ends only if the one before was
         like that.
     forbidden : (H, W) int32, optional
@@ -209,36 +184,32 @@ def follow(
     list of Evidence or None
         None where an object has ended, or nothing is seen.
     """
-    place, before = sweeps[0].next, sweeps[0].place
+    place = sweeps[0].next
     predictor = session.predictor
-    now = session.embedding(planes[place])
-    earlier = session.embedding(planes[before]) if predictor.model.takes_guide else now
-    spacing = planes[place].spacing
+    embedding = session.embedding(planes[place])
     stopping.check()
-    here = _features(session, planes[place], [_around(sweep.mask) for sweep in sweeps])
-    levels = predictor.model.dense_features(now.features)
+    here = features_of(session, planes[place], [around_mask(sweep.mask) for sweep in sweeps])
+    levels = predictor.model.dense_features(embedding.features)
     for sweep in sweeps:
-        if sweep.appearance is None:
-            stopping.check()
-            sweep.appearance = _appearance(session, planes, sweep.known)
-            if levels is not None:
-                sweep.cells = _cells(session, planes, sweep.known)
-        if sweep.logits is None:
-            sweep.logits = logits_of(sweep.mask, predictor.model, None, spacing, False).values
-    asked = [one for sweep in sweeps for one in _prompts(predictor, sweep, earlier)]
+        sweep.keyframes.learn(session, planes, levels is not None)
     stopping.check()
-    answers = predictor.predict_many(now, asked, False)
-    each = len(asked) // len(sweeps)
-    evidence, logits = [], []
-    for k, sweep in enumerate(sweeps):
-        own = answers[k * each : (k + 1) * each]
-        low_res = np.stack([one.low_res_logits[one.best] for one in own])
-        mean: NDArray[np.float32] = np.asarray(low_res.mean(axis=0), np.float32)
-        logits.append(mean)
-        evidence.append(_evidence(predictor, now, sweep, own, mean, here, levels))
+    asked = [Prompts(box=_grown_box(sweep.mask)) for sweep in sweeps]
+    answers = predictor.predict_many(embedding, asked, False)
+    evidence = []
+    for sweep, answer in zip(sweeps, answers, strict=True):
+        logits = np.clip(answer.low_res_logits[answer.best], -CERTAIN, CERTAIN)
+        if levels is not None and sweep.keyframes.cells is not None:
+            outline = logits_of(sweep.mask, predictor.model, None, planes[place].spacing, False)
+            seen = around(outline.values > 0)
+            logits[seen] += sweep.keyframes.cells.evidence(levels, *seen)
+        part = around_mask(sweep.mask)
+        fine = predictor.upsampler(embedding, logits.shape).part(logits, part)
+        evidence.append(
+            _evidence(sweep, part, fine, float(answer.iou_predictions[answer.best]), here)
+        )
     masks = apart(evidence, planes[place].size, forbidden)
     found: list[Evidence | None] = []
-    for sweep, one, mask, mean in zip(sweeps, evidence, masks, logits, strict=True):
+    for sweep, one, mask in zip(sweeps, evidence, masks, strict=True):
         blank = _blank(sweep, here)
         goes_on = None if blank else _certainty(sweep, one, mask, here)
         if goes_on is None:
@@ -246,8 +217,6 @@ def follow(
             found.append(None)
             continue
         found.append(Evidence(one.corner, one.logits, one.last, min(one.score, goes_on)))
-        outline = logits_of(mask, predictor.model, None, spacing, False).values
-        sweep.logits = np.asarray((mean + outline) / 2, np.float32)
         sweep.mask = mask
         sweep.place = sweep.places.pop(0)
     return found
@@ -274,85 +243,25 @@ def apart(
     return masks
 
 
-def _features(
-    session: Session, plane: Plane, parts: Sequence[tuple[slice, slice]]
-) -> NDArray[np.float32]:
-    """Return what `Appearance` sees of parts of a plane; the rest does not count."""
-    pixels, contrast = session.read(plane)
-    wide = tuple(
-        slice(
-            max(0, min(part[axis].start for part in parts) - BEYOND),
-            max(part[axis].stop for part in parts) + BEYOND,
-        )
-        for axis in (0, 1)
-    )
-    seen = pixel_features(pixels[wide], contrast, plane.channels)
-    features = np.zeros((*plane.size, seen.shape[-1]), np.float32)
-    features[wide] = seen
-    return features
-
-
-def _appearance(session: Session, planes: Sequence[Plane], known: Mapping[int, Mask]) -> Appearance:
-    """Return how an object looks where its outline is known."""
-    samples, inside = [], []
-    for place, mask in known.items():
-        part = _around(mask)
-        features = _features(session, planes[place], [part])[part]
-        samples.append(features.reshape(-1, features.shape[-1]))
-        inside.append(np.asarray(mask)[part].ravel())
-    return Appearance(np.concatenate(samples), np.concatenate(inside))
-
-
-def _cells(
-    session: Session, planes: Sequence[Plane], known: Mapping[int, Mask]
-) -> CellAppearance | None:
-    """Return how an object looks to the encoder where its outline is known."""
-    model, samples, inside = session.predictor.model, [], []
-    for place, mask in known.items():
-        levels = model.dense_features(session.embedding(planes[place]).features)
-        if levels is None:
-            return None
-        outline = logits_of(mask, model, None, planes[place].spacing, False).values
-        features, own = cells_of(levels, np.asarray((outline / CERTAIN + 1) / 2, np.float32))
-        samples.append(features)
-        inside.append(own)
-    own = np.concatenate(inside)
-    return CellAppearance(np.concatenate(samples), own) if enough(own) else None
-
-
-def _prompts(
-    predictor: SamPredictor, sweep: Sweep, earlier: ImageEmbedding
-) -> tuple[Prompts, Prompts]:
-    """Return what is asked about an object."""
-    box, middle = box_of(sweep.mask), [middle_of(sweep.mask)]
-    margin = GROWN * np.tile(box[2:] - box[:2] + 1, 2) * (-1, -1, 1, 1)
-    if predictor.model.takes_guide and sweep.logits is not None:
-        return Prompts(box=box + margin), Prompts(middle, guide=PlaneGuide(earlier, sweep.logits))
-    return Prompts(box=box + margin), Prompts(middle, box=box + margin)
+def _grown_box(mask: Mask) -> NDArray[np.float64]:
+    """Return where an object is looked for in the next plane, xyxy."""
+    box = np.asarray(mask.box, np.float64)
+    margin = GROWN * np.tile(box[2:] - box[:2] + 1, 2)
+    return box + margin * (-1, -1, 1, 1)
 
 
 def _evidence(
-    predictor: SamPredictor,
-    embedding: ImageEmbedding,
     sweep: Sweep,
-    answers: Sequence[Prediction],
+    part: tuple[slice, slice],
     logits: NDArray[np.float32],
+    score: float,
     features: NDArray[np.float32],
-    levels: Levels | None,
 ) -> Evidence:
-    """Return what the model and the look of the pixels say about an object."""
-    part = _around(sweep.mask)
-    coarse = np.clip(logits, -CERTAIN, CERTAIN)
-    if sweep.cells is not None and sweep.logits is not None and levels is not None:
-        seen = around(sweep.logits > 0)
-        coarse[seen] += sweep.cells.evidence(levels, *seen)
-    total = predictor.upsampler(embedding, logits.shape).part(coarse, part)
-    if sweep.appearance is not None:
-        total = total + sweep.appearance.evidence(features[part])
-    score = float(np.mean([one.iou_predictions[one.best] for one in answers]))
-    return Evidence(
-        (part[1].start, part[0].start), total, np.asarray(sweep.mask)[part], min(max(score, 0), 1)
-    )
+    """Add to the model's logits of a part how much its pixels look like the object."""
+    if sweep.keyframes.appearance is not None:
+        logits = logits + sweep.keyframes.appearance.evidence(features[part])
+    corner = part[1].start, part[0].start
+    return Evidence(corner, logits, np.asarray(sweep.mask)[part], min(max(score, 0.0), 1.0))
 
 
 def _certainty(
@@ -365,14 +274,14 @@ def _certainty(
     if sweep.sure is None:
         sweep.sure = evidence.score
     alike = 0.0
-    if sweep.appearance is not None:
-        seen = sweep.appearance.evidence(features[mask.part][mask.bits])
-        alike = float(seen.mean()) - sweep.appearance.usual
+    if sweep.keyframes.appearance is not None:
+        seen = sweep.keyframes.appearance.evidence(features[mask.part][mask.bits])
+        alike = float(seen.mean()) - sweep.keyframes.appearance.usual
     ratio = mask.area / sweep.mask.area
     signs = {
         "overlap": overlap,
         "steady": min(ratio, 1 / ratio),
-        "grown": min(float(np.log(mask.area / sweep.area)), 0.3),
+        "grown": min(float(np.log(mask.area / sweep.keyframes.area)), 0.3),
         "alike": max(alike, -4.0),
         "surer": evidence.score - sweep.sure,
         "always": 1.0,
@@ -385,21 +294,10 @@ def _certainty(
 
 def _blank(sweep: Sweep, features: NDArray[np.float32]) -> bool:
     """Tell whether a plane shows nothing where an object is looked for."""
-    if sweep.appearance is None:
+    if sweep.keyframes.appearance is None:
         return False
-    brightness = features[_around(sweep.mask)][..., 0]
-    return bool(brightness.std() < BLANK * sweep.appearance.contrast)
-
-
-def _around(mask: Mask) -> tuple[slice, slice]:
-    """Return rows and columns of the part of a plane in which an object is looked for."""
-    x0, y0, x1, y1 = mask.box
-    reach = int(max(LEAST_REACH, REACH * max(x1 - x0 + 1, y1 - y0 + 1)))
-    rows, columns = mask.size
-    return (
-        slice(max(0, y0 - reach), min(rows, y1 + reach + 1)),
-        slice(max(0, x0 - reach), min(columns, x1 + reach + 1)),
-    )
+    brightness = features[around_mask(sweep.mask)][..., 0]
+    return bool(brightness.std() < BLANK * sweep.keyframes.appearance.contrast)
 
 
 def _main_part(inside: NDArray[np.bool_], last: NDArray[np.bool_]) -> NDArray[np.bool_]:
