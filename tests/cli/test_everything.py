@@ -262,3 +262,15 @@ def test_the_contrast_decides_what_is_seen(succeed, fail, stub, plane, volume, t
         assert json.loads(succeed(*run, "240,255"))["objects"] == 0
     assert "LOW,HIGH" in fail("everything", plane, "-o", result, "--overwrite", "--contrast", "3")
     assert "must rise" in fail(*map(str, run), "9,3")
+
+
+def test_a_plane_is_seen_with_square_pixels(succeed, stub, monkeypatch, plane, tmp_path):
+    seen, encode = [], SceneModel.encode
+    monkeypatch.setattr(
+        SceneModel, "encode", lambda self, rgb: seen.append(rgb.shape) or encode(self, rgb)
+    )
+    result = tmp_path / "a.tif"
+    out = json.loads(succeed("everything", plane, "-o", result, "--spacing", "0.5,1"))
+    assert seen == [(48, 128, 3)]  # a pixel is twice as wide as high
+    assert out["objects"] == 2
+    assert io.read_image(result).data.shape == (48, 64)

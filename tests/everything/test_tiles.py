@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import SceneModel, discs
 
-from napari_sam.everything.amg import AutomaticMaskGenerator
+from napari_sam.everything.amg import AutomaticMaskGenerator, FoundSoFar
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.everything.amg_select import Candidate, Candidates, select
 from napari_sam.everything.seams import joined, merged
@@ -208,8 +208,9 @@ def test_what_the_tiles_show_that_are_done_is_a_result_where_it_is_wanted(monkey
     results = [step for step in steps if isinstance(step, PlaneResult)]
     counts = [len(one.values) for one in results]
     tiles = sum(len(level) for level in tiles_of((150, 150), 64))
-    assert len(results) == 1 + (tiles - 1) // 3
-    assert 0 < counts[0] < counts[1] < counts[-1] == len(centres)
+    assert tiles == 10
+    assert len(results) == 3  # after 3 tiles, after 6, and at the end
+    assert 0 < counts[0] < counts[1] < counts[2] == len(centres)
     assert all(one.values.min() == 11 for one in results)
     assert results[0].labels[:64].any()
     assert not results[0].labels[64:].any()  # the first three tiles end there
@@ -217,6 +218,15 @@ def test_what_the_tiles_show_that_are_done_is_a_result_where_it_is_wanted(monkey
     assert done == sorted(done)
     (last,) = (s for s in everything_in(session, planes, AUTO, 10) if isinstance(s, PlaneResult))
     assert np.array_equal(last.labels, results[-1].labels)
+
+
+def test_what_was_found_so_far_is_told_after_twice_as_many_tiles_each_time(monkeypatch):
+    monkeypatch.setattr("napari_sam.everything.amg.TILES", 2)
+    generator = AutomaticMaskGenerator(SamPredictor(Tiled()), AUTO)
+    steps = generator.propose(discs((300, 300), grid(300, 6), 6))
+    told = [step for step in steps if isinstance(step, FoundSoFar)]
+    assert [step.done for step in told] == [2, 4, 8, 16, 32]
+    assert told[0].total == sum(len(level) for level in tiles_of((300, 300), 64)) < 64
 
 
 def test_crops_that_are_asked_for_take_the_place_of_tiles():

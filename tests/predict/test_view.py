@@ -163,7 +163,8 @@ def test_a_lazy_array_is_read_in_whole_chunks_and_each_once(level):
         return block
 
     lazy = da.from_array(values, (2, 8, 24)).map_blocks(chunk, meta=np.empty((0, 0, 0), np.uint16))
-    cache = image_cache.ImageCache(lazy if level is None else [lazy[:, ::2], lazy])
+    image = lazy if level is None else [lazy[:, ::2], lazy]
+    cache = image_cache.ImageCache(image, lambda: 0.0)
     for y in range(6, 12):
         plane = Plane(cache.image, SliceKey((0, 2), ((1, y),), level=level), (0, 60_000))
         assert (cache.read(plane)[0] == values[:, y]).all()
@@ -183,6 +184,43 @@ def test_pixels_of_another_revision_are_read_again():
     lazy.array[:] = 1
     assert cache.read(replace(plane, revision=1))[0].all()
     assert lazy.read == [(1, 8, 8)] * 2
+
+
+def test_chunks_of_an_array_that_is_still_written_to_are_read_again_after_some_seconds():
+    lazy, now = Lazy(np.zeros((2, 8, 8))), [100.0]
+    lazy.chunks = (2, 8, 8)
+    cache = image_cache.ImageCache(lazy, lambda: now[0])
+
+    def plane(z):
+        return cache.read(Plane(lazy, SliceKey((1, 2), ((0, z),)), (0, 1)))[0]
+
+    assert not plane(0).any()
+    lazy.array[1] = 1  # the next plane of an acquisition
+    now[0] += image_cache.KEPT_SECONDS
+    assert not plane(1).any()
+    assert lazy.read == [(2, 8, 8)]
+    now[0] += 0.1
+    assert plane(1).all()
+    now[0] += image_cache.KEPT_SECONDS
+    assert not plane(0).any()
+    assert lazy.read == [(2, 8, 8)] * 2
+
+
+def test_chunks_that_take_long_to_read_are_kept_longer():
+    now = [100.0]
+
+    class Slow(Lazy):
+        def __getitem__(self, index):
+            now[0] += 6.0
+            return super().__getitem__(index)
+
+    lazy = Slow(np.zeros((2, 8, 8)))
+    lazy.chunks = (2, 8, 8)
+    cache = image_cache.ImageCache(lazy, lambda: now[0])
+    for seconds, reads in ((0, 1), (60, 1), (0.1, 2)):
+        now[0] += seconds
+        cache.read(Plane(lazy, SliceKey((1, 2), ((0, 1),)), (0, 1)))
+        assert len(lazy.read) == reads
 
 
 @pytest.mark.parametrize("chunks", [None, (1, 2), (0, 4, 4), (2.0, 4, 4), (float("nan"),) * 3])

@@ -15,6 +15,7 @@ from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
 from napari_sam.stack.exposure import SHARES, best_exposure, exposed
 from napari_sam.stack.planes import everything_in
+from napari_sam.stack.volumes import everything
 from napari_sam.steps import drive
 from napari_sam.types import Plane, Progress, SliceKey
 
@@ -142,3 +143,44 @@ def test_it_says_how_far_it_is(session):
     assert {step.text for step in steps} == {f"contrast {k} of 4" for k in (1, 2, 3, 4)}
     first = next(iter(everything_in(session, planes, PARAMS)))
     assert (first.done, first.total, first.text) == (0, 1600, "contrast 1 of 4")
+
+
+def recorded(monkeypatch, share):
+    """Put a fixed choice in the place of `best_exposure`; return how many planes it was given."""
+    asked = []
+
+    def chosen_share(session, planes, generator):
+        asked.append(len(planes))
+        yield Progress(0, 0, "contrast 1 of 4")
+        return share
+
+    monkeypatch.setattr("napari_sam.stack.planes.best_exposure", chosen_share)
+    return asked
+
+
+def test_all_stacks_of_an_array_are_shown_at_one_share(session, monkeypatch):
+    asked, shares = recorded(monkeypatch, 0.5), []
+
+    def noted(session, plane, share):
+        shares.append(share)
+        return exposed(session, plane, share)
+
+    monkeypatch.setattr("napari_sam.stack.planes.exposed", noted)
+    steps = list(everything(session.predictor, np.stack([dim_stack(3)] * 4), PARAMS))
+    assert asked == [12]
+    assert shares == [0.5] * 12
+    texts = [step.text for step in steps if isinstance(step, Progress)]
+    assert texts.count("contrast 1 of 4") == 1
+    done = [step.done / step.total for step in steps if isinstance(step, Progress)]
+    assert done == sorted(done)
+
+
+def test_a_share_that_is_known_is_not_chosen_again(session, monkeypatch):
+    asked = recorded(monkeypatch, 0.5)
+    planes = planes_of(dim_stack())[:1]
+    found = []
+    for share in (0.5, 1.0):
+        steps = everything_in(session, planes, PARAMS, share=share)
+        found += [len(one.values) for one in steps if not isinstance(one, Progress)]
+    assert asked == []
+    assert found == [4, 1]

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
+from napari_sam.stack.lineage import _Forms, _links, divided, successors
+from napari_sam.stack.partition import best_pairs
+from napari_sam.stack.pieces import Pieces
 from napari_sam.stack.tracks import Track, tracked, tracks_in, write_tracks
 from napari_sam.steps import drive, mapped
 from napari_sam.types import Progress
@@ -135,3 +141,71 @@ def test_every_part_of_the_work_says_how_far_it_is():
     for text in ("compared 5 of 5 frames", "tracked 5 of 5 frames", "paired 4 of 5 frames"):
         assert text in [step.text for step in steps]
     assert sum("divisions" in step.text for step in steps) == 5
+
+
+def small_pieces(places, diameters=None):
+    """Return pieces of frames of squares at places (N, 2) that do not overlap."""
+    pieces = Pieces()
+    for t, points in enumerate(places):
+        start, sides = len(pieces), [4] * len(points) if diameters is None else diameters[t]
+        pieces.planes += [t] * len(points)
+        pieces.labels += range(1, len(points) + 1)
+        pieces.areas += [side**2 for side in sides]
+        pieces.boxes += [(y, x, y + n, x + n) for (y, x), n in zip(points, sides, strict=True)]
+        pieces.in_plane[t] = slice(start, len(pieces))
+    return pieces
+
+
+def test_thousands_of_objects_are_followed_in_little_memory():
+    y, x = (axis.ravel() * 6 for axis in np.mgrid[:60, :60])
+    frames = [list(zip((y + t).tolist(), (x + t).tolist(), strict=True)) for t in range(3)]
+    pieces = small_pieces(frames)
+    tracemalloc.start()
+    after = drive(successors(pieces))
+    assert drive(divided(pieces, after)) == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert after == [*range(3600, 3 * 3600), *[-1] * 3600]
+    assert peak < 30e6  # a number for each two objects of two frames would take 100 MB
+
+
+def test_divisions_are_looked_for_in_small_steps():
+    y, x = (axis.ravel() * 20 for axis in np.mgrid[:30, :30])
+    mothers = list(zip(y.tolist(), x.tolist(), strict=True))
+    daughters = [(row, column + step) for row, column in mothers for step in (-3, 5)]
+    frames = [mothers, daughters, daughters]
+    pieces = small_pieces(frames, [[6] * 900, [4] * 1800, [4] * 1800])
+    after = drive(successors(pieces))
+    said = []
+    mothers_of = drive(divided(pieces, after), said.append)
+    assert len(said) == 3 + 900 // 256 + 2 * (1800 // 256)
+    assert mothers_of == {900 + k: k // 2 for k in range(1800)}
+
+
+def test_the_worth_of_links_is_that_of_all_pairs():
+    rng = np.random.default_rng(0)
+    places = [[tuple(p) for p in rng.integers(0, 200, (300, 2)).tolist()] for _ in range(2)]
+    pieces = small_pieces(places, [rng.integers(2, 30, 300).tolist() for _ in range(2)])
+    forms = _Forms.of(pieces)
+    first, second = np.arange(300), np.arange(300, 600)
+    a, b, worth = _links(forms, first, second, None)
+    apart = np.linalg.norm(forms.middles[first][:, None] - forms.middles[second], axis=2)
+    areas = forms.areas[first][:, None], forms.areas[second]
+    reach = 1.5 * np.maximum(forms.diameters[first][:, None], forms.diameters[second])
+    expected = 0.5 * (1 - apart / reach) * np.minimum(*areas) / np.maximum(*areas)
+    rows, columns = np.nonzero(expected >= 0.2)
+    assert (a.tolist(), (b - 300).tolist()) == (rows.tolist(), columns.tolist())
+    np.testing.assert_allclose(worth, expected[rows, columns])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_pairs_chosen_are_worth_most(seed):
+    rng = np.random.default_rng(seed)
+    table = rng.random((30, 25)) * (rng.random((30, 25)) < 0.2)
+    rows, columns = np.nonzero(table)
+    order = rng.permutation(len(rows))
+    rows, columns = rows[order], columns[order]
+    chosen = best_pairs(rows, columns, table[rows, columns])
+    assert len(set(rows[chosen])) == len(set(columns[chosen])) == len(chosen)
+    best = table[linear_sum_assignment(table, maximize=True)].sum()
+    assert table[rows[chosen], columns[chosen]].sum() == pytest.approx(best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
 from napari_sam.types import Progress
+from napari_sam.widget import history
 from napari_sam.widget.dock import SegmentAnything
 from napari_sam.widget.features.everything.logic import Everything
 from napari_sam.widget.features.prefetch.logic import Prefetch
@@ -135,6 +137,36 @@ class Hands:
     @property
     def labels(self):
         return self.bench.results.layer.data
+
+
+class Turns:
+    """Stands for the timer of the history: pieces are written when a test lets them be."""
+
+    def __init__(self):
+        self._waiting, self._free = [], False
+
+    def singleShot(self, ms, go_on):
+        (go_on if self._free else partial(self._waiting.append, go_on))()
+
+    def until(self, condition):
+        """Let pieces be written until something is so."""
+        while not condition():
+            self._waiting.pop(0)()
+
+    def rest(self):
+        """Write all that waits, and let what comes be written at once."""
+        while self._waiting:
+            self._waiting.pop(0)()
+        self._free = True
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """Steps of the history are written a piece at a time, each when `turns` says so."""
+    turns = Turns()
+    monkeypatch.setattr(history, "SLICE", 0.0)
+    monkeypatch.setattr(history, "QTimer", turns)
+    return turns
 
 
 @pytest.fixture

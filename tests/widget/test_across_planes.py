@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -9,6 +11,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
 from napari_sam.everything.amg_params import AmgParams
+from napari_sam.stack.tracks import write_tracks
+from napari_sam.widget.features.everything.across import AcrossPlanes
 from napari_sam.widget.scheduler import Lane
 
 MICROMETRES = {"scale": (2, 0.5, 0.5), "units": ("um", "um", "um")}
@@ -177,3 +181,133 @@ def test_what_is_offered_follows_the_axis(open_dock, scene):
     hands.viewer.layers.remove("movie")
     hands.viewer.add_image(scene[0], name="plane")
     hands.until(panel.across.isHidden)
+
+
+def test_a_plane_that_is_found_anew_takes_the_table_away_and_undo_brings_it_back(
+    open_dock, tmp_path
+):
+    hands = open_dock(("add_image", series(), {"name": "movie", "axis_labels": ("t", "y", "x")}))
+    across = run(hands)
+    hands.until_said("1 divided")
+    hands.go(2)
+    hands.rest()
+    QTest.mouseClick(hands.everything.panel.plane_button, Qt.MouseButton.LeftButton)
+    idle(hands)
+    hands.until_said("in 5 planes;")
+    hands.everything.save_table(tmp_path / "tracks.txt")  # a dialog may be open meanwhile
+    hands.until_said("run everything on all planes of the time series first")
+    QTest.mouseClick(across.table, Qt.MouseButton.LeftButton)
+    hands.until_said("run everything on all planes of the time series first")
+    assert not (tmp_path / "tracks.txt").exists()
+    hands.prompting.changes.undo()
+    hands.everything.save_table(tmp_path / "tracks.txt")
+    hands.until_said("4 tracks, 2 with a parent")
+
+
+def test_a_threshold_that_moves_while_the_table_is_saved_counts_afterwards(
+    open_dock, tmp_path, monkeypatch
+):
+    hands = open_dock(("add_image", series(), {"name": "movie", "axis_labels": ("t", "y", "x")}))
+    run(hands)
+    QTest.mouseClick(hands.everything.panel.plane_button, Qt.MouseButton.LeftButton)
+    idle(hands)
+    hands.prompting.changes.undo()
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(path, tracks):
+        begun.set()
+        gate.wait(60)
+        write_tracks(path, tracks)
+
+    monkeypatch.setattr("napari_sam.widget.features.everything.joining.write_tracks", slow)
+    hands.everything.save_table(tmp_path / "tracks.txt")
+    hands.until(begun.is_set)
+    hands.everything.panel.widgets["pred_iou_thresh"].value = 0.95  # the stub's score is 0.9
+    hands.everything.save_table(tmp_path / "again.txt")
+    hands.until_said("the table is not saved: wait")
+    gate.set()
+    hands.until_said("4 tracks, 2 with a parent")
+    hands.until_said("0 objects in 5 planes")
+    assert len(_lines(tmp_path / "tracks.txt")) == 4
+    assert not (tmp_path / "again.txt").exists()
+
+
+def test_what_was_joined_stays_joined_that_way_when_other_planes_are_picked(open_dock):
+    image = np.full((2, 3, 96, 128), 20, np.uint8)
+    image[..., 10:50, 10:50] = image[..., 60:80, 90:110] = 200
+    options = {"name": "movie", "axis_labels": ("t", "z", "y", "x"), "units": ["s"] + ["um"] * 3}
+    hands = open_dock(("add_image", image, options))
+    panel = hands.everything.panel
+    panel.planes.activated.emit(1)
+    across = run(hands)
+    hands.until_said("3 planes, linked along z")
+    typed(hands, "2000")
+    hands.until_said("objects in 3 planes, linked along z;")
+    labels = hands.everything.view.layer.data
+    found = (labels > 0).copy()
+    assert found[0, :, 30, 30].all()
+    assert not found[:, :, 70, 100].any()  # of 1200 cubic micrometres
+    panel.planes.activated.emit(2)
+    assert across.is_time_series
+    panel.widgets["pred_iou_thresh"].value = 0.6
+    hands.until_said("objects in 3 planes, linked along z;")
+    idle(hands)
+    assert np.array_equal(labels > 0, found)
+    toggled(across.time_series)  # for the next run
+    hands.rest()
+    assert not hands.busy(Lane.BULK)
+    QTest.mouseClick(panel.plane_button, Qt.MouseButton.LeftButton)
+    idle(hands)
+    panel.planes.activated.emit(1)
+    assert across.volume.value() == 0
+    toggled(across.time_series)
+    hands.until_said("objects in 3 planes, linked along z, ")
+    idle(hands)
+    assert labels[0, :, 70, 100].all()
+
+
+def test_volumes_have_decimals_enough_for_a_voxel(open_dock):
+    image = np.full((2, 96, 128), 20, np.uint8)
+    options = {"name": "stack", "scale": (0.04, 0.004, 0.004), "units": ("um",) * 3}
+    hands = open_dock(("add_image", image, options))
+    hands.dock.sections["Everything"].expand()
+    hands.rest()
+    box = hands.everything.panel.across.volume
+    typed(hands, "0.0000013")
+    assert box.value() == pytest.approx(2 * 0.04 * 0.004**2, rel=0.02)
+    assert box.suffix() == " µm³"
+
+
+def test_the_controls_open_no_window_of_their_own(qtbot):
+    across = AcrossPlanes()
+    qtbot.addWidget(across)
+    assert not across.isVisible()
+
+
+def test_a_plane_is_shown_at_the_contrast_that_the_run_chose(open_dock, monkeypatch):
+    stack = np.full((16, 96, 128), 10, np.uint16)
+    stack[:, 8:32, 8:32] = 300
+    stack[:, 60:84, 90:110] = 1000
+    asked = []
+
+    def half(session, planes, generator):
+        asked.append(len(planes))
+        yield from ()
+        return 0.5 if len(planes) > 1 else 1.0
+
+    monkeypatch.setattr("napari_sam.stack.planes.best_exposure", half)
+    hands = open_dock(("add_image", stack, {"name": "stack"}))
+    panel = hands.everything.panel
+    run(hands)
+    labels = hands.everything.view.layer.data
+    assert labels[:, 20, 20].all()
+    QTest.mouseClick(panel.plane_button, Qt.MouseButton.LeftButton)
+    idle(hands)
+    here = hands.viewer.dims.current_step[0]
+    assert labels[here, 20, 20]
+    assert asked == [16]
+    hands.viewer.layers["stack"].contrast_limits = (0, 900)
+    hands.rest()
+    QTest.mouseClick(panel.plane_button, Qt.MouseButton.LeftButton)
+    idle(hands)
+    assert asked == [16, 1]

@@ -5,6 +5,20 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_sam.objects import Edit
+from napari_sam.objects.patch import Patch
+from napari_sam.types import Plane, SliceKey
+from napari_sam.widget.features.prompting.asker import _in_turn
+from napari_sam.widget.features.prompting.commits import _shown_first
+
+
+class Shown:
+    """A context that shows the second plane."""
+
+    def shown(self):
+        return Plane(np.zeros((3, 4, 4)), SliceKey((1, 2), ((0, 1),)))
+
+
 BOX = [[8, 10], [8, 46], [42, 46], [42, 10]]
 
 
@@ -19,3 +33,36 @@ def test_a_commit_uses_the_rule_and_the_class_chosen(hands):
     kept = hands.bench.results.store.objects[2]
     assert kept.category == "cell"
     assert kept.time > 0
+
+
+def edited(*indices):
+    pixels = np.zeros((4, 4), np.int32)
+    whole = slice(0, 4)
+    indices = [tuple(whole if one is None else one for one in index) for index in indices]
+    return Edit("", tuple(Patch.of(index, pixels, pixels + 1) for index in indices))
+
+
+def test_the_plane_shown_is_written_first():
+    edit = _shown_first(edited((0, None, None), (1, None, None), (2, None, None)), Shown())
+    assert [patch.index[0] for patch in edit.patches] == [1, 0, 2]
+
+
+def test_planes_that_cross_are_written_in_their_order():
+    edit = edited((0, None, None), (None, 2, None), (1, None, None))
+    assert _shown_first(edit, Shown()).patches == edit.patches
+
+
+def test_what_waits_for_an_answer_is_done_once():
+    done = []
+
+    def commit():
+        done.append("commit")
+
+    def follow():
+        done.append("follow")
+
+    waiting = None
+    for then in (commit, follow, commit, follow):
+        waiting = _in_turn(waiting, then)
+    waiting()
+    assert done == ["commit", "follow"]

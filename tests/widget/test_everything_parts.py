@@ -20,6 +20,7 @@ from napari_sam.widget.features.everything.edited import UneditedPlanes, UserEdi
 from napari_sam.widget.features.everything.extent import extents
 from napari_sam.widget.features.everything.selection import LiveSelection
 from napari_sam.widget.features.everything.time_left import TimeLeft, in_words
+from napari_sam.widget.features.everything.voxels import voxel_size
 
 KEY = SliceKey((1, 2), ((0, 1),))
 TURNED = SliceKey((2, 0), ((1, 4),))
@@ -190,11 +191,15 @@ def test_time_left_is_said_once_it_is_known():
     now = [0.0]
     left = TimeLeft(lambda: now[0])
     now[0] = 1.0
-    assert left.text(50, 100) == ""
-    now[0] = 60.0
     assert left.text(0, 100) == ""
+    assert left.text(10, 100) == ""
+    now[0] = 60.0
     assert left.text(20, 100) == ", about 4 minutes left"
     assert left.text(100, 100) == ""
+    now[0] = 70.0
+    assert left.text(0, 10) == ""  # another part of the work
+    now[0] = 100.0
+    assert left.text(2, 10) == ", about 2 minutes left"
 
 
 def test_an_axis_has_a_name_while_napari_removes_its_slider():
@@ -204,3 +209,20 @@ def test_an_axis_has_a_name_while_napari_removes_its_slider():
     for labels, name in ((("z", "y", "x"), "z"), (("y", "x"), "axis 0"), ((), "axis 0")):
         (offered,) = extents(frame, KEY, SimpleNamespace(axis_labels=labels))
         assert offered.text == f"all {name} (3 planes)"
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"scale": (2, 0.5, 0.5)}, (0.5, "µm³")),
+        ({"affine": np.diag([0.0, 1, 1, 1])}, (1, "voxels")),
+        ({"scale": (1e200, 1e200, 1)}, (1, "voxels")),
+    ],
+)
+def test_voxels_without_a_volume_are_counted(options, size):
+    layer = Image(np.zeros((3, 4, 5)), units=("um",) * 3)
+    names = ("scale", "translate", "rotate", "shear")
+    transform = {name: getattr(layer, name) for name in names}
+    transform |= {"affine": np.eye(4), "units": layer.units, **options}
+    with np.errstate(over="ignore"):
+        assert voxel_size(transform, (0, 1, 2)) == size

@@ -143,6 +143,51 @@ def test_a_target_that_goes_while_it_is_written_holds_up_nothing(made, said, mon
     assert not a.held
 
 
+def test_a_fault_of_the_program_holds_up_nothing(made, turns):
+    history, a, b = made
+
+    def broken():
+        yield
+        yield
+        raise RuntimeError("broken")
+
+    history.write(a, broken(), unsaid, also=[b])
+    assert a.held
+    assert b.held
+    with pytest.raises(RuntimeError, match="broken"):
+        turns.rest()
+    assert not history.walking
+    assert not a.held
+    assert not b.held
+
+
+@pytest.mark.parametrize("way", ["undo", "redo"])
+def test_a_fault_while_a_step_is_walked_holds_up_nothing(made, said, monkeypatch, way):
+    history, a, b = made
+    if way == "redo":
+        history.undo(unsaid)
+    said.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(b, "write_in_pieces", lambda edit: iter([1 / 0]))
+        with pytest.raises(ZeroDivisionError):
+            getattr(history, way)(unsaid)
+    assert not history.walking
+    assert not a.held
+    said.clear()
+    getattr(history, way)(unsaid)
+    assert sorted(written(said)) == (["+a2", "+b2"] if way == "redo" else ["-a2", "-b2"])
+
+
+def test_only_what_is_asked_for_is_finished(made, turns):
+    history, _, _ = made
+    mine, other = (iter(range(9)) for _ in "ab")
+    history.run(mine, lambda failed: None)
+    history.finish(other)
+    assert history.walking
+    history.finish(mine)
+    assert not history.walking
+
+
 def test_what_cannot_be_written_is_said_and_stays_a_step(made, said):
     history, a, _ = made
     a.fails = "a is read-only"

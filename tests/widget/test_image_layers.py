@@ -170,6 +170,23 @@ def test_pixels_changed_in_place_are_encoded_anew(open_dock, noting, scene):
     hands.click_and_wait(25, 28)
 
 
+def test_zooming_and_panning_a_pyramid_are_no_change_of_its_pixels(open_dock, scene):
+    fine = np.kron(scene[0], np.ones((24, 24), np.uint8))
+    pyramid = [fine, fine[::4, ::4], fine[::16, ::16]]
+    hands = open_dock(("add_image", pyramid, {"multiscale": True, "name": "pyramid"}))
+    hands.settled()
+    layer, camera = hands.viewer.layers["pyramid"], hands.viewer.camera
+    revision, levels = hands.bench.plane().revision, {layer.data_level}
+    for zoom, centre in ((4, (500, 500)), (4, (900, 1500)), (0.3, (1000, 1000))):
+        camera.zoom, camera.center = zoom, centre
+        hands.rest(0.2)
+        levels.add(layer.data_level)
+    assert len(levels) > 1
+    assert hands.bench.plane().revision == revision
+    layer.refresh()
+    assert hands.bench.plane().revision == revision + 1
+
+
 def test_showing_hiding_and_moving_encode_nothing_anew(open_dock, noting, scene):
     hands = open_dock(("add_image", stack(scene[0]), {"name": "a"}))
     hands.settled()

@@ -6,7 +6,7 @@ from threading import Semaphore
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtTest import QTest
 from tiny import DiscModel
 
@@ -17,12 +17,12 @@ from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
 from napari_sam.stack.propagate import Found, FoundPlane
 from napari_sam.types import Mask, Plane, SliceKey
-from napari_sam.widget import history
 from napari_sam.widget.features.prompting import logic
 from napari_sam.widget.features.stack import run
 from napari_sam.widget.features.stack.following import Line
 from napari_sam.widget.features.stack.logic import Stack
 from napari_sam.widget.scheduler import Lane
+from napari_sam.widget.work import planes
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -506,6 +506,19 @@ def test_another_model_is_asked_about_all_planes_with_prompts_first(propagated, 
     assert all(0 < np.count_nonzero(plane) < 400 for plane in propagated.labels)
 
 
+class Actions(QObject):
+    """Counts what a user does on the canvas: keys, and clicks or drags."""
+
+    def __init__(self, canvas):
+        super().__init__()
+        self.count = 0
+        canvas.installEventFilter(self)
+
+    def eventFilter(self, watched, event):
+        self.count += event.type() in (QEvent.Type.KeyPress, QEvent.Type.MouseButtonPress)
+        return False
+
+
 def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
     image = np.repeat(scene[0][None], PLANES, 0)
     image[4:, 10:40, 12:20] = 20  # a part is gone
@@ -513,7 +526,7 @@ def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
     hands = open_dock(("add_image", image, {"name": "stack", "contrast_limits": (0, 255)}))
     hands.go(2)
     hands.settled()
-    actions = 0
+    actions = Actions(hands.canvas)
     steps = (
         lambda: hands.press(Qt.Key.Key_W),
         lambda: hands.drag((9, 11), (40, 44)),
@@ -524,10 +537,9 @@ def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
     )
     for step in steps:
         step()
-        actions += 1
         hands.settled()
         ended(hands)
-    assert actions <= 6
+    assert actions.count == 6
     assert hands.bench.results.store.objects[1].keyframes[0] == key(2)
     for plane, wanted in zip(hands.labels, truth, strict=True):
         assert iou(plane == 1, wanted) > 0.9
@@ -593,24 +605,63 @@ def test_undo_goes_on_in_the_direction_of_before(stack, follower):
 
 
 @pytest.fixture
-def long_commit(propagated, monkeypatch):
-    """The same window; commits are written a plane at a time, and each takes its turn."""
+def long_commit(propagated, monkeypatch, turns):
+    """The same window; commits are written a plane at a time, each when `turns` says so."""
     monkeypatch.setattr(logic, "AT_ONCE", 0)
-    monkeypatch.setattr(history, "SLICE", 0.0)
     return propagated
 
 
-def test_a_long_commit_is_written_while_the_window_lives(long_commit, scene, follower):
+@pytest.fixture
+def writing(long_commit, turns):
+    """The same window when one plane is written."""
+    long_commit.prompting.commit()
+    turns.until(long_commit.labels.any)
+    assert long_commit.context.history.walking
+    return long_commit
+
+
+def begin_box(hands, moved=True):
+    """Draw a box, or its first corner, and hold the button still."""
+    hands.press(Qt.Key.Key_W)
+    places = [hands.place(*place) for place in ((60, 60), (70, 70), (80, 80))]
+    QTest.mousePress(hands.canvas, Qt.MouseButton.LeftButton, pos=places[0])
+    for place in places[1:] if moved else ():
+        QTest.mouseMove(hands.canvas, place)
+        hands.rest(0.02)
+    assert hands.bench.prompts.is_drawing
+
+
+def end_box(hands):
+    QTest.mouseMove(hands.canvas, hands.place(80, 80))
+    hands.rest(0.02)
+    QTest.mouseRelease(hands.canvas, Qt.MouseButton.LeftButton, pos=hands.place(80, 80))
+    hands.rest(0.02)
+
+
+def fail(monkeypatch, error):
+    """Let no label be written any more."""
+
+    def write(canvas, *patches):
+        if any(patch.new().any() for patch in patches):
+            raise error
+        written(canvas, *patches)
+
+    written = Canvas.write
+    monkeypatch.setattr(Canvas, "write", write)
+
+
+def test_a_long_commit_is_written_while_the_window_lives(long_commit, scene, follower, turns):
     hands = long_commit
     hands.prompting.commit()
     assert hands.context.history.walking
     assert not hands.labels.any()
     hands.prompting.commit()
     assert "press Enter again" in hands.status
-    hands.until(lambda: not hands.context.work.drawing())
+    turns.until(hands.labels.any)
     assert hands.context.history.walking
     hands.click_and_wait(*CENTRES[3])  # the next object is begun meanwhile
-    hands.until(lambda: not hands.context.history.walking)
+    turns.rest()
+    assert not hands.context.history.walking
     assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels)
     walked(hands)
     assert hands.labels.any()
@@ -621,17 +672,178 @@ def test_a_long_commit_is_written_while_the_window_lives(long_commit, scene, fol
     assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels)
 
 
-def test_prompts_that_change_before_a_long_commit_is_written_end_it(long_commit):
+def test_prompts_that_change_before_a_long_commit_is_written_end_it(long_commit, turns):
     hands = long_commit
     hands.prompting.commit()
     hands.prompting.clear()  # what was propagated
     hands.prompting.clear()  # the prompts
+    turns.rest()
     hands.until_said("press Enter again")
     assert not hands.labels.any()
     assert not hands.bench.results.store.objects
 
 
-def test_a_long_commit_that_cannot_be_written_is_taken_back(long_commit, monkeypatch):
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_box_that_is_begun_before_a_long_commit_is_written_stays(long_commit, turns, moved):
+    hands = long_commit
+    hands.prompting.commit()
+    begin_box(hands, moved)
+    turns.rest()
+    hands.until_said("press Enter again")
+    assert hands.bench.prompts.is_drawing
+    assert not hands.labels.any()
+    end_box(hands)
+    assert hands.bench.prompts.boxes.nshapes == 1
+    assert len(hands.bench.prompts.points.data) == 1
+
+
+def test_another_answer_chosen_before_a_long_commit_is_written_is_committed(long_commit, turns):
+    hands = long_commit
+    hands.prompting.commit()
+    hands.prompting.asker.next_candidate()
+    turns.rest()
+    outlines = hands.bench.results.store.objects[1].outlines
+    assert outlines[key(2)].candidate == 1
+    assert len(outlines) == PLANES
+
+
+def test_a_plane_left_out_before_a_long_commit_is_written_has_no_label(
+    long_commit, follower, turns
+):
+    hands = long_commit
+    hands.prompting.commit()
+    hands.go(5)
+    follower.gate = Semaphore(0)
+    hands.press(Qt.Key.Key_P, SHIFT)
+    turns.rest()
+    hands.until_said("press Enter again")  # others are being followed again
+    assert not hands.labels.any()
+    follower.gate.release(PLANES)
+    ended(hands)
+    hands.prompting.commit()
+    assert [bool(plane.any()) for plane in hands.labels] == [k < 4 for k in range(PLANES)]
+
+
+def test_what_is_followed_again_before_a_long_commit_is_written_is_committed(
+    long_commit, follower, turns
+):
+    hands = long_commit
+    hands.prompting.commit()
+    hands.go(5)
+    hands.press(Qt.Key.Key_P, SHIFT)
+    ended(hands)
+    turns.rest()
+    assert [bool(plane.any()) for plane in hands.labels] == [k < 4 for k in range(PLANES)]
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is full"), RuntimeError("broken")])
+def test_a_failed_commit_ends_the_box_that_is_drawn(writing, turns, monkeypatch, error):
+    hands = writing
+    begin_box(hands)
+    fail(monkeypatch, error)
+    if isinstance(error, OSError):
+        turns.rest()
+        hands.until_said("the disk is full")
+    else:
+        with pytest.raises(RuntimeError, match="broken"):
+            turns.rest()
+    assert not hands.context.history.walking
+    assert hands.bench.results.layer.editable
+    assert not hands.bench.prompts.is_drawing
+    end_box(hands)
+    assert not hands.labels.any()
+    assert len(hands.bench.prompts.points.data) == 1
+    hands.press(Qt.Key.Key_Z, CONTROL | SHIFT)  # what failed is not made again
+    assert len(hands.bench.prompts.points.data) == 1
+
+
+def test_prompts_of_a_failed_commit_are_not_drawn_on_another_image(writing, turns, monkeypatch):
+    hands, layer = writing, writing.bench.results.layer
+    first = image_of(hands)
+    hands.source.use_image(hands.viewer.add_image(np.zeros_like(first.data), name="other"))
+    fail(monkeypatch, OSError("the disk is full"))
+    turns.rest()
+    hands.until_said("the disk is full")
+    assert not layer.data.any()
+    assert len(hands.bench.prompts.points.data) == 0
+    hands.source.use_image(first)
+    assert len(hands.bench.prompts.points.data) == 1
+
+
+def test_a_layer_that_goes_while_objects_are_committed_stops_that(writing, scene, turns):
+    hands, image = writing, image_of(writing)
+    hands.viewer.layers.remove(hands.bench.results.layer)
+    turns.rest()
+    assert not hands.context.history.walking
+    hands.until(lambda: hands.answers is not None)
+    assert hands.context.bench.frame.layer is image
+    assert len(hands.bench.prompts.points.data) == 1
+    assert not hands.labels.any()  # of a new layer
+    hands.prompting.commit()
+    assert all(alike(plane == 1, scene[1] == 1) for plane in hands.labels)
+
+
+def test_answers_of_another_model_do_not_come_back(propagated, scene):
+    propagated.press(Qt.Key.Key_Return)
+    propagated.context.use_session(Session(SamPredictor(DiscModel())))
+    propagated.settled()
+    walked(propagated)
+    propagated.settled()
+    propagated.press(Qt.Key.Key_F13)
+    propagated.until(lambda: propagated.answers and not propagated.prompting.asker.pending)
+    assert 0 < propagated.answers.objects[1].mask.area < 400  # a disc of radius 8
+    assert len(propagated.context.work.propagated[1]) == PLANES - 1
+
+
+def test_what_was_known_of_commits_is_kept_within_limits(propagated, monkeypatch):
+    work = propagated.context.work
+    known = work.known()
+    assert known.nbytes > 0
+    monkeypatch.setattr(planes, "RECENT_BYTES", 0)
+    work.remember(101, known)
+    work.remember(102, known)
+    for step, kept in ((101, False), (102, True)):
+        work.clear()
+        work.bring_back(step)
+        assert bool(work.answers) == kept
+        assert len(work.propagated[1]) == PLANES - 1
+    image = image_of(propagated)
+    propagated.source.use_image(propagated.viewer.add_image(np.zeros_like(image.data), name="b"))
+    work.bring_back(102)
+    assert not work.answers
+    assert not work.propagated
+
+
+def test_a_plane_without_the_object_says_nothing_of_the_direction(propagated):
+    propagated.go(0)
+    propagated.rest()
+    propagated.press(Qt.Key.Key_P, SHIFT)
+    ended(propagated)
+    propagated.press(Qt.Key.Key_Return)
+    walked(propagated)
+    assert propagated.stack.propagation.followed[1].direction == "both ways"
+
+
+def test_contrast_that_napari_goes_on_choosing_stops_nothing(stack):
+    ramp = image_of(stack).data.astype(np.float32)
+    for place, plane in enumerate(ramp):
+        plane[plane > 100] = 200 + place
+    image_of(stack).data = ramp
+    image_of(stack).auto_contrast = True
+    stack.settled()
+    stack.click_and_wait(*CENTRES[1])
+    propagate(stack)
+    assert stack.context.shown().contrast is None
+    limits = image_of(stack).contrast_limits
+    stack.press(Qt.Key.Key_F13)
+    stack.go(4)
+    stack.settled()
+    assert image_of(stack).contrast_limits != limits
+    assert not any("the image looks otherwise" in said for said in stack._said)
+    assert len(stack.context.work.propagated[1]) == PLANES - 1
+
+
+def test_a_long_commit_that_cannot_be_written_is_taken_back(long_commit, monkeypatch, turns):
     hands = long_commit
     write, count = Canvas.write, []
 
@@ -644,6 +856,7 @@ def test_a_long_commit_that_cannot_be_written_is_taken_back(long_commit, monkeyp
     before = marks(hands)
     monkeypatch.setattr(Canvas, "write", full)
     hands.prompting.commit()
+    turns.rest()
     hands.until_said("the disk is full")
     assert not hands.labels.any()
     assert not hands.bench.results.store.objects
@@ -671,11 +884,23 @@ def test_prompts_stay_where_neither_labels_nor_journal_can_be_written(propagated
     assert all(plane.any() for plane in propagated.labels)
 
 
-def test_closing_the_dock_ends_a_long_commit(long_commit):
-    hands = long_commit
-    layer = hands.bench.results.layer
-    hands.prompting.commit()
-    hands.until(lambda: not hands.context.work.drawing())
-    assert hands.context.history.walking
-    hands.dock.close_dock()
+def test_closing_the_dock_ends_a_long_commit(writing):
+    layer = writing.bench.results.layer
+    writing.dock.close_dock()
     assert all(plane.any() for plane in layer.data)
+
+
+def test_closing_the_dock_leaves_what_another_part_of_it_writes(stack, turns):
+    ended = []
+
+    def steps():
+        try:
+            yield
+            yield
+            ended.append("all")
+        finally:
+            ended.append("left")
+
+    stack.context.history.run(steps(), ended.append)
+    stack.dock.close_dock()
+    assert ended == ["left"]

@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_sam.widget.features.prompting import logic
 from napari_sam.widget.scheduler import Lane
 
 from .test_reopen import CENTRES, CONTROL, alike, at, kept, key, reopen, stack  # noqa: F401
@@ -36,6 +37,29 @@ def test_undo_opens_the_object_of_the_layer_that_it_is_in(twins, scene):
     twins.press(Qt.Key.Key_Return)
     assert alike(everything.layer.data[3] == 1, scene[1] == 3)
     assert np.array_equal(twins.labels, before)
+
+
+def test_a_commit_to_two_layers_holds_both_and_ends_where_one_goes(twins, turns, monkeypatch):
+    monkeypatch.setattr(logic, "AT_ONCE", 0)
+    results, everything = twins.bench.results, twins.bench.everything
+    before, found = twins.labels.copy(), everything.layer.data.copy()
+    twins.press(Qt.Key.Key_O)
+    twins.click_and_wait(*CENTRES[2])
+    twins.prompting.reopener.reopen(1, everything)
+    twins.click_and_wait(*CENTRES[3])
+    drawn = twins.bench.prompts.drawing()
+    twins.prompting.commit()
+    assert not results.layer.editable
+    assert not everything.layer.editable
+    turns.until(lambda: not np.array_equal(everything.layer.data, found))
+    assert not np.array_equal(twins.labels, before)
+    twins.viewer.layers.remove(everything.layer)
+    turns.rest()
+    assert not twins.context.history.walking
+    assert results.layer.editable
+    assert np.array_equal(twins.labels, before)
+    assert np.array_equal(everything.layer.data, found)
+    assert set(twins.bench.prompts.drawing()) == set(drawn)
 
 
 def test_prompts_of_another_layer_change_no_object_of_the_same_label(twins):

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ..everything.amg_params import AmgParams
+from ..everything.amg_select import select
 from ..files import check_target
 from ..formats.coco import as_annotations
 from ..formats.label_images import check_label_target
 from ..formats.label_result import label_result
 from ..images.readers import StackImage
-from ..images.transforms import to_rgb8
-from ..masks import to_labels
 from ..models.registry import check_name
 from ..predict.predictor import SamPredictor
+from ..predict.session import Session
 from ..stack import volumes
+from ..stack.planes import PlaneResult, everything_in
 from ..stack.tracks import Track, tracks_text
 from ..stack.volumes import StackFrame
+from ..types import Plane, Progress, SliceKey
 from .commands import (
     Say,
     channels_note,
-    find_records,
     given_params,
     interruption,
     load,
@@ -56,11 +57,13 @@ def everything(args: Namespace, say: Say) -> str:
     ended: BaseException | None = None
     with label_result(args.output, image, args.image, args.overwrite) as result:
         if frame is None or planes is None:
-            pixels = to_rgb8(image.data, contrast, channels)
-            records = find_records(predictor, pixels, params, say)
-            size = image.label_shape[0], image.label_shape[1]
-            result.labels[:] = to_labels(records, size, params.min_mask_region_area)
-            if args.annotations:
+            key = SliceKey((0, 1))
+            rows, columns = spacing_of(image, key.displayed)
+            plane = Plane(image.data, key, contrast, channels=channels, spacing=(rows, columns))
+            found = _found_in(predictor, plane, params, say)
+            result.labels[:] = found.labels
+            if args.annotations and found.candidates is not None:
+                records = select(found.candidates, params)
                 result.companions = {args.annotations: json.dumps(as_annotations(records))}
         else:
             steps = volumes.everything(
@@ -89,6 +92,17 @@ def everything(args: Namespace, say: Say) -> str:
     if tracks is not None:
         chosen["divided"] = len({one.parent for one in tracks} - {0})
     return summary(args, result, model, **chosen)
+
+
+def _found_in(predictor: SamPredictor, plane: Plane, params: AmgParams, say: Say) -> PlaneResult:
+    """Return what is found in a single plane, and report progress."""
+    found = []
+    for step in everything_in(Session(predictor, max_bytes=0), [plane], params):
+        if isinstance(step, Progress):
+            say(step.text)
+        else:
+            found.append(step)
+    return found[0]
 
 
 def _check_annotations(args: Namespace, image: StackImage) -> None:

@@ -31,7 +31,8 @@ IOU_FLOOR = 0.5
 
 
 TILES = 64
-"""Tiles of a large plane after which it is told what was found so far."""
+"""Tiles of a large plane after which it is told what was found so far, and again after twice,
+four times as many and so on: each time all that was found is selected anew."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,7 @@ class AutomaticMaskGenerator:
         total = sum(len(grids[layer]) for layer in layers)
         floor = min(IOU_FLOOR, least_iou(self.params.pred_iou_thresh))
         found: list[Candidate] = []
-        done = 0
-        told_apart = False
+        done, told, told_apart = 0, TILES, False
 
         def step(number: int, text: str) -> Progress:
             """Return how far it is: in tiles, where there are any."""
@@ -155,7 +155,8 @@ class AutomaticMaskGenerator:
 
         yield Progress(0, len(tiles) or total, "encoding")
         for number, (crop, layer) in enumerate(zip(crops, layers, strict=True)):
-            if tiles and number and number % TILES == 0:
+            if tiles and number == told:
+                told *= 2
                 so_far = Candidates(size, tuple(found), floor, told_apart, levels)
                 yield FoundSoFar(number, len(tiles), step(number, "").text, so_far)
             x0, y0, x1, y1 = crop

@@ -183,6 +183,10 @@ class History:
             raise ValueError("there is nothing to redo")
         return self._walk(self._undone[-1], self._undone, self._done)
 
+    def forget_undone(self, step: Step) -> None:
+        """Forget a step that was taken back: it is not to be made again."""
+        self._undone[:] = [one for one in self._undone if one is not step]
+
     def drop(self, target: Target) -> None:
         """Forget a target that is gone; what it shared steps with keeps its parts."""
         for steps in (self._done, self._undone):

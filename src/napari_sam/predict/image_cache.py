@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ LARGE_PLANE = 1 << 20
 """Pixels of a large plane."""
 SAMPLED_PLANE = 1 << 24
 """Most pixels of a plane that is read at once from elsewhere only to find its contrast."""
+KEPT_SECONDS, KEPT_SHARE = 5.0, 10.0
+"""So long chunks are kept, or ten times as long as they took to read: an array may still be written
+to, as during an acquisition."""
 BLOCKS, BLOCK = 8, 256
 """Of a larger one 8 x 8 evenly spaced blocks of 256 x 256 pixels are read."""
 
@@ -38,6 +43,8 @@ class ImageCache:
     Parameters
     ----------
     image : array-like
+    clock : callable
+        Returns seconds.
 
     Attributes
     ----------
@@ -45,13 +52,14 @@ class ImageCache:
         Whether the pixels have changed since.
     """
 
-    def __init__(self, image: Any) -> None:
+    def __init__(self, image: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.image = image
+        self._clock = clock
         self.outdated = False
         self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
         self._limits: dict[Hashable, Contrast | None] = {}
         self._spans: dict[Hashable, float] = {}
-        self._stack: tuple[Hashable, PlaneStack] | None = None
+        self._stack: tuple[Hashable, PlaneStack, float] | None = None  # until when
         self._lock = threading.Lock()  # never held for long
 
     def __contains__(self, plane: Plane) -> bool:
@@ -81,8 +89,9 @@ class ImageCache:
 
     def read(self, plane: Plane) -> tuple[NDArray[Any], Contrast | None]:
         """Return the pixels of a plane or its window, and the contrast of all of the plane."""
-        stored = self._stored(plane)
+        stored, start = self._stored(plane), self._clock()
         pixels = stored.read()
+        self._note_time(start)
         if plane.contrast is not None:
             return pixels, plane.contrast
         look, whole = plane.whole.look, stored.whole
@@ -99,17 +108,26 @@ class ImageCache:
         return pixels, limits
 
     def _stored(self, plane: Plane) -> Plane:
-        """Return a plane that is read in whole chunks of its array, of which some are kept."""
+        """Return a plane that is read in whole chunks of its array; some are kept for a while."""
         array = plane.key.array_of(plane.image)
         chunks = chunks_of(array)
         if chunks is None:
             return plane
-        version = plane.key.level, plane.revision
+        version, now = (plane.key.level, plane.revision), self._clock()
         with self._lock:
-            if self._stack is None or self._stack[0] != version:
-                self._stack = version, PlaneStack(chunked(array, chunks))
-            stack = self._stack[1]
+            kept = self._stack
+            if kept is None or kept[0] != version or now > kept[2]:
+                self._stack = kept = version, PlaneStack(chunked(array, chunks)), inf
+            stack = kept[1]
         return replace(plane, image=stack, key=replace(plane.key, level=None))
+
+    def _note_time(self, start: float) -> None:
+        """Note how long chunks are kept, when the first ones have been read."""
+        now = self._clock()
+        with self._lock:
+            if self._stack is not None and self._stack[2] == inf:
+                until = now + max(KEPT_SECONDS, KEPT_SHARE * (now - start))
+                self._stack = (*self._stack[:2], until)
 
     def _span(self, plane: Plane, stored: Plane) -> float:
         """Return the range of the stack that a plane lies in, found once."""

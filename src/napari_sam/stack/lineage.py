@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ..types import Progress
 from .partition import best_pairs
-from .pieces import Pieces
+from .pieces import Overlaps, Pieces
 
 LEAST_WORTH = 0.2
 """Least worth of a link between two frames; see `successors`."""
@@ -34,6 +35,10 @@ SMALLER = 0.9
 
 TOGETHER = 1.6
 """Largest area of two daughters, as a share of that of their mother."""
+
+
+AT_A_TIME = 256
+"""Mothers, and pairs of daughters, that are looked at between two steps of progress."""
 
 
 @dataclass(frozen=True)
@@ -90,57 +95,87 @@ def successors(pieces: Pieces) -> Generator[Progress, None, list[int]]:
             second = np.arange(*pieces.in_plane[t + step].indices(len(pieces)))
             if step == 2:
                 first, second = first[after[first] < 0], second[free[second]]
-            worth = _worth(forms, first, second)
-            shared = overlaps.get((step == 2, t))
-            if shared is not None:
-                known = np.isin(shared.first, first) & np.isin(shared.second, second)
-                a, b = shared.first[known], shared.second[known]
-                union = forms.areas[a] + forms.areas[b] - shared.shared[known]
-                place = np.searchsorted(first, a), np.searchsorted(second, b)
-                worth[place] += shared.shared[known] / union
-            rows, columns = np.nonzero(worth >= LEAST_WORTH)
-            chosen = best_pairs(rows, columns, worth[rows, columns])
-            after[first[rows[chosen]]] = second[columns[chosen]]
-            free[second[columns[chosen]]] = False
+            a, b, worth = _links(forms, first, second, overlaps.get((step == 2, t)))
+            chosen = best_pairs(a - own.start, b - pieces.in_plane[t + step].start, worth)
+            after[a[chosen]] = b[chosen]
+            free[b[chosen]] = False
     return after.tolist()
 
 
-def _worth(forms: _Forms, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return what links (N, M) are worth by place and area alone, 0 to `BY_PLACE`."""
-    apart = np.linalg.norm(forms.middles[first][:, None] - forms.middles[second][None], axis=2)
-    areas = forms.areas[first][:, None], forms.areas[second][None]
-    reach = LINK_REACH * np.maximum(forms.diameters[first][:, None], forms.diameters[second][None])
+def _links(
+    forms: _Forms, first: NDArray[np.intp], second: NDArray[np.intp], overlaps: Overlaps | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Return the links (N,) of pieces of two frames that are worth enough, and what they are worth.
+
+    Without overlap, a link of `LINK_REACH` diameters of the first piece is never worth enough,
+    however large the second one is: their areas differ then.
+    """
+    near = _within(forms, first, second, LINK_REACH)
+    a = np.repeat(first, [len(one) for one in near])
+    b = np.concatenate([*near, second[:0]])
+    shared = np.zeros(len(a), np.intp)
+    if overlaps is not None:
+        known = np.isin(overlaps.first, first) & np.isin(overlaps.second, second)
+        a, b = np.append(a, overlaps.first[known]), np.append(b, overlaps.second[known])
+        shared = np.append(shared, overlaps.shared[known])
+    links, index = np.unique(np.stack([a, b]), axis=1, return_inverse=True)
+    a, b = links
+    shared = np.bincount(index.ravel(), shared, len(a)).astype(np.intp)
+    areas = forms.areas[a], forms.areas[b]
+    apart = np.linalg.norm(forms.middles[a] - forms.middles[b], axis=1)
+    reach = LINK_REACH * np.maximum(forms.diameters[a], forms.diameters[b])
     alike = np.minimum(*areas) / np.maximum(*areas)
-    return np.asarray(BY_PLACE * np.maximum(1 - apart / np.maximum(reach, 1), 0) * alike)
+    worth = BY_PLACE * np.maximum(1 - apart / np.maximum(reach, 1), 0) * alike
+    worth += shared / (areas[0] + areas[1] - shared)
+    enough = worth >= LEAST_WORTH
+    return a[enough], b[enough], worth[enough]
+
+
+def _within(
+    forms: _Forms, pieces: NDArray[np.intp], others: NDArray[np.intp], reach: float
+) -> list[NDArray[np.intp]]:
+    """Return the other pieces, ascending, within some diameters of each piece."""
+    if not len(others) or not len(pieces):
+        return [others[:0]] * len(pieces)
+    tree = cKDTree(forms.middles[others])
+    radii = reach * forms.diameters[pieces]
+    found = tree.query_ball_point(forms.middles[pieces], radii, return_sorted=True)
+    return [others[np.array(one, np.intp)] for one in found]
 
 
 def divided(pieces: Pieces, after: list[int]) -> Generator[Progress, None, dict[int, int]]:
     """Find the mother of each first piece of a daughter; links of mothers are taken away.
 
-    Yield after each frame.
+    Yield after each frame, and more often where there is much to look at.
     """
     forms = _Forms.of(pieces)
-    before = {piece: k for k, piece in enumerate(after) if piece >= 0}
+    before = {piece for piece in after if piece >= 0}
     last = max(pieces.in_plane, default=0)
     found = []
     for count, (t, own) in enumerate(pieces.in_plane.items()):
-        yield _progress("looked for divisions in", count, pieces)
+        step = _progress("looked for divisions in", count, pieces)
+        yield step
         later = pieces.in_plane.get(t + 1, slice(0, 0))
         starts = [
             p
             for p in range(later.start, later.stop)
             if p not in before and (after[p] >= 0 or t + 1 == last)
         ]
-        for mother in range(own.start, own.stop) if starts else ():
-            near = [p for p in starts if _is_daughter(forms, mother, p)]
+        own_pieces = np.arange(own.start, own.stop)
+        all_near = _within(forms, own_pieces, np.array(starts, np.intp), REACH)
+        for number, (mother, close) in enumerate(zip(own_pieces.tolist(), all_near, strict=True)):
+            if number % AT_A_TIME == AT_A_TIME - 1:
+                yield step
+            near = close[forms.areas[close] <= SMALLER * forms.areas[mother]].tolist()
             heir = after[mother]
+            pairs: Iterator[tuple[int, int]] = combinations(near, 2)
             if heir >= 0:
                 follows = pieces.planes[heir] == t + 1 and (after[heir] >= 0 or t + 1 == last)
                 follows = follows and _is_daughter(forms, mother, heir)
-                pairs = [(heir, p) for p in near] if follows else []
-            else:
-                pairs = list(combinations(near, 2))
-            for pair in pairs:
+                pairs = ((heir, p) for p in near) if follows else iter(())
+            for looked_at, pair in enumerate(pairs, start=1):
+                if looked_at % AT_A_TIME == 0:
+                    yield step
                 middle = forms.middles[list(pair)].mean(0) - forms.middles[mother]
                 off = float(np.hypot(*middle)) / forms.diameters[mother]
                 area = forms.areas[list(pair)].sum()

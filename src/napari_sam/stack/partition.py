@@ -7,9 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from ..steps import mapped
 from ..types import Progress
@@ -245,8 +244,20 @@ def best_pairs(
     """
     alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
     rivals = np.flatnonzero(~alone)
+    if not len(rivals):
+        return np.flatnonzero(alone)
+    rivals = rivals[np.lexsort((columns[rivals], rows[rivals]))]
     row, column = (np.unique(index[rivals], return_inverse=True)[1] for index in (rows, columns))
-    pair = np.full((row.max(initial=-1) + 1, column.max(initial=-1) + 1), -1)
-    pair[row, column] = rivals
-    best = pair[linear_sum_assignment(np.append(worth, 0.0)[pair], maximize=True)]
-    return np.concatenate([np.flatnonzero(alone), best[best >= 0]])
+    count, width = int(row.max()) + 1, int(column.max()) + 1
+    none = np.arange(count)  # each row has a column of its own to stay without a pair
+    graph = coo_array(
+        (
+            np.append(worth[rivals] + 1, np.ones(count)),
+            (np.append(row, none), np.append(column, width + none)),
+        ),
+        shape=(count, width + count),
+    )
+    chosen, partner = min_weight_full_bipartite_matching(graph.tocsr(), maximize=True)
+    paired = partner < width
+    places = np.searchsorted(row * width + column, (chosen * width + partner)[paired])
+    return np.concatenate([np.flatnonzero(alone), rivals[places]])

@@ -165,10 +165,9 @@ def everything_in(
     params: AmgParams | None = None,
     largest: int = 0,
     so_far: bool = False,
+    share: float | None = None,
 ) -> Generator[Progress | PlaneResult, None, int]:
     """Find every object in planes, one after the other.
-
-    Of many planes whose contrast was not given, the range is chosen by `best_exposure`.
 
     Parameters
     ----------
@@ -183,6 +182,9 @@ def everything_in(
         largest so far.
     so_far : bool
         Whether to yield results of a plane that is divided into many tiles before it is done.
+    share : float, optional
+        At which share of their contrast planes are shown, see `exposed`. By default `best_share`
+        chooses it.
 
     Yields
     ------
@@ -196,10 +198,8 @@ def everything_in(
     int, the largest label
     """
     generator = AutomaticMaskGenerator(session.predictor, params)
-    total = PER_PLANE * len(planes)
-    share = yield from mapped(
-        best_exposure(session, planes, generator), lambda step: Progress(0, total, step.text)
-    )
+    if share is None:
+        share = yield from best_share(session, planes, params)
     for done, one in enumerate(planes):
         plane = one.whole
         place = partial(_placed, plane, done, len(planes))
@@ -215,6 +215,19 @@ def everything_in(
         largest = max(largest, found.largest)
         yield found
     return largest
+
+
+def best_share(
+    session: Session, planes: Sequence[Plane], params: AmgParams | None = None
+) -> Generator[Progress, None, float]:
+    """Choose at which share of their contrast planes are shown, for `everything_in`.
+
+    See `best_exposure`. The progress is that of `everything_in` before its first plane.
+    """
+    generator = AutomaticMaskGenerator(session.predictor, params)
+    total = PER_PLANE * len(planes)
+    steps = best_exposure(session, planes, generator)
+    return (yield from mapped(steps, lambda step: Progress(0, total, step.text)))
 
 
 def plane_numbers(planes: Iterable[int] | None, count: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from .planes import (
     PER_PLANE,
     PlaneResult,
     all_planes,
+    best_share,
     everything_in,
     plane_numbers,
     stacks_along,
@@ -207,17 +209,18 @@ def _everything(
     """Do what `everything` says, with checked arguments."""
     total = PER_PLANE * sum(len(planes) for planes in stacks)
     done = largest = 0
+    share = yield from best_share(session, list(chain.from_iterable(stacks)), params)
+    find = partial(everything_in, session, params=params, share=share)
     for planes in stacks:
-        steps = _in_one_stack(session, planes, params, frame, out, join, largest)
+        steps = _in_one_stack(find, planes, frame, out, join, largest)
         largest = yield from mapped(steps, partial(_as_part, done, total))
         done += PER_PLANE * len(planes)
     return frame
 
 
 def _in_one_stack(
-    session: Session,
+    find: Callable[..., Generator[Progress | PlaneResult, None, int]],
     planes: Sequence[Plane],
-    params: AmgParams | None,
     frame: StackFrame,
     out: Any,
     join: Join | None,
@@ -248,7 +251,7 @@ def _in_one_stack(
             found[z] = step.labels
         return written(z, step.labels)
 
-    last = yield from mapped(everything_in(session, planes, params, largest), found_step)
+    last = yield from mapped(find(planes, largest=largest), found_step)
     if join is None:
         return last
     stored = found if out is None else StoredPlanes(out, keys.values(), frame.axis)

@@ -115,11 +115,13 @@ def chosen_contrast(frame: Frame) -> tuple[float, float] | None:
     """Return the contrast limits that the user has chosen for an image layer.
 
     None where they still are those that napari began with (all of the data's range, or for arrays
-    that are not in memory a guess), and for colour: `Plane.contrast` says what happens then.
+    that are not in memory a guess) or goes on choosing, and for colour: `Plane.contrast` says what
+    happens then.
     """
     limits = _limits(frame.layer)
     colours = frame.layer.rgb or frame.blend is not None
-    return None if colours or limits == frame.initial_contrast else limits
+    untouched = frame.layer.auto_contrast or limits == frame.initial_contrast
+    return None if colours or untouched else limits
 
 
 def _limits(layer: Image) -> tuple[float, float]:

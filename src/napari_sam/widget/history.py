@@ -101,7 +101,12 @@ class History:
         self._run_on(steps, math.inf if at_once else SLICE)
 
     def write(
-        self, target: ShownTarget, steps: Steps, done: Callable[[], None], at_once: bool = False
+        self,
+        target: ShownTarget,
+        steps: Steps,
+        done: Callable[[], None],
+        at_once: bool = False,
+        also: Sequence[ShownTarget] = (),
     ) -> None:
         """Make or join an edit in pieces; nobody changes the target until it is written.
 
@@ -114,6 +119,8 @@ class History:
             Called at the end; `on_failed` instead if something could not be written or recorded.
         at_once : bool
             Make all of them before this returns: they are short.
+        also : sequence of ShownTarget
+            Others that are written to.
 
         Raises
         ------
@@ -122,7 +129,6 @@ class History:
         """
 
         def ended(failed: str) -> None:
-            self._release()
             if failed:
                 self.on_failed(failed)
             else:
@@ -130,12 +136,11 @@ class History:
 
         self.run(steps, ended, at_once)
         if self._work is steps:
-            self._hold([target])
+            self._hold([target, *also])
 
-    def finish(self) -> None:
-        """Do all the rest of what `run` and `write` have begun."""
-        if self._work is not None:
-            self._run_on(self._work, math.inf)
+    def finish(self, steps: Steps) -> None:
+        """Do all the rest of some steps, if they are what is being written."""
+        self._run_on(steps, math.inf)
 
     def stop(self) -> None:
         """Leave what `run` and `write` have begun."""
@@ -205,12 +210,15 @@ class History:
         except (ValueError, OSError) as error:
             self._end()
             self.on_failed(str(error))
+        except Exception:
+            self._end()
+            raise  # a fault of the program; the user can go on
         else:
             if not self._held:
                 self._hold(step.targets)
             QTimer.singleShot(0, lambda: self._go_on(walk, step, happened, done))
 
-    def _run_on(self, steps: Steps, seconds: float = SLICE) -> None:
+    def _run_on(self, steps: Steps, seconds: float) -> None:
         if steps is not self._work:
             return
         failed = ""
@@ -223,10 +231,15 @@ class History:
             pass
         except (ValueError, OSError) as error:
             failed = str(error)
+        except Exception:
+            self._work = None
+            self._release()
+            raise  # a fault of the program; the user can go on
         else:
-            QTimer.singleShot(0, lambda: self._run_on(steps))
+            QTimer.singleShot(0, lambda: self._run_on(steps, SLICE))
             return
         self._work = None
+        self._release()
         self._done(failed)
 
     def _leave(self, steps: Steps) -> None:

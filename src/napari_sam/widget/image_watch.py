@@ -72,8 +72,11 @@ class ImageWatch(QObject):  # type: ignore[misc]
         """Return what decides which pixels are drawn."""
         dims = self.viewer.dims
         view = (dims.ndisplay, dims.order, dims.point, dims.margin_left, dims.margin_right)
+        part: tuple[Any, ...] = ()
+        if layer.multiscale:  # napari reads another part, or another level, as the user zooms
+            part = (layer.data_level, layer.corner_pixels.tobytes())
         place = (layer.affine.affine_matrix.tobytes(), *map(tuple, (layer.scale, layer.translate)))
-        return (id(layer.data), layer.visible, str(layer.projection_mode), *view, *place)
+        return (id(layer.data), layer.visible, str(layer.projection_mode), *view, *part, *place)
 
     def _on_layer_transform(self, event: Any = None) -> None:
         self.moved.emit()

@@ -12,7 +12,7 @@ from ...objects.drawn import Drawing, DrawnRow
 from ...objects.segmented import Outline, upright
 from ...types import Mask, Plane, SliceKey
 from ..workbench import Workbench
-from .question import ObjectInWork, Question, as_kept
+from .question import RECENT_BYTES, ObjectInWork, Question, as_kept
 from .reopening import Reopened
 
 REMEMBERED = 10
@@ -48,17 +48,24 @@ class Committed:
 
     Attributes
     ----------
-    image : str
-        Id of the prompts of the image.
     answers : mapping of SliceKey to Question
+        Empty where they do not hold any more, or take too much memory.
     propagated : mapping of int to mapping of SliceKey to Outline
     absent : mapping of int to set of SliceKey
     """
 
-    image: str
     answers: Mapping[SliceKey, Question]
     propagated: Mapping[int, Mapping[SliceKey, Outline]]
     absent: Mapping[int, Collection[SliceKey]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the logits of the answers."""
+        return sum(question.nbytes for question in self.answers.values())
+
+    def commits_as(self, other: Committed) -> bool:
+        """Tell whether the same masks are known of the same objects in the same planes."""
+        return _masks_of(self) == _masks_of(other)
 
 
 class WorkOnPlanes:
@@ -95,22 +102,35 @@ class WorkOnPlanes:
     def known(self) -> Committed:
         """Return what is known of the objects in work."""
         return Committed(
-            self._image,
             dict(self.answers),
             {number: dict(found) for number, found in self.propagated.items()},
             {number: set(keys) for number, keys in self.absent.items()},
         )
 
     def remember(self, step: int, known: Committed) -> None:
-        """Keep what was known of objects that were committed in a step, for some steps."""
+        """Keep what was known of objects that were committed in a step, for some steps.
+
+        Answers that take too much memory are asked for again after undo; those of the last commit
+        are kept.
+        """
         self._committed[step] = known
         for old in sorted(self._committed)[:-REMEMBERED]:
             del self._committed[old]
+        nbytes = 0
+        for number in sorted(self._committed, reverse=True):
+            one = self._committed[number]
+            nbytes += one.nbytes
+            if nbytes > RECENT_BYTES and number != step:
+                self._committed[number] = replace(one, answers={})
+
+    def forget_committed(self) -> None:
+        """Forget what was known of committed objects: another image is worked on."""
+        self._committed.clear()
 
     def bring_back(self, step: int) -> None:
         """Go on with the objects of a step that was undone, with all that was propagated."""
         known = self._committed.get(step)
-        if known is None or known.image != self._image:
+        if known is None:
             return
         self.answers |= known.answers
         self.propagated |= {number: dict(found) for number, found in known.propagated.items()}
@@ -122,11 +142,6 @@ class WorkOnPlanes:
         for found in (self.propagated, self.absent):
             for number in [one for one in found if one not in numbers]:
                 del found[number]
-
-    @property
-    def _image(self) -> str:
-        prompts = self.bench.image_prompts
-        return "" if prompts is None else prompts.id
 
     def clear(self) -> None:
         """Forget all answers, and close what was opened again."""
@@ -153,6 +168,8 @@ class WorkOnPlanes:
         """Forget what was answered; it is known still how the planes with prompts are displayed."""
         for key, question in self.answers.items():
             self.answers[key] = replace(question, objects={})
+        for step, known in self._committed.items():
+            self._committed[step] = replace(known, answers={})
 
     def drawing(self) -> Drawing:
         """Return the prompts that count, on all planes."""
@@ -338,6 +355,22 @@ def lost_masks(question: Question, reopened: Reopened) -> Mapping[int, Mask]:
         if start is not None and start.mask is not None and (one.propagated or not one.kept):
             masks[number] = start.mask
     return masks
+
+
+def _masks_of(known: Committed) -> object:
+    """Return what is known of objects in work, to be compared."""
+    answers = {
+        (key, number): (id(one.answer), one.rank)
+        for key, question in known.answers.items()
+        for number, one in question.objects.items()
+        if not one.kept
+    }
+    propagated = {
+        number: {key: id(outline) for key, outline in found.items()}
+        for number, found in known.propagated.items()
+        if found
+    }
+    return answers, propagated, {number: keys for number, keys in known.absent.items() if keys}
 
 
 def _asked(question: Question, shown: Plane) -> Plane:

@@ -94,6 +94,11 @@ class Question:
         """The objects that wait for an answer."""
         return {k: one for k, one in self.objects.items() if one.answer is None}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the logits of the answers."""
+        return sum(_nbytes(one) for one in self.objects.values())
+
     def ask(self, session: Session) -> dict[int, Prediction]:
         """Return answers to the objects that wait for one; for workers."""
         asked = [_asked(one, session, self.plane) for one in self.open.values()]

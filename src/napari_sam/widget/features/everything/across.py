@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, log10
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -14,7 +16,10 @@ from qtpy.QtWidgets import (
     QSizePolicy,
 )
 
+from .voxels import VoxelSize
+
 LARGEST_VOLUME = 1e12
+MOST_DECIMALS = 12
 
 
 class AcrossPlanes(QGroupBox):  # type: ignore[misc]
@@ -39,7 +44,6 @@ class AcrossPlanes(QGroupBox):  # type: ignore[misc]
         )
         self.volume = QDoubleSpinBox()
         self.volume.setRange(0, LARGEST_VOLUME)
-        self.volume.setDecimals(1)
         self.volume.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         self.volume.setKeyboardTracking(False)  # a number counts when it is complete
         self.volume.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -60,8 +64,8 @@ class AcrossPlanes(QGroupBox):  # type: ignore[misc]
         self.time_series.toggled.connect(self._on_time_series_toggled)
         self.volume.valueChanged.connect(lambda _: self.changed.emit())
         self.table.clicked.connect(self.table_asked)
-        self._offered: tuple[bool, str] | None = None
-        self.offer(False, "voxels")
+        self._offered: tuple[bool, VoxelSize] | None = None
+        self.offer(False, VoxelSize())
 
     @property
     def is_time_series(self) -> bool:
@@ -73,26 +77,26 @@ class AcrossPlanes(QGroupBox):  # type: ignore[misc]
         """The smallest volume of an object, in the unit that was offered."""
         return float(self.volume.value())
 
-    def offer(self, time_series: bool, unit: str) -> None:
+    def offer(self, time_series: bool, voxel: VoxelSize) -> None:
         """Show what suits an axis, without a signal; what the user chose for such a one stays.
 
         Parameters
         ----------
         time_series : bool
             Whether the axis is time.
-        unit : str
-            Of volumes.
+        voxel : VoxelSize
+            Volumes are shown in its unit, with decimals enough for a single voxel.
         """
-        self.show()
-        before, self._offered = self._offered, (time_series, unit)
+        before, self._offered = self._offered, (time_series, voxel)
         if before == self._offered:
             return
         self.blockSignals(True)
         if before is None or before[0] != time_series:
             self.time_series.setChecked(time_series)
-        if before is None or before[1] != unit:
+        if before is None or before[1].unit != voxel.unit:
             self.volume.setValue(0)
-            self.volume.setSuffix(f" {unit}")
+            self.volume.setSuffix(f" {voxel.unit}")
+        self.volume.setDecimals(min(max(1, ceil(-log10(voxel.volume))), MOST_DECIMALS))
         self.blockSignals(False)
         self._show_rows()
 

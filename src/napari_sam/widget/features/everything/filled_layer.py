@@ -173,6 +173,7 @@ class FilledLayer:
             self.view.amend(filled.edit, refresh)
         self._open_step = self._done[-1].edit = self.view.newest
         result = filled.result
+        self._findings.lineage = None  # that of other labels, until they are joined again
         self._findings.values[result.plane.key] = result.values
         if result.candidates is not None:
             remember(self._findings.candidates, result.plane.key, result.candidates)

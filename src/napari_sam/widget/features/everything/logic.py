@@ -31,6 +31,8 @@ from .words import all_tip, found_text
 
 Steps = Generator[Progress | Filled, None, Any]
 
+NO_LINEAGE = "run everything on all planes of the time series first"
+
 
 class Everything(Feature):
     """Finds every object of a plane or of all planes.
@@ -52,6 +54,9 @@ class Everything(Feature):
         self._offered: list[Extent] | None = None
         self._extent: Extent | None = None
         self._link_along: Extent | None = None
+        self._joining: Joining | None = None
+        self._read_joining: Callable[[], Joining | None] = lambda: None
+        self._exposure: tuple[Any, LiveSelection] | None = None  # of the last run on a stack
         self._selecting = False
         self._time_left = TimeLeft()
         self._connect()
@@ -85,9 +90,17 @@ class Everything(Feature):
         if all_planes and self._extent is not None:
             keys = self._extent.planes(plane.key, frame.shape)
             planes = [replace(plane, key=key) for key in keys]
-        self._link_along = self._extent
+        if all_planes or self._link_along is None:
+            self._link_along = self._extent
+            self._read_joining = partial(self._joining_along, self._extent, frame, plane.key)
+            self._joining = self._read_joining()
         self._thresholds = self.panel.params()
         live = self._live(filled, [one.key for one in planes])
+        seen = filled, self._model, plane.contrast, plane.channels, self._thresholds.seeds
+        if len(planes) > 1:
+            self._exposure = seen, live
+        elif self._exposure is not None and self._exposure[0] == seen:
+            live.share = self._exposure[1].share
         text = f"everything in {plane_text(plane)}" if len(planes) == 1 else "everything"
 
         def done(moved: bool) -> None:
@@ -97,7 +110,7 @@ class Everything(Feature):
                 self._say_found(filled)
 
         self.status.progress(EVERYTHING, "everything: encoding ...")
-        self._selecting, self._time_left = False, TimeLeft()
+        self._selecting = False
         filled.begin()
         steps = partial(self._written, filled, partial(live.found, session, planes), text)
         self._submit(steps, done, "everything")
@@ -146,6 +159,7 @@ class Everything(Feature):
             self.status.progress(EVERYTHING)
             self.status.error(sentence)
 
+        self._time_left = TimeLeft()
         work = Work(steps, self._on_step, done, failed, text)
         self.context.scheduler.submit(work, Lane.BULK)
 
@@ -163,16 +177,12 @@ class Everything(Feature):
 
     def _link(self, filled: FilledLayer) -> None:
         """Give objects that go on in the next plane one label."""
-        along = self._link_along
-        axis = None if along is None else along.linking_axis
+        along, joining = self._link_along, self._joining
+        axis = None if joining is None else joining.axis
         keys = [key for key in filled.values if axis in dict(key.fixed)]
-        if self.view is None or axis is None or len(keys) < 2:
+        if self.view is None or joining is None or len(keys) < 2:
             self._say_found(filled)
             return
-        across = self.panel.across
-        voxel = voxel_size(filled.frame.transform, (axis, *keys[0].displayed))
-        joining = Joining(axis, across.is_time_series, across.least_volume / voxel.volume)
-        filled.lineage = None
         self._selecting = True  # what is changed from now on needs another selection
 
         def done(lineage: Lineage | None) -> None:
@@ -185,16 +195,19 @@ class Everything(Feature):
     def _save_table(self) -> None:
         """Ask where the table of parents goes, and write it."""
         self.status.acted()
-        filled = self._filled
-        if filled is None or filled.lineage is None:
-            self.status.hint("run everything on all planes of the time series first")
+        if self._filled is None or self._filled.lineage is None:
+            self.status.hint(NO_LINEAGE)
             return
         ask_for_table(self.panel.window(), self.context.saves.folder, self.save_table)
 
     def save_table(self, path: Path) -> None:
         """Write the table of parents of the time series that was found last."""
         filled = self._filled
-        if filled is None or filled.lineage is None:
+        if filled is None or filled.lineage is None:  # it may have gone while the dialog was open
+            self.status.hint(NO_LINEAGE)
+            return
+        if self.context.scheduler.is_busy(Lane.BULK):
+            self.status.hint("the table is not saved: wait until everything mode is done")
             return
         keys = [key for key in filled.values if filled.lineage.axis in dict(key.fixed)]
 
@@ -203,6 +216,7 @@ class Everything(Feature):
             self.status.progress(EVERYTHING)
             self.status.hint(f"{path.name}: {len(tracks)} tracks, {daughters} with a parent")
 
+        self._selecting = True  # what is changed from now on needs a selection afterwards
         steps = partial(save_table, filled, keys, filled.lineage, path)
         self._submit(steps, done, "saving the table of parents")
 
@@ -223,6 +237,8 @@ class Everything(Feature):
         if self._filled is not None:
             self._filled.close()
         self.bench.everything = self._filled = None
+        self._link_along = self._joining = self._exposure = None
+        self._read_joining = lambda: None
 
     def _on_step(self, value: Progress | Filled) -> None:
         if isinstance(value, Progress):
@@ -271,8 +287,17 @@ class Everything(Feature):
         if plane is None or frame is None or extent is None or axis is None:
             self.panel.across.hide()
             return
+        self.panel.across.show()
         voxel = voxel_size(frame.transform, (axis, *plane.key.displayed))
-        self.panel.across.offer(extent.time_series, voxel.unit)
+        self.panel.across.offer(extent.time_series, voxel)
+
+    def _joining_along(self, extent: Extent | None, frame: Frame, key: SliceKey) -> Joining | None:
+        """Return how planes of an extent are to be joined, as the panel says it."""
+        axis = None if extent is None else extent.linking_axis
+        if axis is None:
+            return None
+        across, voxel = self.panel.across, voxel_size(frame.transform, (axis, *key.displayed))
+        return Joining(axis, across.is_time_series, across.least_volume / voxel.volume)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -282,7 +307,7 @@ class Everything(Feature):
         panel.cancel_asked.connect(self.cancel)
         panel.thresholds_changed.connect(self.reselect)
         panel.planes.picked.connect(self._on_extent_picked)
-        panel.across.changed.connect(self.reselect)
+        panel.across.changed.connect(self._on_joining_changed)
         panel.across.table_asked.connect(self._save_table)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         context.session_changed.connect(self._on_session_changed)
@@ -295,6 +320,12 @@ class Everything(Feature):
     def _on_extent_picked(self, extent: Extent) -> None:
         self._extent = extent
         self._show_extent()
+
+    def _on_joining_changed(self) -> None:
+        """Join what was found in another way, unless what was changed is for another run."""
+        if self._extent == self._link_along:
+            self._joining = self._read_joining()
+            self.reselect()
 
     def _on_deleted(self, label: int, key: SliceKey) -> None:
         """Delete an object that was found in several planes from all of them."""

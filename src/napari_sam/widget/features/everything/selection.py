@@ -8,7 +8,7 @@ from typing import Any
 from ....everything.amg_params import SELECT_FIELDS, AmgParams
 from ....everything.amg_select import Candidates
 from ....predict.session import Session
-from ....stack.planes import PlaneResult, everything_in
+from ....stack.planes import PlaneResult, best_share, everything_in
 from ....types import Plane, Progress, SliceKey
 
 KEPT_PLANES = 200
@@ -29,6 +29,11 @@ class LiveSelection:
     first : int
         The labels begin after it.
 
+    Attributes
+    ----------
+    share : float or None
+        At which the planes are shown to the model, see `exposed`; None until it was chosen.
+
     Notes
     -----
     Planes get new labels one after the other. Until all have them, no new label may be one that is
@@ -47,6 +52,7 @@ class LiveSelection:
         self._thresholds = thresholds
         self._first = self._largest = first
         self._chosen = thresholds()
+        self.share: float | None = None
 
     def anew(self) -> Iterator[PlaneResult]:
         """Select on all planes; begin again whenever a threshold moves."""
@@ -73,7 +79,10 @@ class LiveSelection:
             Whether one has moved.
         """
         moved = False
-        for step in everything_in(session, planes, self._chosen, self._first, so_far=True):
+        if self.share is None:
+            self.share = yield from best_share(session, planes, self._chosen)
+        steps = everything_in(session, planes, self._chosen, self._first, True, self.share)
+        for step in steps:
             if isinstance(step, Progress):
                 yield step
             elif step.candidates is not None:

@@ -22,9 +22,16 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._start = clock()
+        self._done = 0
 
     def text(self, done: int, total: int) -> str:
-        """Return ", about 4 minutes left"; nothing as long as it cannot be known."""
+        """Return ", about 4 minutes left"; nothing as long as it cannot be known.
+
+        Where less is done than before, another part of the work has begun, and its time counts.
+        """
+        if done < self._done:
+            self._start = self._clock()
+        self._done = done
         passed = self._clock() - self._start
         if passed < AFTER or not 0 < done < total:
             return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 from ...placement import pixel_area
@@ -18,7 +18,7 @@ class VoxelSize(NamedTuple):
     ----------
     volume : float
     unit : str
-        "µm³", or "voxels" for an image without lengths; the volume is 1 then.
+        "µm³", or "voxels" for an image without lengths or of flat voxels; the volume is 1 then.
     """
 
     volume: float = 1.0
@@ -39,7 +39,8 @@ def voxel_size(transform: Mapping[str, Any], axes: Sequence[int]) -> VoxelSize:
     if not all(unit.is_compatible_with(MICROMETRE) for unit in units):
         return VoxelSize()
     factor = prod(float((1 * unit).to(MICROMETRE).magnitude) for unit in units)
-    return VoxelSize(factor * pixel_area(transform, axes), "µm³")
+    volume = factor * pixel_area(transform, axes)
+    return VoxelSize(volume, "µm³") if 0 < volume < inf else VoxelSize()
 
 
 def is_time(transform: Mapping[str, Any], axis: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -164,6 +164,7 @@ class Asker:
         self.question = self.shown = self.then = None
         self.recent.clear()
         self.work.clear()
+        self.work.forget_committed()
 
     def questions(self, shown: Plane) -> list[Question]:
         """Return what is asked of each plane with prompts, with the answers that are known.
@@ -196,8 +197,7 @@ class Asker:
         if session is None:
             return
         self.status.progress(COMPUTING, f"computing {plane_text(question.plane)} first ...")
-        before = self.then
-        self.then = then if before in (None, then) else partial(_in_turn, before, then)
+        self.then = _in_turn(self.then, then)
 
         def done(answers: Answers) -> None:
             self.status.progress(COMPUTING)
@@ -396,9 +396,21 @@ class Asker:
         return inside
 
 
-def _in_turn(first: Callable[[], None], second: Callable[[], None]) -> None:
-    first()
-    second()
+@dataclass(frozen=True)
+class _InTurn:
+    """Several things that wait for an answer; each is done once."""
+
+    what: tuple[Callable[[], None], ...]
+
+    def __call__(self) -> None:
+        for one in self.what:
+            one()
+
+
+def _in_turn(waiting: Callable[[], None] | None, then: Callable[[], None]) -> Callable[[], None]:
+    """Return what does all that waits and then something else, unless it waits already."""
+    what = waiting.what if isinstance(waiting, _InTurn) else (waiting,) if waiting else ()
+    return _InTurn(what if then in what else (*what, then))
 
 
 def _together(mask: Mask, other: Mask | None) -> Mask:

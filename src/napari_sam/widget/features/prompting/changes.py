@@ -6,12 +6,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from qtpy.QtCore import QTimer
+
 from ....objects.boxes import Box
 from ....objects.drawn import Drawing, without
+from ....objects.step import Step
 from ....types import SliceKey
 from ... import layers
 from ...context import Context
 from ...history import Done
+from ...image_prompts import ImagePrompts
 from ...labels_view import LabelsView
 from ...places import show_place
 from ...scheduler import Lane
@@ -48,25 +52,39 @@ class Changes:
         """Redo the step undone last."""
         self._walk(self.context.history.redo, "redone:", self.asker.work.prune)
 
-    def undo_down_to(self, number: int, rows: Drawing) -> None:
+    def undo_down_to(
+        self, step: Step, rows: Drawing, image: ImagePrompts | None, soon: bool = False
+    ) -> None:
         """Undo a step that could not be written as a whole, and those after it.
 
         Parameters
         ----------
-        number : int
-            Of the step.
+        step : Step
         rows : Drawing
             The prompts that went with it; they come back in any case.
+        image : ImagePrompts or None
+            The prompts of the image that they are drawn on, which may be another one now.
+        soon : bool
+            Show the answers when napari has handled its events: it may be removing a layer now.
         """
         history, prompts = self.context.history, self.bench.prompts
+        prompts.end_drawing()
         with suppress(OSError, ValueError):  # the reason for it is what the user must hear of
-            while history.number >= number:
+            while history.number >= step.number:
                 for target, edit in history.steps.undo():
                     if isinstance(target, LabelsView):
                         target.walked(edit.inverse(), "undone")
-        prompts.redraw((), without(rows, prompts.drawing()))
-        self.new.log.note()
-        self.asker.work.bring_back(number)
+        history.steps.forget_undone(step)
+        if image is not None and image is self.bench.image_prompts:
+            prompts.redraw((), without(rows, prompts.drawing()))
+            self.new.log.note()
+            self.asker.work.bring_back(step.number)
+            if soon:
+                QTimer.singleShot(0, self._look_again)
+            else:
+                self._look_again()
+
+    def _look_again(self) -> None:
         self.asker.ask()
         self.asker.show_work()
 

@@ -145,7 +145,12 @@ def planned(
 
 
 def _shown_first(edit: Edit, context: Context) -> Edit:
-    """Return an edit that changes the plane shown before others."""
+    """Return an edit that changes the plane shown before others.
+
+    Where its planes cross each other, the order counts and stays.
+    """
+    if len({tuple(axis for axis, _ in one.fixed) for one in edit.patches}) > 1:
+        return edit
     shown = context.shown()
     fixed = () if shown is None else shown.key.fixed
     return replace(edit, patches=tuple(sorted(edit.patches, key=lambda one: one.fixed != fixed)))

@@ -7,14 +7,15 @@ from collections.abc import Callable, Generator, Mapping
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from ....types import Progress
+from ....types import Plane, Progress
 from ... import layers
 from ...context import Context
+from ...history import Steps
 from ...scheduler import Lane
 from ..feature import Feature
 from .asker import Asker
 from .changes import Changes
-from .commits import Outlines, outlines_to_commit, planned
+from .commits import Outlines, Plan, outlines_to_commit, planned
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
@@ -26,6 +27,7 @@ from .tools import Tools
 
 AT_ONCE = 20
 """Outlines that are committed without a pause into an array in memory; more take their time."""
+CHANGED = "prompts or objects were changed while they were committed; press Enter again"
 
 
 class Prompting(Feature):
@@ -63,6 +65,7 @@ class Prompting(Feature):
         }
         self._asked_to_clear = False
         self._commit_later = False  # when propagation has ended
+        self._committing: Steps | None = None  # the last commit
         context.answer_rest = self._answer_rest
         self._connect()
 
@@ -72,7 +75,8 @@ class Prompting(Feature):
 
     def close(self) -> None:
         """Disconnect from the viewer: no further answer is painted; what is committed, is."""
-        self.context.history.finish()
+        if self._committing is not None:
+            self.context.history.finish(self._committing)
         self.hover.close()
         self.reopener.close()
         active = self.context.viewer.layers.selection.events.active
@@ -109,6 +113,7 @@ class Prompting(Feature):
             self.status.hint("labels are being counted or written; press Enter again in a moment")
             return
         self.bench.ensure_layers()  # the user may have deleted the results
+        results = self.bench.results
         plane, folder = self.context.shown(), self.context.folder
         work = self.asker.work
         if plane is None or self.asker.failed or not (work.drawing() or work.numbers()):
@@ -118,21 +123,28 @@ class Prompting(Feature):
         if folder.is_missing and not opening:
             folder.open_objects(plane.key, self.commit)
             return
-        if self.bench.results is None:
+        if results is None:
             self.status.hint("the folder of the labels is being opened; press Enter in a moment")
             return
         if self._answer_rest(self.commit):
             return
         try:
-            questions = self.asker.questions(plane)
-            outlines = outlines_to_commit(self.context, work, questions)
+            outlines = self._outlines(plane)
         except ValueError as error:
             self.status.error(str(error))
             return
-        few = AT_ONCE if isinstance(self.bench.results.layer.data, np.ndarray) else 1
+        few = AT_ONCE if isinstance(results.layer.data, np.ndarray) else 1
         at_once = sum(len(planes) for planes in outlines.values()) <= few
+        reopened = (work.reopened.view(-number) for number in outlines if number < 0)
+        also = [view for view in reopened if view is not None and view is not results]
         steps, done = self._commits(outlines), lambda: None
-        self.context.history.write(self.bench.results, steps, done, at_once=at_once)
+        self._committing = steps
+        self.context.history.write(results, steps, done, at_once=at_once, also=also)
+
+    def _outlines(self, plane: Plane) -> dict[int, Outlines]:
+        """Return what is to be committed; raises as `outlines_to_commit` does."""
+        work = self.asker.work
+        return outlines_to_commit(self.context, work, self.asker.questions(plane))
 
     def _commits(self, outlines: Mapping[int, Outlines]) -> Generator[Progress, None, None]:
         """Write objects in work as one step, a plane at a time, and end the work on them.
@@ -140,14 +152,14 @@ class Prompting(Feature):
         Their prompts go first, so that the user can go on with other objects. If something cannot
         be written, all of it is undone.
         """
-        context, work = self.context, self.asker.work
-        rows, results = work.drawing(), self.bench.results
-        plan = yield from planned(context, work, outlines)
-        for _, edit in plan.edits:
-            yield from context.recording.keep_outlines(edit)
-        if work.drawing() != rows or self.bench.results is not results:
-            raise ValueError("prompts were changed while objects were committed; press Enter again")
-        known = work.known()
+        context, work, image = self.context, self.asker.work, self.bench.image_prompts
+        rows, known = work.drawing(), work.known()
+        plan = yield from self._planned(outlines)
+        while not known.commits_as(work.known()):  # another answer was chosen, for one
+            plane, known = context.shown(), work.known()
+            if plane is None:
+                raise ValueError(CHANGED)
+            plan = yield from self._planned(self._outlines(plane))
         self._end_work()
         step = None
         if not plan.edits:
@@ -160,10 +172,24 @@ class Prompting(Feature):
         try:
             for view, edit in plan.edits:
                 step = yield from view.make_or_join(edit, step)
-        except (ValueError, OSError):
+        except (Exception, GeneratorExit) as error:  # the latter where a layer is removed
             if step is not None:
-                self.changes.undo_down_to(step.number, rows)
+                soon = isinstance(error, GeneratorExit)
+                self.changes.undo_down_to(step, rows, image, soon)
             raise
+
+    def _planned(self, outlines: Mapping[int, Outlines]) -> Generator[Progress, None, Plan]:
+        """Plan what is written; raises `ValueError` if there is more to wait for by then."""
+        context, work, prompts = self.context, self.asker.work, self.bench.prompts
+        rows, results = work.drawing(), self.bench.results
+        plan = yield from planned(context, work, outlines)
+        for _, edit in plan.edits:
+            yield from context.recording.keep_outlines(edit)
+        changed = work.drawing() != rows or self.bench.results is not results
+        following = context.scheduler.is_busy(Lane.FOLLOW)
+        if changed or following or prompts.is_drawing or self.asker.pending:
+            raise ValueError(CHANGED)
+        return plan
 
     def _answer_rest(self, then: Callable[[], None]) -> bool:
         """Ask about a plane that was left before its answer came; see `Context.answer_rest`."""
@@ -334,6 +360,7 @@ class Prompting(Feature):
         self._commit_later = False
         self.asker.recent.clear()
         self.asker.work.clear()
+        self.asker.work.forget_committed()
         self.owners.clear()
         self.asker.forget()
         self._on_plane_changed()

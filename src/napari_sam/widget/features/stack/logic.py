@@ -203,7 +203,8 @@ class Stack(Feature):
         if any(place is not None for place in (*found, *again)):
             keyframes = line.masks(self.work.keyframes(number))
             places = [place for place in again if place is not None]
-            direction = direction_of(places, keyframes) if places else BOTH
+            there = [place for place, mask in keyframes.items() if mask]
+            direction = direction_of(places, there) if places else BOTH
             self.propagation.add(number, Followed(line, direction, keyframes))
 
     def _follow_live(self) -> None:
