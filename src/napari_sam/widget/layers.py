@@ -32,10 +32,11 @@ PREVIEW_COLOURS = np.array([[0, 0, 0, 0], *_YELLOWS * 84, [0.1, 0.1, 0.1, 1]], n
 last, dark grey, is that of pixels that an object would lose."""
 GONE = len(PREVIEW_COLOURS) - 1
 """The value of these pixels in the preview."""
-MARKER_SIZE = (0, 14)
+MARKER_SIZE = (9, 14)
 """Least and largest diameter of a point's marker on the screen, pixels.
 
-Where a plane has no point, napari draws one of no size at the first pixel, as large as the least.
+A click on a large plane stays visible. Where a plane has no point, napari draws one of this least
+size at the first pixel.
 """
 EDGE_WIDTH = 2.0
 """Width of a box's edge on the screen, pixels."""
