@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_sam.stack.multicut import AT_ONCE, cut_cost
+from napari_sam.stack.multicut import AT_ONCE
 from napari_sam.stack.multicut import multicut as multicut_steps
 from napari_sam.steps import drive
 
@@ -19,6 +19,11 @@ def random_problem(seed, count=7):
     rng = np.random.default_rng(seed)
     pairs = np.array([(a, b) for a in range(count) for b in range(a) if rng.random() < 0.6])
     return count, pairs.reshape(-1, 2), rng.normal(size=len(pairs))
+
+
+def cut_cost(clusters, edges, costs):
+    """Return the sum of the costs of the edges between different clusters."""
+    return costs[clusters[edges[:, 0]] != clusters[edges[:, 1]]].sum()
 
 
 def best_of_all(count, edges, costs):

@@ -76,14 +76,6 @@ def multicut(
     return np.asarray(np.argsort(np.argsort(first))[clusters])
 
 
-def cut_cost(
-    clusters: NDArray[np.integer], edges: NDArray[np.integer], costs: NDArray[np.float64]
-) -> float:
-    """Return the sum of the costs of the edges between different clusters."""
-    edges = np.asarray(edges).reshape(-1, 2)
-    return float(costs[clusters[edges[:, 0]] != clusters[edges[:, 1]]].sum())
-
-
 def _connected(count: int, edges: NDArray[np.integer]) -> NDArray[np.intp]:
     """Return the connected component of each node."""
     graph = coo_array((np.ones(len(edges), bool), edges.T), shape=(count, count))
