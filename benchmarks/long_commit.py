@@ -83,7 +83,6 @@ def measure(planes: int, side: int, radius: int) -> None:
     window.open_dock()
     window.settle()
     context = window.dock.context
-    window.press(Qt.Key.Key_W)
     low, high = side / 2 - radius - 1, side / 2 + radius + 1
     a, b = window.place(low, low), window.place(high, high)
     QTest.mousePress(window.canvas, Qt.MouseButton.LeftButton, pos=a)

@@ -49,7 +49,6 @@ def draw_prompts(out: Path) -> None:
         window.click(row, column)
         window.until(lambda: asker.shown is not None and not asker.pending)
         window.press(Qt.Key.Key_Return)
-    window.press(Qt.Key.Key_W)
     start, stop = (window.place(*corner) for corner in BOX)
     QTest.mousePress(window.canvas, Qt.MouseButton.LeftButton, pos=start)
     for step in range(1, 6):

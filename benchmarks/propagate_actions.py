@@ -104,7 +104,6 @@ def segmented(planes: int, objects: int, pictures: Path | None) -> tuple[int, fl
     window.open_dock()
     window.settle()
     hands = Actions(window, pictures)
-    hands.press(Qt.Key.Key_W)
     for number in range(1, objects + 1):
         hands.drag(*corners(truth[planes // 2], number))
     hands.picture(f"prompted_{objects}")

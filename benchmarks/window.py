@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from napari_sam.widget.features.prefetch.logic import Prefetch
 from napari_sam.widget.scheduler import Lane
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
+os.environ.setdefault("NAPARI_SAM_CONFIG_DIR", tempfile.mkdtemp())  # not the user's preferences
 Calls = list[tuple[float, float]]
 """When each call of a method began and ended, in seconds."""
 
@@ -71,7 +74,9 @@ class Window:
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() > end)
 
-    def held(self, action: Callable[[], object], done: Callable[[], object]) -> float:
+    def held(
+        self, action: Callable[[], object], done: Callable[[], object], timeout: float = 60.0
+    ) -> float:
         """Return the longest time that the event loop is held from an action on, in seconds."""
         longest, last = 0.0, time.perf_counter()
 
@@ -86,7 +91,7 @@ class Window:
         timer.start(1)
         action()
         tick()
-        self.until(done)
+        self.until(done, timeout)
         self.rest(0.3)  # what was put off counts too
         timer.stop()
         return longest

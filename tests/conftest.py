@@ -49,6 +49,14 @@ def state_folder(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def config_folder(tmp_path_factory, monkeypatch):
+    """Neither read nor change the user's own preferences."""
+    folder = tmp_path_factory.mktemp("config")
+    monkeypatch.setenv("NAPARI_SAM_CONFIG_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_predictor():
     """SAM's structure with random weights."""

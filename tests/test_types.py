@@ -4,7 +4,16 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_sam.types import Mask, MaskLogits, Plane, Prediction, PredictRequest, Prompts, SliceKey
+from napari_sam.types import (
+    Mask,
+    MaskLogits,
+    Plane,
+    Prediction,
+    PredictRequest,
+    Prompts,
+    SliceKey,
+    Stroke,
+)
 
 STACK = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
 
@@ -126,6 +135,28 @@ def test_prompts_move_points_box_and_the_frame_of_the_mask():
     assert moved.values is mask
     assert moved.frame == (10.5, 0.5, 18.5, 8.5)
     assert moved.window is None
+
+
+def test_regions_and_strokes_move_turn_and_have_an_extent():
+    stroke = Stroke(np.array([(1.0, 2.0), (3.0, 5.0)]), 0)
+    prompts = Prompts(region=[(1, 2), (9, 2), (5, 8)], strokes=[stroke])
+    assert not prompts.empty
+    assert not Prompts([(1, 2)], strokes=[stroke]).ambiguous
+    assert prompts.extent.tolist() == [1, 2, 9, 8]
+    assert Prompts(box=(1, 2, 3, 4)).extent.tolist() == [1, 2, 3, 4]
+    assert Prompts([(1, 2)]).extent is None
+    moved = prompts.moved(10, -1)
+    assert moved.region.tolist() == [[11, 1], [19, 1], [15, 7]]
+    assert moved.strokes[0].path.tolist() == [[11, 1], [13, 4]]
+    assert moved.strokes[0].label == 0
+    turned = prompts.turned()
+    assert turned.region.tolist() == [[2, 1], [2, 9], [8, 5]]
+    assert turned.strokes[0].path.tolist() == [[2, 1], [5, 3]]
+    assert Prompts([(1, 2)], box=(0, 1, 2, 3)).turned().box.tolist() == [1, 0, 3, 2]
+    with pytest.raises(ValueError, match="a box or a region, but here are both"):
+        Prompts(box=(0, 1, 2, 3), region=prompts.region)
+    with pytest.raises(ValueError, match="must be finite"):
+        Stroke([(1, np.nan)])
 
 
 def test_prompts_with_another_mask_keep_the_rest():

@@ -82,6 +82,9 @@ class Stub:
     def dense_features(self, features):
         return None
 
+    def feature_maps(self, features):
+        return ()
+
     def pack(self, features):
         return {"features": features}
 

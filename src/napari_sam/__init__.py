@@ -27,6 +27,7 @@ _HOMES = {
     "SamPredictor": "predict.predictor",
     "Session": "predict.session",
     "SliceKey": "types",
+    "Stroke": "types",
     "load_model": "models.registry",
 }
 _MODULES = {
@@ -54,6 +55,7 @@ __all__ = [
     "SamPredictor",
     "Session",
     "SliceKey",
+    "Stroke",
     "__version__",
     "load_model",
     "stack",
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
         Progress,
         Prompts,
         SliceKey,
+        Stroke,
     )
 
 

@@ -12,6 +12,7 @@ from tiny import SceneModel
 
 from napari_sam.cli import parser as cli
 from napari_sam.everything.amg_params import AmgParams
+from napari_sam.everything.rules import ENDING, Rule, write_rule
 from napari_sam.images import readers as io
 
 
@@ -274,3 +275,21 @@ def test_a_plane_is_seen_with_square_pixels(succeed, stub, monkeypatch, plane, t
     assert seen == [(48, 128, 3)]  # a pixel is twice as wide as high
     assert out["objects"] == 2
     assert io.read_image(result).data.shape == (48, 64)
+
+
+def test_a_rule_gives_thresholds_and_sizes(succeed, fail, stub, plane, volume, tmp_path):
+    rule, result = tmp_path / f"large{ENDING}", tmp_path / "labels.tif"
+    params = AmgParams(points_per_side=12, pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    write_rule(Rule(params, least_size=280.0), rule)
+    succeed("everything", plane, "-o", result, "--rule", rule)
+    labels = io.read_image(result).data
+    assert labels.max() == 1  # the smaller disc has 249 pixels, the larger one 305
+    assert labels[28, 46] == 1
+    succeed("everything", plane, "-o", result, "--rule", rule, "--min-area", "1", "--overwrite")
+    assert io.read_image(result).data.max() == 2
+    write_rule(Rule(params, least_size=280.0 / 16, unit="µm²"), rule)
+    succeed("everything", volume, "-o", result, "--rule", rule, "--overwrite")
+    assert io.read_image(result).data.max() == 1
+    error = fail("everything", plane, "-o", result, "--rule", rule, "--overwrite")
+    assert "--spacing" in error
+    assert "no rule" in fail("everything", plane, "-o", result, "--rule", plane, "--overwrite")

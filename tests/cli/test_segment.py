@@ -14,7 +14,8 @@ from tiny import SceneModel
 
 from napari_sam.cli import parser as cli
 from napari_sam.images import readers as io
-from napari_sam.predict.prompt_kinds import PROMPT_KINDS, PromptKind, add_points
+from napari_sam.predict.prompt_kinds import PROMPT_KINDS, PromptKind
+from napari_sam.predict.prompt_values import add_points
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".npy", ".png", ".ome.zarr"])
@@ -109,24 +110,25 @@ def test_one_hot_pixel_does_not_flatten_the_plane(succeed, stub, plane, tmp_path
 
 def test_a_new_kind_of_prompt_is_a_flag(succeed, stub, capsys, monkeypatch, plane, tmp_path):
     kind = PromptKind(
-        "scribble", "scribbles", "X0,Y0,X1,Y1,...", "a path along one object",
-        partial(add_points, label=1), "place", "shapes", "add_path", np.asarray, ("path",),
+        "trail", "trails", "X0,Y0,X1,Y1,...", "a path along one object",
+        partial(add_points, label=1), "place", "shapes", "add_path", np.asarray, ("trail",),
     )  # fmt: skip
     monkeypatch.setitem(PROMPT_KINDS, kind.name, kind)
     result = tmp_path / "labels.tif"
-    succeed("segment", plane, "-o", result, "--scribble", "46,28,48,29,50,28")
+    succeed("segment", plane, "-o", result, "--trail", "46,28,48,29,50,28")
     labels = io.read_image(result).data
     assert (labels[28, 46], labels[20, 16]) == (1, 0)
     with tifffile.TiffFile(result) as file:
         tree = tifffile.xml2dict(file.ome_metadata)
     note = json.loads(tree["OME"]["Image"]["Description"])
     assert note["prompts"] == {
-        "point": [], "background": [], "box": [], "scribble": ["46,28,48,29,50,28"],
+        "point": [], "background": [], "box": [], "region": [], "scribble": [],
+        "background_scribble": [], "trail": ["46,28,48,29,50,28"],
     }  # fmt: skip
     with pytest.raises(SystemExit):
         cli.main(["segment", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "--scribble X0,Y0,X1,Y1,...[,Z[,T]] a path along one object; repeatable" in text
+    assert "--trail X0,Y0,X1,Y1,...[,Z[,T]] a path along one object; repeatable" in text
     assert (
         "--point X,Y[,Z[,T]] a point on the object, in pixels; Z is the plane of a stack;" in text
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.everything.amg_select import Candidate, Candidates, select
+from napari_sam.everything.spread import Spread, spread_of
 from napari_sam.types import Mask
 
 
@@ -64,3 +65,42 @@ def test_nothing_of_the_planes_size_is_made_for_a_mask():
     assert len(records) == 100
     assert all(record.area == 150**2 for record in records)
     assert peak < 5e6
+
+
+def test_sizes_limit_what_is_selected():
+    masks = []
+    for place, side in ((0, 4), (10, 8), (30, 16)):
+        masks.append(np.zeros((60, 60), bool))
+        masks[-1][place : place + side, place : place + side] = True
+    items = tuple(candidate(mask, 0.9 - 0.1 * k) for k, mask in enumerate(masks))
+    candidates = Candidates((60, 60), items, 0.0)
+    params = AmgParams(pred_iou_thresh=0.5)
+    for limits, areas in (
+        ({}, [16, 64, 256]),
+        ({"min_area": 17}, [64, 256]),
+        ({"max_area": 255}, [16, 64]),
+        ({"min_area": 64, "max_area": 64}, [64]),
+    ):
+        found = select(candidates, replace(params, **limits))
+        assert [one.area for one in found] == areas
+
+
+def test_what_is_too_large_hides_nothing():
+    large = np.ones((40, 40), bool)
+    items = (candidate(large, 0.9), candidate(large & (np.arange(40) > 3), 0.8))
+    params = AmgParams(pred_iou_thresh=0.5, max_area=1500)
+    (found,) = select(Candidates((40, 40), items, 0.0), params)
+    assert found.area == 40 * 36
+
+
+def test_the_spread_of_all_distinct_objects():
+    first, second, third = crossing()
+    items = (candidate(first, 0.9), candidate(second, 0.3, 0.2), candidate(third, 0.7))
+    candidates = Candidates((60, 60), items, 0.0, told_apart=True)
+    params = AmgParams(pred_iou_thresh=0.88, box_nms_thresh=0.3, min_area=10_000)
+    spread = spread_of(candidates, params)
+    np.testing.assert_allclose(spread.ious, [0.9, 0.3])
+    np.testing.assert_allclose(spread.stabilities, [1.0, 0.2])
+    np.testing.assert_array_equal(spread.areas, [first.sum(), second.sum()])
+    assert len(Spread.joined([spread, spread])) == 4
+    assert len(Spread.joined([])) == 0

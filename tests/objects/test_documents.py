@@ -17,12 +17,14 @@ from napari_sam.objects.documents import (
     edit_to_json,
     object_from_json,
     object_to_json,
+    prompts_from_json,
+    prompts_to_json,
 )
-from napari_sam.objects.drawn import DrawnRow
+from napari_sam.objects.drawn import DrawnRow, rows_of
 from napari_sam.objects.edit import Edit
 from napari_sam.objects.patch import Patch
 from napari_sam.objects.segmented import Outline, SegmentedObject
-from napari_sam.types import Mask, Prompts, SliceKey
+from napari_sam.types import Mask, Prompts, SliceKey, Stroke
 
 NONSENSE = (None, -1, 0, 2**70, 1.5, float("nan"), "", "x", "AAAA", [], {}, [[]], [1, 2], True)
 
@@ -63,6 +65,44 @@ def test_an_edit_is_the_same_again():
     (key, outline), _ = again.objects[3][1].outlines.items()
     assert key == SliceKey((1, 2), ((0, 4),))
     np.testing.assert_array_equal(outline.prompts.point_coords, [[4, 3], [5, 5.5]])
+
+
+def test_regions_and_scribbles_are_the_same_again_and_older_files_have_none():
+    region, path = [(1.5, 2.0), (9.25, 2.0), (5.0, 8.5)], [(2.0, 3.0), (4.0, 3.5)]
+    strokes = [Stroke(np.array(path), 1), Stroke(np.array(path) + 20, 0)]
+    data = json.loads(json.dumps(prompts_to_json(Prompts(region=region, strokes=strokes))))
+    assert data["region"] == [list(place) for place in region]
+    assert [one["label"] for one in data["strokes"]] == [1, 0]
+    again = prompts_from_json(data)
+    np.testing.assert_array_equal(again.region, region)
+    assert [one.label for one in again.strokes] == [1, 0]
+    np.testing.assert_array_equal(again.strokes[1].path, np.array(path) + 20)
+    plain = prompts_to_json(Prompts([(1, 2)]))
+    assert set(plain) == {"points", "box"}
+    old = prompts_from_json(plain)
+    assert (old.region, old.strokes) == (None, ())
+    for wrong in ({"region": [[1, 2]]}, {"strokes": [{"path": [[1, 2]], "label": 2}]}):
+        with pytest.raises(ValueError, match=r"3 vertices|1 or 0"):
+            prompts_from_json(plain | wrong)
+
+
+def test_prompts_of_every_kind_are_drawn_as_they_were():
+    path = np.array([(2.0, 3.0), (4.0, 3.5)])
+    prompts = Prompts(
+        [(7, 8)], region=[(1, 2), (9, 2), (5, 8)], strokes=[Stroke(path), Stroke(path + 20, 0)]
+    )
+    rows = rows_of(prompts, SliceKey((0, 2), ((1, 6),)), 3)
+    assert [(row.layer, row.mark) for row in rows] == [
+        ("points", "object"),
+        ("shapes", "polygon"),
+        ("shapes", "path"),
+        ("shapes", "background path"),
+    ]
+    assert rows[1].vertices == ((2, 6, 1), (2, 6, 9), (8, 6, 5))
+    assert rows[3].vertices == ((23, 6, 22), (23.5, 6, 24))
+    assert [row.is_begun for row in rows] == [False] * 4
+    assert DrawnRow("shapes", "path", ((1.0, 2.0, 3.0), (1.0, 2.5, 3.5))).is_begun
+    assert DrawnRow("shapes", "polygon", ((1.0, 2.0, 3.0), (1.0, 9.0, 9.0))).is_begun
 
 
 def test_an_object_is_the_same_again():

@@ -12,14 +12,15 @@ from napari_sam.cli.prompt_text import read_prompts
 from napari_sam.images.readers import StackImage
 from napari_sam.predict.grouping import group_prompts, owner_of
 from napari_sam.predict.prompt_kinds import (
-    LEAST_BOX,
     PROMPT_KINDS,
     PlacedPrompt,
     PromptKind,
-    add_points,
     kind_in,
     read_prompt,
+    shape_mark,
+    shape_of,
 )
+from napari_sam.predict.prompt_values import LEAST_BOX, add_points
 from napari_sam.types import Prompts
 
 PLANE = StackImage(np.zeros((40, 50), np.uint8), "YX")
@@ -42,8 +43,10 @@ def groups(*given):
 
 def test_kinds_are_named_by_themselves_and_can_be_told_apart():
     assert list(PROMPT_KINDS) == [kind.name for kind in PROMPT_KINDS.values()]
-    assert [kind.flag for kind in PROMPT_KINDS.values()] == ["--point", "--background", "--box"]
-    assert {name for name, kind in PROMPT_KINDS.items() if not kind.begins} == {"background"}
+    flags = ["--point", "--background", "--box", "--region", "--scribble", "--background-scribble"]
+    assert [kind.flag for kind in PROMPT_KINDS.values()] == flags
+    without = {name for name, kind in PROMPT_KINDS.items() if not kind.begins}
+    assert without == {"background", "background_scribble"}
     points = [kind for kind in PROMPT_KINDS.values() if kind.layer == "points"]
     for tell in (lambda k: k.marks, lambda k: k.colour, lambda k: k.symbol, lambda k: k.button):
         assert len({tell(kind) for kind in points}) == len(points)
@@ -61,19 +64,48 @@ def test_what_bears_no_known_mark_is_no_prompt():
     assert read_prompt("points", "nan", np.zeros((1, 2))) is None
 
 
-@pytest.mark.parametrize("shape", ["rectangle", "ellipse", "polygon", "path", "line"])
-def test_every_shape_is_the_box_around_it(shape):
-    one = read_prompt("shapes", shape, np.array([[9.0, 4], [3, 12], [5, 2]]))
+def test_a_rectangle_is_the_box_around_it():
+    one = read_prompt("shapes", "rectangle", np.array([[9.0, 4], [3, 12], [5, 2]]))
     assert one.kind.name == "box"
     assert one.values.tolist() == one.box.tolist() == [3, 2, 9, 12]
+    assert one.place.tolist() == [6, 7]
 
 
+def test_a_polygon_is_a_region_and_a_path_a_scribble():
+    path = np.array([[9.0, 4], [3, 12], [5, 2]])
+    region = read_prompt("shapes", "polygon", path)
+    assert (region.kind.name, region.values.tolist()) == ("region", path.tolist())
+    assert region.box.tolist() == [3, 2, 9, 12]
+    for mark in ("path", "line"):
+        assert read_prompt("shapes", mark, path).kind.name == "scribble"
+        one = read_prompt("shapes", shape_mark(mark, "background"), path)
+        assert one.kind.name == "background_scribble"
+        assert shape_of(shape_mark(mark, "background")) == (mark, "background")
+        assert (one.box, one.place.tolist()) == (None, [3, 12])
+    assert shape_mark("polygon", "background") == "polygon"
+    assert shape_of("path") == ("path", "object")
+
+
+def test_an_ellipse_is_a_region_with_its_area():
+    corners = np.array([[10.0, 4], [10, 24], [50, 24], [50, 4]])  # as napari has them, (x, y)
+    region = read_prompt("shapes", "ellipse", corners)
+    assert region.kind.name == "region"
+    x, y = (region.values - (30, 14)).T
+    np.testing.assert_allclose((x / 20) ** 2 + (y / 10) ** 2, 1, atol=1e-5)
+    np.testing.assert_allclose(region.box, [10, 4, 50, 24], atol=1e-5)
+    area = np.abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    assert area == pytest.approx(np.pi * 20 * 10, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", ["rectangle", "ellipse", "polygon"])
 @pytest.mark.parametrize(("width", "height"), [(1.9, 9), (9, 1.9), (0, 0)])
-def test_a_box_with_a_short_side_is_only_begun(width, height):
+def test_a_box_or_region_with_a_short_side_is_only_begun(shape, width, height):
     corners = np.array([[3, 4], [3 + width, 4], [3 + width, 4 + height], [3, 4 + height]])
-    assert read_prompt("shapes", "rectangle", corners) is None
+    assert read_prompt("shapes", shape, corners) is None
+    assert read_prompt("shapes", "polygon", np.array([[3.0, 4], [9, 9]])) is None
     least = np.array([[3, 4], [3 + LEAST_BOX, 4 + LEAST_BOX]])
     assert read_prompt("shapes", "rectangle", least).box.tolist() == [3, 4, 5, 6]
+    assert read_prompt("shapes", "path", np.array([[3.0, 4], [4, 5]])) is None
 
 
 @pytest.mark.parametrize(
@@ -186,45 +218,45 @@ def test_a_point_is_the_box_s_that_alone_contains_it(point, owner):
 
 
 @pytest.fixture
-def scribble(monkeypatch):
+def trail(monkeypatch):
     """A kind that the package does not have: a path whose vertices lie on the object."""
     kind = PromptKind(
-        name="scribble",
-        plural="scribbles",
+        name="trail",
+        plural="trails",
         form="X0,Y0,X1,Y1,...",
         help="a path along one object",
         give=partial(add_points, label=1),
         scope="place",
         layer="shapes",
         mode="add_path",
-        read=lambda xy: xy if len(xy) > 1 else None,
-        marks=("path",),
+        read=lambda xy, mark: xy if len(xy) > 1 else None,
+        marks=("trail",),
     )
     monkeypatch.setitem(PROMPT_KINDS, kind.name, kind)
     return kind
 
 
-def test_a_new_kind_is_read_from_its_layer(scribble):
+def test_a_new_kind_is_read_from_its_layer(trail):
     path = np.array([[2.0, 3], [4, 5], [6, 5]])
-    one = read_prompt("shapes", "path", path)
-    assert one.kind is scribble
-    assert read_prompt("shapes", "path", path[:1]) is None  # begun
-    assert read_prompt("shapes", "polygon", path).kind.name == "box"
+    one = read_prompt("shapes", "trail", path)
+    assert one.kind is trail
+    assert read_prompt("shapes", "trail", path[:1]) is None  # begun
+    assert read_prompt("shapes", "rectangle", path).kind.name == "box"
     points = [(2, 3, 1), (4, 5, 1), (6, 5, 1)]
     assert groups(one) == {1: (points, None)}
     assert groups(one, placed("box", 0, 0, 9, 9)) == {1: (points, (0, 0, 9, 9))}
     assert groups(one, placed("box", 0, 0, 5, 9)) == {1: ([], (0, 0, 5, 9)), 2: (points, None)}
-    assert groups(one, placed("background", 0, 0, owner=3), PlacedPrompt(scribble, path, 3)) == {
+    assert groups(one, placed("background", 0, 0, owner=3), PlacedPrompt(trail, path, 3)) == {
         3: ([*points, (0, 0, 0)], None),
         4: (points, None),
     }
 
 
-def test_a_new_kind_is_read_from_text(scribble):
-    given = {"scribble": ["2,3,4,5,6,5"], "background": ["0,0"]}
+def test_a_new_kind_is_read_from_text(trail):
+    given = {"trail": ["2,3,4,5,6,5"], "background": ["0,0"]}
     [prompts] = read_prompts(PLANE, given)[None]
     assert said(prompts) == ([(2, 3, 1), (4, 5, 1), (6, 5, 1), (0, 0, 0)], None)
-    found = read_prompts(STACK, {"scribble": ["2,3,4,5,3", "2,3,4,5,9,9,1"], "point": ["7,7,3"]})
+    found = read_prompts(STACK, {"trail": ["2,3,4,5,3", "2,3,4,5,9,9,1"], "point": ["7,7,3"]})
     assert {z: [said(prompts) for prompts in some] for z, some in found.items()} == {
         1: [([(2, 3, 1), (4, 5, 1), (9, 9, 1)], None)],
         3: [([(7, 7, 1), (2, 3, 1), (4, 5, 1)], None)],
@@ -235,19 +267,42 @@ def test_a_new_kind_is_read_from_text(scribble):
 @pytest.mark.parametrize(
     ("image", "text", "sentence"),
     [
-        (PLANE, "2,3,4", "--scribble is X0,Y0,X1,Y1,... in this image, but '2,3,4' has 3 numbers"),
-        (PLANE, "2,3,4,five", "--scribble is X0,Y0,X1,Y1,..., numbers and commas"),
-        (STACK, "2,3,4,5,6,7", "needs its plane: --scribble X0,Y0,X1,Y1,...,Z, not '2,3,4,5,6,7'"),
+        (PLANE, "2,3,4", "--trail is X0,Y0,X1,Y1,... in this image, but '2,3,4' has 3 numbers"),
+        (PLANE, "2,3,4,five", "--trail is X0,Y0,X1,Y1,..., numbers and commas"),
+        (STACK, "2,3,4,5,6,7", "needs its plane: --trail X0,Y0,X1,Y1,...,Z, not '2,3,4,5,6,7'"),
         (PLANE, "2,3,60,5", "(60, 5) lies outside the image"),
     ],
 )
-def test_a_new_kind_is_refused_with_the_same_sentences(scribble, image, text, sentence):
+def test_a_new_kind_is_refused_with_the_same_sentences(trail, image, text, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        read_prompts(image, {"scribble": [text]})
+        read_prompts(image, {"trail": [text]})
 
 
-def test_a_sentence_names_the_flags_that_there_are(scribble):
-    with pytest.raises(ValueError, match=r"give --point, --box, or --scribble$"):
+def test_regions_and_scribbles_are_typed_as_rows_of_corners():
+    given = {
+        "region": ["5,5,20,5,20,15,5,15"],
+        "scribble": ["6,6,9,9", "30,30,40,32"],
+        "background_scribble": ["0,20,5,30"],
+    }
+    boxed, free = read_prompts(PLANE, given)[None]
+    assert boxed.region.tolist() == [[5, 5], [20, 5], [20, 15], [5, 15]]
+    assert [(one.path.tolist(), one.label) for one in boxed.strokes] == [
+        ([[6, 6], [9, 9]], 1),
+        ([[0, 20], [5, 30]], 0),
+    ]
+    assert (free.region, [one.label for one in free.strokes]) == (None, [1, 0])
+    assert list(read_prompts(STACK, {"region": ["5,5,20,5,20,15,3"]})) == [3]
+    series = StackImage(np.zeros((2, 5, 40, 50), np.uint8), "TZYX")
+    [(places, [prompts])] = read_prompts(series, {"region": ["5,5,20,5,20,15,9,9,3,1"]}).items()
+    assert (places, len(prompts.region)) == ((1, 3), 4)  # the plane comes last
+    with pytest.raises(ValueError, match=r"needs its plane: --region X,Y,X,Y,X,Y,\.\.\.,Z"):
+        read_prompts(STACK, {"region": ["5,5,20,5,20,15"]})
+    with pytest.raises(ValueError, match="has 4 numbers"):
+        read_prompts(PLANE, {"region": ["5,5,20,5"]})
+
+
+def test_a_sentence_names_the_flags_that_there_are(trail):
+    with pytest.raises(ValueError, match=r"give --point, --box, --region, --scribble, or --trail$"):
         read_prompts(PLANE, {"point": []})
 
 
@@ -261,7 +316,7 @@ def test_a_kind_need_be_no_list_of_numbers(monkeypatch, tmp_path):
         scope="object",
         layer="shapes",
         mode="add_path",
-        read=lambda xy: None,
+        read=lambda xy, mark: None,
         marks=("no shape",),
         parse=np.load,
     )

@@ -46,7 +46,6 @@ def test_a_table_of_features_that_was_replaced_is_made_readable(hands, scene, ta
 
 
 def test_boxes_whose_features_were_replaced_go_on(hands):
-    hands.press(Qt.Key.Key_W)
     boxes = hands.bench.prompts.boxes
     hands.drag((8, 10), (42, 46))
     boxes.features = pd.DataFrame({"x": [1]})

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGSEGV
 
 import pytest
 
@@ -64,6 +65,16 @@ napari.run()
 """
 
 
+def run(environment, way, work):
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", SCRIPT, way, work],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,  # on a loaded machine napari takes a minute to open
+    )
+
+
 @pytest.mark.parametrize("work", ["model", "plane", "everything"])
 @pytest.mark.parametrize("way", ["window", "quit", "exit"])
 @pytest.mark.slow  # each starts napari
@@ -74,13 +85,12 @@ def test_closing_in_the_middle_of_work(tmp_path, way, work):
         "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
         "NAPARI_SAM_CACHE_DIR": str(tmp_path / "planes"),
     }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, way, work],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,  # on a loaded machine napari takes a minute to open
-    )
+    done = run(environment, way, work)
+    if way == "exit" and done.returncode == -SIGSEGV:
+        # Python ends inside Qt's event loop then, and Qt crashed once in some hundred times while
+        # it was taken down; no code of ours may be running at that time
+        assert "napari_sam" not in done.stderr
+        done = run(environment, way, work)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "busy\n"
     for word in ("Error", "Traceback", "Aborted", "deleted", "QThread"):

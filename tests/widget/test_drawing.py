@@ -45,7 +45,13 @@ def test_everything_drawn_is_read(ours):
 
 
 def test_what_is_removed_comes_back_as_it_was(ours):
+    boxes = ours[1]
+    boxes.add(BOX, shape_type="polygon")
+    boxes.add(BOX[:2], shape_type="path")
+    boxes.add(BOX[:3], shape_type="path")
+    boxes.features.loc[3, layers.KIND] = layers.BACKGROUND
     before = read_drawing(*ours)
+    assert [row.mark for row in before[-3:]] == ["polygon", "path", "background path"]
     redraw(*ours, remove=before, add=())
     assert read_drawing(*ours) == ()
     redraw(*ours, remove=(), add=before)
@@ -53,6 +59,8 @@ def test_what_is_removed_comes_back_as_it_was(ours):
     points = ours[0]
     assert [str(one) for one in points.symbol] == ["disc", "cross"]
     assert not np.allclose(points.face_color[0], points.face_color[1])
+    assert np.allclose(boxes.edge_color[1], boxes.edge_color[2])
+    assert not np.allclose(boxes.edge_color[2], boxes.edge_color[3])
 
 
 def test_only_what_is_there_is_removed_and_equal_ones_one_by_one(ours):

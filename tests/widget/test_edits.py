@@ -121,7 +121,7 @@ def test_next_answer_is_that_of_the_object_prompted_last(hands):
     two_points(hands)
     hands.press(Qt.Key.Key_N)
     first, second = hands.answers.objects.values()
-    assert (first.rank, second.rank) == (0, 1)
+    assert (first.shown, second.shown) == (0, 1)
 
 
 def test_a_commit_asks_the_model_nothing(encoded, submitted):

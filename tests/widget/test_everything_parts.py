@@ -19,8 +19,8 @@ from napari_sam.types import Plane, Progress, SliceKey
 from napari_sam.widget.features.everything.edited import UneditedPlanes, UserEdits
 from napari_sam.widget.features.everything.extent import extents
 from napari_sam.widget.features.everything.selection import LiveSelection
-from napari_sam.widget.features.everything.time_left import TimeLeft, in_words
 from napari_sam.widget.features.everything.voxels import voxel_size
+from napari_sam.widget.time_left import TimeLeft, in_words
 
 KEY = SliceKey((1, 2), ((0, 1),))
 TURNED = SliceKey((2, 0), ((1, 4),))

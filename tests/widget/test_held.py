@@ -148,9 +148,13 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
         return linked(planes, **given)
 
     monkeypatch.setattr(joining, "linked", watched)
-    monkeypatch.setattr(
-        everything.panel, "set_progress", lambda *_: editable.append(everything.view.layer.editable)
-    )
+    status = hands.context.status
+
+    def progressed():
+        if status.measured is not None:
+            editable.append(everything.view.layer.editable)
+
+    status.progressed.connect(progressed)
     hands.everything.panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5))
     hands.everything.run(all_planes=True)
     hands.until(lambda: not hands.busy(Lane.BULK))
@@ -159,7 +163,7 @@ def test_everything_links_beside_the_main_thread_and_nobody_paints_meanwhile(
     assert editable
     assert not any(editable)
     assert everything.view.layer.editable
-    assert not hands.everything.panel.progress.isVisibleTo(hands.everything.panel)
+    assert not hands.dock.long_work.isVisibleTo(hands.dock)
 
 
 def test_a_long_run_keeps_candidates_of_the_last_planes_only(open_dock, scene, monkeypatch):

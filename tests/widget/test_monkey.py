@@ -116,8 +116,11 @@ class Monkey:
         free = {"press", "run_everything", "move_threshold", "paint", "cancel", "wait", "reopen"}
         may_change = bool(free & set(self.log[-1:])) or busy or self.was_busy
         self.was_busy = busy
+        preview = self.dock.context.bench.prompts.preview
         for layer in self.viewer.layers:
-            if not isinstance(layer, Labels) or layer.name.startswith("SAM preview"):
+            if not isinstance(layer, Labels) or layer is preview:  # it may have been renamed
+                continue
+            if layer.name.startswith("SAM preview"):
                 continue
             before = self.kept.get(layer)
             comparable = before is not None and before.shape == layer.data.shape
@@ -152,8 +155,9 @@ class Monkey:
         QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=place)
 
     def drag(self):
-        if self.random.random() < 0.7:
-            self.dock.feature(Prompting).tools.use("boxes")
+        tool = ("boxes", "points", "region", "scribble", "")[self.random.integers(5)]
+        if tool:
+            self.dock.feature(Prompting).tools.use(tool)
         a, b = self.any_place(), self.any_place()
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=a)
         for step in range(1, 5):
@@ -165,8 +169,9 @@ class Monkey:
         key, modifier = [
             (Qt.Key.Key_Return, 0), (Qt.Key.Key_Return, 0), (Qt.Key.Key_Escape, 0),
             (Qt.Key.Key_N, 0), (Qt.Key.Key_O, 0), (Qt.Key.Key_T, 0), (Qt.Key.Key_W, 0),
+            (Qt.Key.Key_L, 0),
             (Qt.Key.Key_Z, 1), (Qt.Key.Key_Z, 1), (Qt.Key.Key_Z, 2), (Qt.Key.Key_D, 1),
-        ][self.random.integers(11)]  # fmt: skip
+        ][self.random.integers(12)]  # fmt: skip
         control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
         held = [Qt.KeyboardModifier.NoModifier, control, control | shift][modifier]
         self.log[-1] = f"press {key.name} {modifier}"

@@ -54,7 +54,7 @@ def test_the_status_after_a_commit_is_that_of_the_tool_in_use(hands):
     hands.click_and_wait(*CENTRES[1])
     hands.press(Qt.Key.Key_Return)
     assert hands.status.startswith("object 1 committed (Ctrl+Z undoes it); click an object")
-    hands.press(Qt.Key.Key_W)
+    hands.prompting.tools.use("boxes")
     assert hands.status.startswith("drag a box")
     hands.bench.prompts.boxes.add(np.array([[60, 30], [83, 79]]), shape_type="rectangle")
     hands.until(lambda: hands.answers)
@@ -106,7 +106,7 @@ def test_objects_get_the_next_labels_and_come_back(hands):
 
 
 def test_box_makes_an_object(hands, scene):
-    hands.press(Qt.Key.Key_W)
+    hands.prompting.tools.use("boxes")
     assert hands.viewer.layers.selection.active is hands.bench.prompts.boxes
     hands.drag((58, 28), (86, 82))
     hands.until(lambda: hands.answers)

@@ -519,7 +519,7 @@ class Actions(QObject):
         return False
 
 
-def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
+def test_one_object_through_a_stack_takes_five_actions(open_dock, scene):
     image = np.repeat(scene[0][None], PLANES, 0)
     image[4:, 10:40, 12:20] = 20  # a part is gone
     truth = (scene[1] == 1) & (image > 100)
@@ -528,7 +528,6 @@ def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
     hands.settled()
     actions = Actions(hands.canvas)
     steps = (
-        lambda: hands.press(Qt.Key.Key_W),
         lambda: hands.drag((9, 11), (40, 44)),
         lambda: hands.press(Qt.Key.Key_P),
         lambda: hands.press(Qt.Key.Key_U),
@@ -539,7 +538,7 @@ def test_one_object_through_a_stack_takes_six_actions(open_dock, scene):
         step()
         hands.settled()
         ended(hands)
-    assert actions.count == 6
+    assert actions.count == 5
     assert hands.bench.results.store.objects[1].keyframes[0] == key(2)
     for plane, wanted in zip(hands.labels, truth, strict=True):
         assert iou(plane == 1, wanted) > 0.9
@@ -622,7 +621,7 @@ def writing(long_commit, turns):
 
 def begin_box(hands, moved=True):
     """Draw a box, or its first corner, and hold the button still."""
-    hands.press(Qt.Key.Key_W)
+    hands.prompting.tools.use("boxes")
     places = [hands.place(*place) for place in ((60, 60), (70, 70), (80, 80))]
     QTest.mousePress(hands.canvas, Qt.MouseButton.LeftButton, pos=places[0])
     for place in places[1:] if moved else ():
@@ -700,7 +699,7 @@ def test_a_box_that_is_begun_before_a_long_commit_is_written_stays(long_commit, 
 def test_another_answer_chosen_before_a_long_commit_is_written_is_committed(long_commit, turns):
     hands = long_commit
     hands.prompting.commit()
-    hands.prompting.asker.next_candidate()
+    hands.prompting.candidates.next_candidate()
     turns.rest()
     outlines = hands.bench.results.store.objects[1].outlines
     assert outlines[key(2)].candidate == 1

@@ -247,7 +247,7 @@ def test_what_was_painted_on_an_object_comes_back_with_it(kept, scene):
     reopen(kept, *CENTRES[1])
     preview = kept.bench.prompts.preview.data[0]
     assert alike(preview == 1, np.isin(scene[1], (1, 3)))
-    kept.prompting.asker.next_candidate()  # the model knows but one of them
+    kept.prompting.candidates.next_candidate()  # the model knows but one of them
     kept.until(lambda: kept.answers and not kept.prompting.asker.pending)
     kept.press(Qt.Key.Key_Return)
     assert alike(kept.labels[3] == 1, scene[1] == 1)

@@ -98,7 +98,7 @@ def test_an_object_is_opened_with_the_pixels_that_it_has_then(kept, scene):  # n
 def test_what_was_given_up_does_not_come_back(kept):  # noqa: F811
     before = kept.labels.copy()
     reopen(kept, *CENTRES[1])
-    kept.prompting.asker.next_candidate()
+    kept.prompting.candidates.next_candidate()
     kept.until(lambda: kept.answers and not kept.prompting.asker.pending)
     kept.go(1)
     kept.settled()
@@ -125,7 +125,6 @@ def test_a_deleted_object_leaves_no_prompts(kept):  # noqa: F811
 
 
 def test_a_box_is_asked_about_in_the_plane_it_is_drawn_in(stack, scene):  # noqa: F811
-    stack.press(Qt.Key.Key_W)
     before = stack.answers
     stack.drag((9, 11), (40, 44))
     stack.until(lambda: stack.answers and stack.answers is not before)

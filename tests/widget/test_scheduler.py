@@ -15,8 +15,8 @@ from napari_sam import stopping
 from napari_sam.widget.scheduler import NO_MEMORY, WORKERS, Lane, Scheduler, Work
 
 COMPUTING = (
-    *(Lane.CLICK, Lane.PLANE, Lane.HOVER),
-    *(Lane.PREFETCH, Lane.FOLLOW, Lane.BULK, Lane.NEXT),
+    *(Lane.CLICK, Lane.PLANE, Lane.HOVER, Lane.EDIT, Lane.PREFETCH, Lane.FOLLOW),
+    *(Lane.BATCH, Lane.SIMILAR, Lane.BULK, Lane.NEXT),
 )
 OTHERS = tuple(lane for lane in Lane if lane not in COMPUTING)
 SOON = 5000  # ms; nothing here takes that long unless it is broken
@@ -100,8 +100,8 @@ def workers():
 
 def test_lanes_are_in_the_order_of_their_urgency():
     names = (
-        "CLICK MODEL PLANE HOVER LABELS CACHE FILES THUMBNAIL SURFACES SAVE JOURNAL RECOVERY "
-        "PREFETCH FOLLOW BULK NEXT"
+        "CLICK MODEL PLANE HOVER EDIT LABELS ACCEPT CACHE FILES REVIEW THUMBNAIL SURFACES SAVE "
+        "JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT"
     )
     assert [lane.name for lane in sorted(Lane)] == names.split()
     assert tuple(lane for lane in Lane if lane.computes) == COMPUTING

@@ -56,7 +56,7 @@ def test_a_point_dragged_out_of_the_image_is_removed_and_comes_back(hands):
 
 
 def test_boxes_without_an_area_and_beside_the_image_go(hands, scene):
-    hands.press(Qt.Key.Key_W)
+    hands.prompting.tools.use("boxes")
     hands.click(*CENTRES[1])
     hands.until_said("makes no box")
     assert len(hands.bench.prompts.boxes.data) == 0
@@ -104,10 +104,8 @@ def test_a_click_on_a_kept_object_selects_it_and_the_next_one_prompts(hands):
 
 
 def test_the_next_object_starts_with_an_object_point(hands):
-    hands.press(Qt.Key.Key_W)
     hands.drag((8, 10), (42, 46))
     hands.until(lambda: hands.answers)
-    hands.press(Qt.Key.Key_W)
     hands.press(Qt.Key.Key_T)
     hands.click_and_wait(60, 60)
     hands.press(Qt.Key.Key_Return)
@@ -166,7 +164,10 @@ def test_keys_with_nothing_to_act_on_say_something(hands):
         (Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier, "nothing to commit"),
         (Qt.Key.Key_Z, CONTROL, "nothing to undo"),
         (Qt.Key.Key_D, CONTROL, "point at a finished object"),
-        (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier, "drag a box"),
+        (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier, "drag once around an object"),
+        (Qt.Key.Key_L, Qt.KeyboardModifier.NoModifier, "click corners around an object"),
+        (Qt.Key.Key_L, Qt.KeyboardModifier.NoModifier, "drag an ellipse"),
+        (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier, "drag along an object"),
         (Qt.Key.Key_W, Qt.KeyboardModifier.NoModifier, "click an object"),
         (Qt.Key.Key_T, Qt.KeyboardModifier.NoModifier, "lies beside it"),
         (Qt.Key.Key_O, Qt.KeyboardModifier.NoModifier, "begins another object"),
@@ -179,6 +180,7 @@ def test_keys_with_nothing_to_act_on_say_something(hands):
         hands.prompting.commit,
         hands.prompting.clear,
         hands.prompting.tools.toggle,
+        hands.prompting.tools.toggle_region,
         hands.prompting.tools.toggle_kind,
         hands.prompting.begin_object,
         hands.prompting.changes.delete,

@@ -33,12 +33,14 @@ from ..masks import to_labels
 from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
 from ..objects.journal_folder import journal_folder, left_over, remove
-from ..predict.cache import DiskCache, Usage
+from ..predict.cache import Usage
 from ..predict.predictor import SamPredictor
 from ..predict.session import Session
+from ..preferences import Preferences, disk_cache
 from ..stack import volumes
 from ..steps import drive
 from ..types import MaskRecord, Progress
+from .compare import evaluate_pair
 from .endings import TerminatedError
 from .prompt_text import (
     Planes,
@@ -94,7 +96,7 @@ def models(args: Namespace, say: Say) -> str:
 
 def cache(args: Namespace, say: Say) -> str:
     """Return what the cache of embeddings holds, or empty it."""
-    disk = DiskCache()
+    disk = disk_cache(Preferences().chosen)
     if not args.clear:
         used = disk.usage()
         return report.table(
@@ -112,7 +114,7 @@ def cache(args: Namespace, say: Say) -> str:
 
 def forget(args: Namespace, say: Say) -> str:
     """Delete the cache of embeddings and the journals that no running program writes."""
-    disk, folder = DiskCache(), journal_folder()
+    disk, folder = disk_cache(Preferences().chosen), journal_folder()
     least = args.older_than * 24 * 3600
     sizes = [remove(path) for path in left_over(folder, least)]
     # the cache has no age: what is used often is kept in it
@@ -126,7 +128,11 @@ def forget(args: Namespace, say: Say) -> str:
 
 
 def evaluate(args: Namespace, say: Say) -> str:
-    """Score a model on labelled images; return a table or JSON."""
+    """Score a model on labelled images, or compare two annotations; return a table or JSON."""
+    if args.other is not None:
+        return evaluate_pair(args, say)
+    if args.figure is not None:
+        raise ValueError("--figure draws where two annotations differ; name the second one, too")
     check_name(args.model)
     for name in ("limit", "clicks"):
         if getattr(args, name) is not None and getattr(args, name) < 1:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from ..everything.amg_params import AmgParams
 from ..everything.amg_select import select
+from ..everything.rules import read_rule
 from ..files import check_target
 from ..formats.coco import as_annotations
 from ..formats.label_images import check_label_target
@@ -50,9 +52,9 @@ def everything(args: Namespace, say: Say) -> str:
     _check_least_volume(args, image, frame)
     contrast = read_contrast(args.contrast)
     channels = read_used_channels(args, image, say)
-    model = load(args, say)
-    params = AmgParams(**{**model.amg_defaults, **given})
-    predictor = SamPredictor(model)
+    given = _ruled(args, image, frame) | given
+    predictor = SamPredictor(load(args, say))
+    params = AmgParams(**{**predictor.model.amg_defaults, **given})
     chosen: dict[str, Any] = {**channels_note(channels)}
     ended: BaseException | None = None
     with label_result(args.output, image, args.image, args.overwrite) as result:
@@ -85,13 +87,24 @@ def everything(args: Namespace, say: Say) -> str:
                 result.companions = {args.tracks: tracks_text(tracks or [])}
         note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
         note |= {"contrast": args.contrast, "least_volume": args.least_volume}
-        result.provenance = provenance(args, model, complete=ended is None, **note)
+        result.provenance = provenance(args, predictor.model, complete=ended is None, **note)
     if ended is not None:
         say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
         raise ended
     if tracks is not None:
         chosen["divided"] = len({one.parent for one in tracks} - {0})
-    return summary(args, result, model, **chosen)
+    return summary(args, result, predictor.model, **chosen)
+
+
+def _ruled(args: Namespace, image: StackImage, frame: StackFrame | None) -> dict[str, Any]:
+    """Return the parameters that a rule names."""
+    if args.rule is None:
+        return {}
+    rule = read_rule(args.rule)
+    rows = len(image.label_axes) - 2
+    axes = (rows, rows + 1) if frame is None else frame.key.displayed
+    pixel = math.prod(spacing_of(image, axes)) if is_known(image, axes) else None
+    return plain(rule.params_for(pixel))
 
 
 def _found_in(predictor: SamPredictor, plane: Plane, params: AmgParams, say: Say) -> PlaneResult:

@@ -172,7 +172,11 @@ def _parser() -> Parser:
         command("everything", everything.everything, "Segment every object of an image or stack.")
     )
     _add_evaluate(
-        command("evaluate", commands.evaluate, "Score a model on your own labelled images.")
+        command(
+            "evaluate",
+            commands.evaluate,
+            "Score a model on your own labelled images, or compare two annotations of one image.",
+        )
     )
     _add_cache(bare("cache", commands.cache, "Show what is kept of encoded planes, or empty it."))
     text = "Delete what is kept of encoded planes, and journals of unsaved work."
@@ -239,6 +243,10 @@ def _add_everything(parser: Parser) -> None:
         "--annotations", type=Path, metavar="FILE.json",
         help="write the masks of a 2-D image with their scores as well, as COCO run lengths",
     )  # fmt: skip
+    parser.add_argument(
+        "--rule", type=Path, metavar="FILE.json",
+        help="thresholds and sizes saved as a rule in napari; flags count more",
+    )  # fmt: skip
     group = parser.add_argument_group("parameters", "Defaults are those that suit the model.")
     for option in fields(AmgParams):
         if not option.metadata:
@@ -262,6 +270,15 @@ def _add_evaluate(parser: Parser) -> None:
         "data", type=Path, metavar="DATA",
         help="folder of pairs NAME.tif and NAME_labels.tif, or of .npz sources",
     )  # fmt: skip
+    parser.add_argument(
+        "other", type=Path, nargs="?", metavar="B",
+        help="compare DATA with this: two annotations of one image, as label images or projects",
+    )  # fmt: skip
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE.png",
+        help="draw where the two annotations differ",
+    )  # fmt: skip
+    _add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument(
         "--clicks", type=int, default=3, metavar="N",

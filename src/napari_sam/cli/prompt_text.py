@@ -12,7 +12,8 @@ from ..images.channels import channels_of
 from ..images.contrast import check_limits
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
-from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind, Values
+from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind
+from ..predict.prompt_values import Values
 from ..predict.windows import check_inside
 from ..stack.volumes import Place, StackFrame
 from ..types import Limits, Prompts
@@ -253,9 +254,9 @@ def _numbers(kind: PromptKind, text: str, lengths: Mapping[str, int]) -> list[fl
         numbers = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise ValueError(f"{kind.flag} is {whole}, numbers and commas, but is {text!r}") from error
-    if lengths and kind.takes(len(numbers)):
-        raise ValueError(_needs_plane(kind, text, lengths))
     count = len(numbers) - len(lengths)
+    if lengths and kind.takes(len(numbers)) and not kind.takes(count):
+        raise ValueError(_needs_plane(kind, text, lengths))
     if not kind.takes(count):
         raise ValueError(
             f"{kind.flag} is {whole} in this image, but {text!r} has {len(numbers)} numbers"

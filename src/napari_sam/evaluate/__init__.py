@@ -1,5 +1,6 @@
-"""Scores of a model on labelled images: IoU against clicks and boxes, average precision."""
+"""Scores of a model on labelled images, and of two annotators against each other."""
 
+from .annotators import Agreement, Comparison, compare
 from .scores import (
     ObjectScore,
     Summary,
@@ -13,10 +14,13 @@ from .scores import (
 )
 
 __all__ = [
+    "Agreement",
+    "Comparison",
     "ObjectScore",
     "Summary",
     "average_precision",
     "background_noticed",
+    "compare",
     "plane_answer",
     "pool_small",
     "score_image",

@@ -20,6 +20,8 @@ SELECT_FIELDS = (
     "box_nms_thresh",
     "crop_nms_thresh",
     "min_mask_region_area",
+    "min_area",
+    "max_area",
 )
 """Parameters that `select` reads; the others need a new run of `propose`."""
 
@@ -48,6 +50,10 @@ class AmgParams:
     )
     min_mask_region_area: int = _option(
         0, 0, 100_000, 10, "fill holes and drop islands of fewer pixels"
+    )
+    min_area: int = _option(0, 0, 1_000_000_000, 1, "keep masks of at least so many pixels")
+    max_area: int = _option(
+        0, 0, 1_000_000_000, 1, "keep masks of at most so many pixels; 0: of any number"
     )
     seeds: str = field(
         default="grid",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,11 @@ class Candidates:
     told_apart: bool = False
     tiles: Levels = ()
 
+    @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """The boxes of the masks, (N, 4) int, (x0, y0, x1, y1) inclusive."""
+        return np.array([one.mask.box for one in self.items], np.int64).reshape(-1, 4)
+
 
 def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
     """Choose among candidates, best first; only `SELECT_FIELDS` of the parameters are read."""
@@ -97,18 +103,24 @@ def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
     if params.min_mask_region_area:
         nms = max(params.box_nms_thresh, params.crop_nms_thresh)
         records = _cleaned(records, params.min_mask_region_area, nms, candidates.told_apart)
-    return records
+    # pieces in tiles may be smaller than what they are joined to, or become larger
+    return [one for one in records if one.area >= params.min_area and not _is_large(one, params)]
 
 
 def passes(candidate: Candidate, params: AmgParams) -> bool:
-    """Tell whether a candidate reaches both thresholds."""
+    """Tell whether a candidate reaches both thresholds, and is not too large."""
     sure = candidate.iou > least_iou(params.pred_iou_thresh)
-    return sure and candidate.stability >= params.stability_score_thresh
+    stable = candidate.stability >= params.stability_score_thresh
+    return sure and stable and not _is_large(candidate.mask, params)
 
 
 def least_iou(threshold: float) -> float:
     """Return what a predicted IoU must exceed; as in the published SAM, 0 lets all pass."""
     return threshold if threshold > 0 else -np.inf
+
+
+def _is_large(one: Mask | MaskRecord, params: AmgParams) -> bool:
+    return bool(params.max_area) and one.area > params.max_area
 
 
 def _record(candidate: Candidate) -> MaskRecord:

@@ -59,6 +59,8 @@ _CORNERS = {
     "ellipse": (4, 4),
     "line": (2, 2),
     "path": (2, _MANY),
+    "background line": (2, 2),
+    "background path": (2, _MANY),
     "polygon": (2, _MANY),
 }
 """Fewest and most corners of what can be drawn."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..checks import shown
+from ..checks import shown, whole_number
 from ..types import Mask
 
 Bools = NDArray[np.bool_]
@@ -106,6 +106,33 @@ def iou(a: MaskLike, b: MaskLike) -> float:
     shared = shared_pixels(one, other)
     union = one.area + other.area - shared
     return shared / union if union else 1.0
+
+
+def edge_of(mask: Mask, width: int = 1) -> NDArray[np.bool_]:
+    """Return which pixels of a mask lie at its edge, in its box (h, w).
+
+    Parameters
+    ----------
+    mask : Mask
+    width : int
+        How many steps to a neighbour lead out of it at most, from 1 up.
+
+    Raises
+    ------
+    ValueError
+        If the width is no such number.
+    """
+    width = whole_number("width", width, 1)
+    bits = mask.bits
+    inner = np.pad(bits, 1)
+    for _ in range(width):
+        core = inner.copy()
+        core[1:] &= inner[:-1]
+        core[:-1] &= inner[1:]
+        core[:, 1:] &= inner[:, :-1]
+        core[:, :-1] &= inner[:, 1:]
+        inner = core
+    return np.asarray(bits & ~inner[1:-1, 1:-1])
 
 
 def stability_score(logits: NDArray[np.floating[Any]], threshold: float, offset: float) -> float:

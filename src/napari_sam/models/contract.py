@@ -152,6 +152,12 @@ class PromptableModel(Protocol):
         the family has no level as fine.
         """
 
+    def feature_maps(self, features: Any) -> tuple[NDArray[np.float32], ...]:
+        """Return features (C, h, w) at all resolutions that there are, over the padded input.
+
+        They say what a part of a plane looks like; unlike `dense_features` they may be coarse.
+        """
+
     def decode(
         self,
         features: Any,

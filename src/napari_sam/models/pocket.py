@@ -167,6 +167,10 @@ class PocketModel:
         levels = features.full[: len(STRIDES)]
         return tuple(level[0].float().cpu().numpy() for level in levels)
 
+    def feature_maps(self, features: TwoScales) -> tuple[NDArray[np.float32], ...]:
+        """Return the same levels; see `PromptableModel`."""
+        return self.dense_features(features)
+
     @limited
     @torch.inference_mode()
     def decode(

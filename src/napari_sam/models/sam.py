@@ -144,6 +144,10 @@ class SamModel:
     def dense_features(self, features: Tensor) -> None:
         """Return None: the features of the published SAM are coarse."""
 
+    def feature_maps(self, features: Tensor) -> tuple[NDArray[np.float32], ...]:
+        """Return the embedding; see `PromptableModel`."""
+        return (features[0].float().cpu().numpy(),)
+
     @limited
     @torch.inference_mode()
     def decode(

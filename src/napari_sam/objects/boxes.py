@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..types import Mask, SliceKey
+
 Box = tuple[tuple[int, int], ...]
 """(start, stop) of each axis of the array."""
 Index = tuple[int | slice, ...]
@@ -38,6 +40,14 @@ def box_of(index: Index) -> Box:
     return tuple(
         (one.start, one.stop) if isinstance(one, slice) else (one, one + 1) for one in index
     )
+
+
+def box_around(key: SliceKey, mask: Mask) -> Box:
+    """Return where a mask of a plane lies in the array; it has a pixel."""
+    x0, y0, x1, y1 = mask.box
+    sides = {axis: (place, place + 1) for axis, place in key.fixed}
+    sides |= {key.displayed[0]: (y0, y1 + 1), key.displayed[1]: (x0, x1 + 1)}
+    return tuple(sides[axis] for axis in sorted(sides))
 
 
 def slices_of(box: Box, origin: Box | None = None) -> tuple[slice, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -80,15 +80,22 @@ def define_classes(store: ObjectStore, classes: Sequence[ObjectClass], text: str
 
 def add_class(store: ObjectStore, name: str) -> Edit:
     """Make an edit that adds a class, with a colour and a key that are free."""
-    classes = classes_of(store.properties)
-    if any(one.name == name for one in classes):
+    if any(one.name == name for one in classes_of(store.properties)):
         raise ValueError(f"there is a class {name} already")
-    used = {one.colour for one in classes}
-    free = (one for one in COLOURS if one not in used)
-    colour = next(free, COLOURS[len(classes) % len(COLOURS)])
-    taken = {one.key for one in classes}
-    key = next((f"Control-{n}" for n in range(1, 10) if f"Control-{n}" not in taken), "")
-    return define_classes(store, [*classes, ObjectClass(name, colour, key)], f"the class {name}")
+    return add_classes(store, [name], f"the class {name}")
+
+
+def add_classes(store: ObjectStore, names: Iterable[str], text: str = "") -> Edit:
+    """Make an edit that adds classes as `add_class` does; those that are there stay."""
+    classes = list(classes_of(store.properties))
+    for name in names:
+        if all(one.name != name for one in classes):
+            used, taken = {one.colour for one in classes}, {one.key for one in classes}
+            free = (one for one in COLOURS if one not in used)
+            colour = next(free, COLOURS[len(classes) % len(COLOURS)])
+            key = next((f"Control-{n}" for n in range(1, 10) if f"Control-{n}" not in taken), "")
+            classes.append(ObjectClass(name, colour, key))
+    return define_classes(store, classes, text)
 
 
 def rename_class(store: ObjectStore, old: str, new: str) -> Edit:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..checks import shown
 from ..predict.prompt_kinds import LayerType
-from ..types import Mask, Prompts, SliceKey
+from ..types import Mask, Prompts, SliceKey, Stroke
 from .boxes import Index
 from .drawn import DrawnRow
 from .edit import Edit
@@ -130,10 +130,21 @@ def mask_from_json(data: Any) -> Mask:
 
 
 def prompts_to_json(prompts: Prompts) -> Json:
-    """Return points, (x, y, label), and box as a dictionary of JSON values."""
+    """Return what was said of an object as a dictionary of JSON values.
+
+    These are points, (x, y, label), and the box; only where they were drawn, also the vertices of
+    the region, (x, y), and the scribbles, each with its path and its label.
+    """
     points = zip(prompts.point_coords.tolist(), prompts.point_labels.tolist(), strict=True)
     box = None if prompts.box is None else prompts.box.tolist()
-    return {"points": [[x, y, label] for (x, y), label in points], "box": box}
+    data: Json = {"points": [[x, y, label] for (x, y), label in points], "box": box}
+    if prompts.region is not None:
+        data["region"] = prompts.region.tolist()
+    if prompts.strokes:
+        data["strokes"] = [
+            {"path": one.path.tolist(), "label": one.label} for one in prompts.strokes
+        ]
+    return data
 
 
 def prompts_from_json(data: Any) -> Prompts:
@@ -141,7 +152,16 @@ def prompts_from_json(data: Any) -> Prompts:
     points = _sequence(data, "points")
     if not all(isinstance(one, list | tuple) and len(one) == 3 for one in points):
         raise ValueError("a point is x, y and a label")
-    return Prompts([one[:2] for one in points], [one[2] for one in points], box=data.get("box"))
+    strokes = _sequence(data, "strokes") if "strokes" in data else ()
+    return Prompts(
+        [one[:2] for one in points],
+        [one[2] for one in points],
+        box=data.get("box"),
+        region=data.get("region"),
+        strokes=[
+            Stroke(_entry(one, "path"), _whole(_entry(one, "label"), "a label")) for one in strokes
+        ],
+    )
 
 
 def key_to_json(key: SliceKey) -> Json:

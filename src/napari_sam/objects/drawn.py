@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..predict.prompt_kinds import LEAST_BOX, PROMPT_KINDS, LayerType
+from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, kind_in, shape_mark
 from ..types import Prompts, SliceKey
 from .boxes import Box
 
@@ -38,11 +38,13 @@ class DrawnRow:
 
     @property
     def is_begun(self) -> bool:
-        """Whether it is a shape too small for a box: a click that was no drag."""
-        if self.layer == "points":
+        """Whether it is a shape too small to count: a click that was no drag."""
+        kind = kind_in(self.layer, self.mark)
+        if kind is None or self.layer == "points":
             return False
-        sides = np.sort(np.ptp(np.array(self.vertices), axis=0))
-        return bool(sides[-2] < LEAST_BOX)
+        corners = np.array(self.vertices)
+        displayed = np.sort(np.argsort(np.ptp(corners, axis=0), kind="stable")[-2:])
+        return kind.read(corners[:, displayed], self.mark) is None
 
     @property
     def box(self) -> Box:
@@ -63,7 +65,7 @@ Drawing = tuple[DrawnRow, ...]
 
 
 def rows_of(prompts: Prompts, key: SliceKey, owner: int) -> Drawing:
-    """Return the points and the box of an object in one plane as they are drawn.
+    """Return the prompts of an object in one plane as they are drawn.
 
     Parameters
     ----------
@@ -84,6 +86,10 @@ def rows_of(prompts: Prompts, key: SliceKey, owner: int) -> Drawing:
         x0, y0, x1, y1 = prompts.box.tolist()
         corners = place(x0, y0), place(x0, y1), place(x1, y1), place(x1, y0)
         rows.append(DrawnRow("shapes", "rectangle", corners, owner))
+    paths = [("polygon", prompts.region)] if prompts.region is not None else []
+    paths += [(shape_mark("path", marks[one.label]), one.path) for one in prompts.strokes]
+    for mark, path in paths:
+        rows.append(DrawnRow("shapes", mark, tuple(place(x, y) for x, y in path.tolist()), owner))
     return tuple(rows)
 
 
@@ -109,4 +115,7 @@ def sentence(removed: Drawing, added: Drawing) -> str:
 def _names(rows: Drawing) -> str:
     if len(rows) > 1:
         return f"{len(rows)} prompts"
-    return "a point" if rows[0].layer == "points" else "a box"
+    kind = kind_in(rows[0].layer, rows[0].mark)
+    if kind is None or kind.layer == "points":
+        return "a point"
+    return f"a {kind.name.split('_')[-1]}"

@@ -47,10 +47,7 @@ class Outline:
         (x0, y0, _, _), (height, width) = self.mask.box, self.mask.size
         mask = Mask.of(self.mask.bits.T, (y0, x0), (width, height))
         prompts = self.prompts
-        if prompts is not None:
-            box = None if prompts.box is None else prompts.box[[1, 0, 3, 2]]
-            prompts = Prompts(prompts.point_coords[:, ::-1], prompts.point_labels, box)
-        return replace(self, mask=mask, prompts=prompts)
+        return replace(self, mask=mask, prompts=None if prompts is None else prompts.turned())
 
 
 def upright(key: SliceKey) -> SliceKey:

@@ -34,15 +34,15 @@ class ObjectStore:
     canvas : Canvas
     next_label : int
         Above all labels that were kept or painted; taking an edit back gives its labels free again.
-    on_touched : callable
-        Called with an edit before its pixels are written, and after, also by somebody else.
+    watchers : list of callable
+        Each is called with an edit before its pixels are written, and after, also by somebody else.
     """
 
     def __init__(self, canvas: Canvas, largest: int = 0) -> None:
         self.id = uuid4().hex
         self.canvas = canvas
         self.next_label = largest + 1
-        self.on_touched: Callable[[Edit], None] = lambda edit: None
+        self.watchers: list[Callable[[Edit], None]] = []
         self._objects: dict[int, SegmentedObject] = {}
         self._properties: dict[str, Any] = {}
 
@@ -78,7 +78,7 @@ class ObjectStore:
     def adopt(self, edit: Edit) -> None:
         """Take up an edit whose pixels are already written, such as a stroke."""
         self._check(edit)
-        self.on_touched(edit)
+        self._tell(edit)
         self._replace_objects(edit)
         if NEXT_LABEL not in edit.properties:
             self.next_label = max(self.next_label, edit.largest + 1)
@@ -90,9 +90,13 @@ class ObjectStore:
     def write_in_pieces(self, edit: Edit) -> Generator[Progress, None, None]:
         """Write an edit, all or nothing, a piece at a time."""
         self._check(edit)
-        self.on_touched(edit)
+        self._tell(edit)
         yield from self.canvas.write_all(edit.patches, edit.text)
         self.adopt(edit)
+
+    def _tell(self, edit: Edit) -> None:
+        for watcher in tuple(self.watchers):
+            watcher(edit)
 
     def _check(self, edit: Edit) -> None:
         for label, (before, _) in edit.objects.items():

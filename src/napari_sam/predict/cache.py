@@ -118,6 +118,12 @@ class DiskCache:
         self._lock = threading.Lock()  # of those two; never held for long
         self._changing = threading.Lock()  # of the folder, between the writer and `clear`
 
+    def use(self, folder: Path, quota_bytes: int) -> None:
+        """Keep planes in another folder, or another number of bytes, from now on."""
+        self.folder, self.quota_bytes = folder, quota_bytes
+        self.notice = ""
+        self._room = 0
+
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a key, or None; a file that is not ours or not sound is removed."""
         path = self._path(key)

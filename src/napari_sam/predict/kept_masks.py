@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..images.transforms import scaled_size
 from ..types import Mask, MaskLogits, Prompts
 from .upsampling import LOW_RES_STRIDE, coverage, frame_of
-from .windows import cut_to_plane, window_about
+from .windows import window_about
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -76,9 +76,10 @@ def logits_of(
 
 
 def _corners(prompts: Prompts | None, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the points of prompts and the corners of their box, (N, 2)."""
+    """Return the points of prompts, their scribbles and the corners of their box, (N, 2)."""
     if prompts is None:
         return np.zeros((0, 2))
-    prompts = cut_to_plane(prompts, size)
-    box = np.zeros((0, 2)) if prompts.box is None else prompts.box.reshape(2, 2)
-    return np.concatenate([prompts.point_coords, box])
+    box = np.zeros((0, 2)) if prompts.extent is None else prompts.extent.reshape(2, 2)
+    paths = [one.path for one in prompts.strokes]
+    last = np.array([size[1], size[0]]) - 1
+    return np.concatenate([prompts.point_coords, *(np.clip(one, 0, last) for one in [box, *paths])])

@@ -20,6 +20,7 @@ from ..images.transforms import (
 from ..masks import tidied
 from ..models.contract import InstanceFields
 from ..types import Contrast, ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
+from .lowering import lowered
 from .upsampling import LOW_RES_STRIDE, Frame, Upsampler, frame_of, moved_logits
 from .windows import check_inside, cut_to_plane
 
@@ -149,6 +150,7 @@ class SamPredictor:
         multimask_output: bool | None = None,
     ) -> list[Prediction]:
         """Answer the prompts of several objects, in batches; see `predict`."""
+        prompts = self._lowered(embedding, prompts)
         answers: list[Prediction | None] = [None] * len(prompts)
         upsampler: Upsampler | None = None
         frame = self.logits_frame(embedding)
@@ -161,6 +163,10 @@ class SamPredictor:
             seen = 0.0 if embedding.blank else presence  # whatever the model makes of nothing
             answers[index] = Prediction(tuple(masks), scores, logits, frame, presence=seen)
         return [answer for answer in answers if answer is not None]
+
+    def _lowered(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Prompts]:
+        size = embedding.original_size
+        return [lowered(one, size, self.model, closer_look=False) for one in prompts]
 
     def _mask(
         self, upsampler: Upsampler, logits: NDArray[np.float32], size: tuple[int, int]
@@ -198,7 +204,7 @@ class SamPredictor:
         size = embedding.original_size
         for prompt in prompts:
             check_inside(prompt, size, margin=0.5)
-        prompts = [cut_to_plane(prompt, size) for prompt in prompts]
+        prompts = [cut_to_plane(one, size) for one in self._lowered(embedding, prompts)]
         forms: dict[tuple[int, bool, bool, int | None], list[int]] = {}
         for index, prompt in enumerate(prompts):
             if prompt.empty:

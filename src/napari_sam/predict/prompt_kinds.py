@@ -7,23 +7,28 @@ prompts into objects and the dock's layers follow it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..types import Prompts
+from .prompt_values import (
+    Values,
+    add_box,
+    add_points,
+    add_region,
+    add_stroke,
+    box_around,
+    path_along,
+    place_of,
+    polygon_of,
+)
 
-Values = NDArray[Any]
-"""What one prompt says, in the form of its kind: (2,) of a point, (4,) of a box, (N, 2) of a path;
-float, (x, y) in pixels of the plane."""
 LayerType = Literal["points", "shapes"]
 Scope = Literal["object", "place", "plane"]
-
-LEAST_BOX = 2.0
-"""A drawn box with a shorter side, in pixels, is taken for one that is only begun."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,13 @@ class PromptKind:
         The type of the napari layer that it is drawn in.
     mode : str
         The mode of that layer in which it is drawn.
-    read : callable of (N, 2) float, (x, y) in pixels of the plane
-        Returns the values of what was drawn there, from its vertices; None if it is only begun.
+    read : callable of (N, 2) float, (x, y) in pixels of the plane, and str
+        Returns the values of what was drawn there, from its vertices and its mark; None if it is
+        only begun.
     marks : tuple of str
         What tells it apart in its layer: values of the feature "label" of points (new ones get the
-        first), types of shapes. Empty: all that no other kind of that layer names.
+        first), types of shapes, see `shape_mark`. Empty: all that no other kind of that layer
+        names.
     colour : str
         Red, green and blue, "#rrggbb".
     symbol : str
@@ -74,7 +81,7 @@ class PromptKind:
     scope: Scope
     layer: LayerType
     mode: str
-    read: Callable[[NDArray[np.float64]], Values | None]
+    read: Callable[[NDArray[np.float64], str], Values | None]
     marks: tuple[str, ...] = ()
     colour: str = "#56b4e9"
     symbol: str = ""
@@ -118,8 +125,16 @@ class PlacedPrompt:
 
     @property
     def box(self) -> NDArray[np.float64] | None:
-        """The box (x0, y0, x1, y1) that it gives to a model; None for all but boxes."""
-        return self.kind.give(Prompts(), self.values).box
+        """The box (x0, y0, x1, y1) that it is or fills; None for all but boxes and regions."""
+        return self.kind.give(Prompts(), self.values).extent
+
+    @property
+    def place(self) -> NDArray[np.float64]:
+        """The place (x, y) that stands for it: a point, the middle of a box or of a path."""
+        if self.box is not None:
+            return np.asarray(self.box.reshape(2, 2).mean(axis=0))
+        path = self.values.reshape(-1, 2)
+        return np.array(path[len(path) // 2])
 
 
 def kind_in(layer: LayerType, mark: str) -> PromptKind | None:
@@ -129,7 +144,7 @@ def kind_in(layer: LayerType, mark: str) -> PromptKind | None:
     ----------
     layer : {"points", "shapes"}
     mark : str
-        The feature "label" of a point, the type of a shape.
+        The feature "label" of a point; see `shape_mark` of a shape.
     """
     kinds = [kind for kind in PROMPT_KINDS.values() if kind.layer == layer]
     named = [kind for kind in kinds if mark in kind.marks]
@@ -154,43 +169,33 @@ def read_prompt(
     PlacedPrompt, or None if it is only begun, or no prompt
     """
     kind = kind_in(layer, mark)
-    values = None if kind is None else kind.read(xy)
+    values = None if kind is None else kind.read(xy, mark)
     return None if kind is None or values is None else PlacedPrompt(kind, values, owner)
 
 
-def add_points(prompts: Prompts, values: Values, label: int) -> Prompts:
-    """Return prompts with points added, (2,) or (N, 2); label 1 lies on the object, 0 beside it."""
-    points = values.reshape(-1, 2)
-    return replace(
-        prompts,
-        point_coords=np.concatenate([prompts.point_coords, points]),
-        point_labels=np.concatenate([prompts.point_labels, np.full(len(points), label)]),
-    )
+def shape_mark(shape: str, label: str) -> str:
+    """Return the mark of a shape: its type, and whether it is a path on the background.
 
-
-def add_box(prompts: Prompts, values: Values) -> Prompts:
-    """Return prompts with a box added, (x0, y0, x1, y1).
-
-    Raises
-    ------
-    ValueError
-        If they have one, or it is inverted.
+    Parameters
+    ----------
+    shape : str
+        Its type in napari.
+    label : str
+        Its feature "label", which is that of a kind of point.
     """
-    if prompts.box is not None:
-        one, other = (",".join(f"{v:g}" for v in box) for box in (prompts.box, values))
-        raise ValueError(f"an object takes one box, but here are two: {one} and {other}")
-    return replace(prompts, box=values)
+    beside = label == PROMPT_KINDS["background"].marks[0] and shape in _PATHS
+    return f"{BESIDE}{shape}" if beside else shape
 
 
-def _place(xy: NDArray[np.float64]) -> Values:
-    return np.array(xy[0])
+def shape_of(mark: str) -> tuple[str, str]:
+    """Return the type and the feature "label" of a shape with a mark; see `shape_mark`."""
+    name = "background" if mark.startswith(BESIDE) else "point"
+    return mark.removeprefix(BESIDE), PROMPT_KINDS[name].marks[0]
 
 
-def _box_around(xy: NDArray[np.float64]) -> Values | None:
-    low, high = xy.min(axis=0), xy.max(axis=0)
-    return np.concatenate([low, high]) if (high - low >= LEAST_BOX).all() else None
-
-
+BESIDE = "background "
+"""What the mark of a path on the background begins with."""
+_PATHS = ("path", "line")
 PROMPT_KINDS: Mapping[str, PromptKind] = {
     kind.name: kind
     for kind in (
@@ -203,7 +208,7 @@ PROMPT_KINDS: Mapping[str, PromptKind] = {
             scope="place",
             layer="points",
             mode="add",
-            read=_place,
+            read=place_of,
             marks=("object",),
             colour="#56b4e9",  # of Okabe and Ito, like the one below: colour-blind safe
             symbol="disc",
@@ -219,7 +224,7 @@ PROMPT_KINDS: Mapping[str, PromptKind] = {
             scope="plane",
             layer="points",
             mode="add",
-            read=_place,
+            read=place_of,
             marks=("background",),
             colour="#e69f00",
             symbol="cross",
@@ -235,9 +240,52 @@ PROMPT_KINDS: Mapping[str, PromptKind] = {
             scope="object",
             layer="shapes",
             mode="add_rectangle",
-            read=_box_around,
+            read=box_around,
             button="box",
             tip="Drag a box around an object",
+        ),
+        PromptKind(
+            name="region",
+            plural="regions",
+            form="X,Y,X,Y,X,Y,...",
+            help="a polygon drawn roughly around one object; each is a label of its own",
+            give=add_region,
+            scope="object",
+            layer="shapes",
+            mode="add_polygon_lasso",
+            read=polygon_of,
+            marks=("polygon", "ellipse"),
+            button="region",
+            tip="Draw roughly around an object: the outline snaps to it",
+        ),
+        PromptKind(
+            name="scribble",
+            plural="scribbles",
+            form="X,Y,X,Y,...",
+            help="a path along the object",
+            give=partial(add_stroke, label=1),
+            scope="place",
+            layer="shapes",
+            mode="add_path",
+            read=path_along,
+            marks=_PATHS,
+            button="scribble",
+            tip="Drag along an object, or, after T, along what lies beside it",
+        ),
+        PromptKind(
+            name="background_scribble",
+            plural="background scribbles",
+            form="X,Y,X,Y,...",
+            help="a path that no object of its plane contains",
+            give=partial(add_stroke, label=0),
+            scope="plane",
+            layer="shapes",
+            mode="add_path",
+            read=path_along,
+            marks=tuple(f"{BESIDE}{shape}" for shape in _PATHS),
+            colour="#e69f00",
+            button="scribble",
+            tip="Drag along what lies beside the object",
         ),
     )
 }

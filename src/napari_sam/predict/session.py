@@ -26,6 +26,7 @@ from ..types import (
 )
 from .cache import DiskCache
 from .image_cache import ImageCache
+from .lowering import lowered
 from .predictor import SamPredictor
 from .windows import (
     check_inside,
@@ -190,7 +191,9 @@ class Session:
         plane = plane.whole
         for one in prompts:
             check_inside(one, plane.size)
-        given = [worth_telling(cut_to_plane(one, plane.size)) for one in prompts]
+        known = self.predictor.model, plane.spacing, self.closer_look
+        plain = [lowered(one, plane.size, *known) for one in prompts]
+        given = [worth_telling(cut_to_plane(one, plane.size)) for one in plain]
         answers: dict[int, Prediction] = {}
         windows = {k: w for k, one in enumerate(given) if (w := earlier_window(one)) is not None}
         fresh = [k for k in range(len(given)) if k not in windows]

@@ -185,7 +185,8 @@ def check_inside(prompts: Prompts, size: tuple[int, int], margin: float = 0.0) -
     Raises
     ------
     ValueError
-        Naming the point that lies outside, or the box that lies wholly outside.
+        Naming the point that lies outside, or the box, the region or the scribble that lies wholly
+        outside.
     """
     h, w = size
     low, x_high, y_high = -0.5 - margin, w - 0.5 + margin, h - 0.5 + margin
@@ -195,11 +196,13 @@ def check_inside(prompts: Prompts, size: tuple[int, int], margin: float = 0.0) -
                 f"the point ({x:g}, {y:g}) lies outside the image; x goes from 0 to {w - 1} and "
                 f"y from 0 to {h - 1}"
             )
-    if prompts.box is not None:
-        x0, y0, x1, y1 = prompts.box
+    extents = [("scribble", _extent(one.path)) for one in prompts.strokes]
+    if prompts.extent is not None:
+        extents.append(("box" if prompts.region is None else "region", prompts.extent))
+    for name, (x0, y0, x1, y1) in extents:
         if x1 < 0 or y1 < 0 or x0 > w - 1 or y0 > h - 1:
             raise ValueError(
-                f"the box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
+                f"the {name} {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
                 f"{w - 1} and y from 0 to {h - 1}"
             )
 
@@ -211,6 +214,11 @@ def cut_to_plane(prompts: Prompts, size: tuple[int, int]) -> Prompts:
     h, w = size
     box = np.clip(prompts.box, 0, (w - 1, h - 1, w - 1, h - 1))
     return prompts if np.array_equal(box, prompts.box) else replace(prompts, box=box)
+
+
+def _extent(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the box (x0, y0, x1, y1) around a path (N, 2)."""
+    return np.concatenate([path.min(axis=0), path.max(axis=0)])
 
 
 def _inside(window: Window, prompts: Prompts) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from .answers import Prediction, PredictRequest, Progress
 from .masks import Mask, MaskLogits, MaskRecord
 from .planes import Contrast, ImageEmbedding, Limits, Plane, SliceKey, Window
-from .prompts import PlaneGuide, Prompts
+from .prompts import PlaneGuide, Prompts, Stroke
 
 __all__ = [
     "Contrast",
@@ -19,5 +19,6 @@ __all__ = [
     "Progress",
     "Prompts",
     "SliceKey",
+    "Stroke",
     "Window",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,26 @@ class PlaneGuide:
 
 
 @dataclass(frozen=True, eq=False)
+class Stroke:
+    """A scribble: a path along an object, or beside it.
+
+    Attributes
+    ----------
+    path : (N, 2) float64, (x, y) in plane pixels
+    label : int
+        1 object, 0 background.
+    """
+
+    path: NDArray[np.float64]
+    label: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", _path("a scribble", self.path, 1))
+        if self.label not in (0, 1):
+            raise ValueError(f"the label of a scribble is 1 or 0, but is {shown(self.label)}")
+
+
+@dataclass(frozen=True, eq=False)
 class Prompts:
     """The prompts of one object.
 
@@ -45,6 +66,10 @@ class Prompts:
         taken to cover what the prompts are asked of.
     guide : PlaneGuide or None
         The object in an earlier plane, for models that take one (`PromptableModel.takes_guide`).
+    region : (N, 2) float64, (x, y) in plane pixels, or None
+        Vertices of a polygon drawn roughly about the object, in the place of a box.
+    strokes : tuple of Stroke
+        Models take neither regions nor strokes: `predict.lowering` says what is asked for them.
     """
 
     point_coords: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
@@ -52,6 +77,8 @@ class Prompts:
     box: NDArray[np.float64] | None = None
     mask_input: MaskLogits | NDArray[np.float32] | None = None
     guide: PlaneGuide | None = None
+    region: NDArray[np.float64] | None = None
+    strokes: tuple[Stroke, ...] = ()
 
     def __init__(
         self,
@@ -60,6 +87,8 @@ class Prompts:
         box: ArrayLike | None = None,
         mask_input: MaskLogits | ArrayLike | None = None,
         guide: PlaneGuide | None = None,
+        region: ArrayLike | None = None,
+        strokes: Sequence[Stroke] = (),
     ) -> None:
         coords = np.zeros((0, 2)) if point_coords is None else _reals("point_coords", point_coords)
         if coords.size == 0:
@@ -91,6 +120,19 @@ class Prompts:
             raise ValueError("mask_input must hold finite numbers")
         object.__setattr__(self, "mask_input", mask_input)
         object.__setattr__(self, "guide", guide)
+        if region is not None:
+            region = _path("a region", region, 3)
+            if box is not None:
+                raise ValueError("an object takes a box or a region, but here are both")
+        object.__setattr__(self, "region", region)
+        object.__setattr__(self, "strokes", tuple(strokes))
+
+    @property
+    def extent(self) -> NDArray[np.float64] | None:
+        """The box, or that around the region; None if there is neither."""
+        if self.region is None:
+            return self.box
+        return np.concatenate([self.region.min(axis=0), self.region.max(axis=0)])
 
     @property
     def empty(self) -> bool:
@@ -104,7 +146,8 @@ class Prompts:
 
     @property
     def _points_only(self) -> bool:
-        return self.box is None and self.mask_input is None and self.guide is None
+        others = (self.box, self.mask_input, self.guide, self.region)
+        return not self.strokes and all(one is None for one in others)
 
     def moved(self, dx: float, dy: float) -> Prompts:
         """Return the same prompts in a frame whose origin lies at (-dx, -dy), without the guide."""
@@ -113,11 +156,22 @@ class Prompts:
         mask = self.mask_input
         if isinstance(mask, MaskLogits):
             mask = mask.moved(dx, dy)
-        return Prompts(self.point_coords + shift, self.point_labels, box, mask)
+        region = None if self.region is None else self.region + shift
+        strokes = [Stroke(one.path + shift, one.label) for one in self.strokes]
+        points = self.point_coords + shift
+        return Prompts(points, self.point_labels, box, mask, None, region, strokes)
+
+    def turned(self) -> Prompts:
+        """Return what was said with x and y swapped, without mask input and guide."""
+        box = None if self.box is None else self.box[[1, 0, 3, 2]]
+        region = None if self.region is None else self.region[:, ::-1]
+        strokes = [Stroke(one.path[:, ::-1], one.label) for one in self.strokes]
+        points = self.point_coords[:, ::-1]
+        return Prompts(points, self.point_labels, box, None, None, region, strokes)
 
     def with_mask(self, mask_input: MaskLogits | NDArray[np.float32] | None) -> Prompts:
-        """Return the same points and box with another mask input."""
-        return Prompts(self.point_coords, self.point_labels, self.box, mask_input, self.guide)
+        """Return the same prompts with another mask input."""
+        return replace(self, mask_input=mask_input)
 
 
 def _reals(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -131,6 +185,16 @@ def _reals(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name} must hold real numbers, but holds {array.dtype}")
     return array.astype(np.float64)
+
+
+def _path(name: str, values: ArrayLike, least: int) -> NDArray[np.float64]:
+    """Return the vertices of a path or a polygon, checked."""
+    array = _reals(name, values)
+    if array.ndim != 2 or array.shape[1] != 2 or len(array) < least:
+        raise ValueError(f"{name} needs {least} vertices (x, y) or more, but is {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"the vertices of {name} must be finite")
+    return array
 
 
 def _checked_box(box: ArrayLike) -> NDArray[np.float64]:

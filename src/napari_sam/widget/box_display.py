@@ -27,6 +27,7 @@ class BoxDisplay:
         self._camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
         self._boxes: Shapes | None = None
         self._hidden = False  # by us
+        self._drawing = False
         self._selection.events.active.connect(self.update_visibility)
         self._camera.events.zoom.connect(self.update_width)
 
@@ -35,12 +36,19 @@ class BoxDisplay:
         self._boxes, self._hidden = boxes, False
         self.update_width()
 
+    def hold(self, drawing: bool) -> None:
+        """Show the layer, also if the user hid it, as long as something is drawn in it."""
+        self._drawing = drawing
+        if drawing and self._boxes is not None:
+            self._boxes.visible, self._hidden = True, False
+        self.update_visibility()
+
     def update_visibility(self, event: Any = None) -> None:
         """Show the layer or hide it, if that has become right."""
         boxes = self._boxes
         if boxes is None:
             return
-        shown = bool(boxes.data) or self._selection.active is boxes
+        shown = self._drawing or bool(boxes.data) or self._selection.active is boxes
         if shown == self._hidden:
             boxes.visible, self._hidden = shown, not shown
 

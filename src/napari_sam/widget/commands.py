@@ -34,7 +34,7 @@ def clear(viewer: napari.viewer.Viewer) -> None:
 
 def next_candidate(viewer: napari.viewer.Viewer) -> None:
     """Show another mask for the same prompts."""
-    find_dock(viewer).feature(Prompting).asker.next_candidate()
+    find_dock(viewer).feature(Prompting).candidates.next_candidate()
 
 
 def begin_object(viewer: napari.viewer.Viewer) -> None:
@@ -68,7 +68,7 @@ def toggle_kind(viewer: napari.viewer.Viewer) -> None:
 
 
 def toggle_tool(viewer: napari.viewer.Viewer) -> None:
-    """Swap points and boxes."""
+    """Draw points and boxes, regions, or scribbles in turn."""
     find_dock(viewer).feature(Prompting).tools.toggle()
 
 

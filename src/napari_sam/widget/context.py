@@ -9,12 +9,17 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from ..objects.overlap import KEEP
 from ..predict.cache import DiskCache, default_folder
 from ..predict.session import Session
+from ..preferences import Preferences, disk_cache
 from ..types import Plane
+from .actions import Keymap
 from .history import History, ShownTarget
+from .labels_view import LabelsView
+from .layers import label_at
+from .looked_at import LookedAt
 from .opening import Opening
+from .proposals import ProposalSource
 from .recording import Recording
 from .results_folder import ResultsFolder
 from .saves import Saves
@@ -33,6 +38,10 @@ class Context(QObject):  # type: ignore[misc]
 
     Attributes
     ----------
+    preferences : Preferences
+        What the user chose, now and in earlier sessions.
+    keymap : Keymap
+        Which action has which key.
     bench : Workbench
         The image worked on, and our layers beside it.
     work : WorkOnPlanes
@@ -59,6 +68,12 @@ class Context(QObject):  # type: ignore[misc]
         The class of the next objects; empty for none.
     selected : callable
         Returns the labels of the objects that are selected in the list.
+    proposals : ProposalSource or None
+        Whose proposals were shown last; the keys that accept and reject act on it.
+    end_tool : callable
+        Ends the tool that clicks are for, if it is not a prompt; returns whether there was one.
+    looked_at : LookedAt or None
+        The object of a review, which keys act on; see `object_meant`.
     answer_rest : callable
         Asks about a plane with prompts that have no answer, if there is one, and calls what it is
         given when that is answered. Returns whether there is one, or prompts cannot be asked about.
@@ -103,6 +118,8 @@ class Context(QObject):  # type: ignore[misc]
         self.viewer = viewer = unwrap(viewer)  # napari passes a proxy to docks of plugins
         self.scheduler = Scheduler()
         self.status = Status()
+        self.preferences = Preferences()
+        self.keymap = Keymap(self.preferences)
         self.history = History()
         self.history.on_failed = self.status.error
         self.recording = Recording(self.history, self.scheduler, self.status)
@@ -114,15 +131,18 @@ class Context(QObject):  # type: ignore[misc]
         self.saves.saved.connect(self.saved)
         self.opening = Opening(self)
         try:
-            self.disk = DiskCache()
+            self.disk = disk_cache(self.preferences.chosen)
         except ValueError as error:  # of the user's environment; no reason not to open
             self.disk = DiskCache(default_folder())
             self.status.error(str(error))
         self.session: Session | None = None
         self.absence = ""
-        self.overlap = KEEP
+        self.overlap = self.preferences.chosen.overlap
         self.category = ""
         self.selected: Callable[[], Sequence[int]] = lambda: ()
+        self.proposals: ProposalSource | None = None
+        self.end_tool: Callable[[], bool] = lambda: False
+        self.looked_at: LookedAt | None = None
         self.answer_rest: Callable[[Callable[[], None]], bool] = lambda then: False
         self.scheduler.failed.connect(self.status.error)
         self.bench.pixels_changed.connect(self._on_bench_pixels_changed)
@@ -166,6 +186,31 @@ class Context(QObject):  # type: ignore[misc]
         except ValueError as error:
             return str(error)
         return ""
+
+    def object_meant(self, *views: LabelsView | None) -> tuple[LabelsView | None, int]:
+        """Return the object that a key acts on: that under the pointer, or that of a review.
+
+        That of a review is meant until the pointer is moved onto another object.
+
+        Parameters
+        ----------
+        *views : LabelsView or None
+            Which are searched under the pointer, in this order.
+
+        Returns
+        -------
+        (LabelsView, label), or (None, 0) where there is none
+        """
+        looked, points = self.looked_at, self.bench.prompts.points
+        resting = looked is not None and looked.resting
+        if not resting and points is not None and self.viewer.mouse_over_canvas and self.shown():
+            for view in dict.fromkeys(views):
+                label = 0 if view is None else label_at(view.layer, points, self.viewer)
+                if view is not None and label:
+                    return view, label
+        if looked is None or looked.view not in self.bench.views:
+            return None, 0
+        return looked.view, looked.label
 
     def close(self) -> None:
         """Disconnect from the viewer."""

@@ -11,8 +11,12 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from ..conflict import conflict
+from .actions import actions_of
+from .captions import Captions
 from .context import Context
 from .controls import ChoiceGuard, Section, StatusArea
+from .features.batch.logic import BatchPrompts
+from .features.editing.logic import Editing
 from .features.everything.logic import Everything
 from .features.feature import Feature
 from .features.objects.logic import Objects
@@ -22,10 +26,12 @@ from .features.recovery.logic import Recovery
 from .features.saving.logic import Saving
 from .features.series.logic import Series
 from .features.settings.logic import Settings
+from .features.similar.logic import Similar
 from .features.source.logic import Source
 from .features.stack.logic import Stack
 from .features.surfaces.logic import SurfacesInSpace
 from .keys import Keys
+from .progress_bar import LongWork
 
 ABOVE: tuple[type[Feature], ...] = (Source, Recovery, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
@@ -34,7 +40,10 @@ BELOW: tuple[type[Feature], ...] = (
     Stack,
     SurfacesInSpace,
     Objects,
+    Editing,
     Everything,
+    Similar,
+    BatchPrompts,
     Series,
     Settings,
 )
@@ -65,12 +74,18 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.features = [kind(self.context) for kind in (*ABOVE, *BELOW)]
         self.sections: dict[str, Section] = {}
         self.status = StatusArea()
+        self.long_work = LongWork(self.context.status)
         self._guard = ChoiceGuard()
         self._open = True
-        self._keys = Keys({k: act for one in self.features for k, act in one.keys.items()})
+        keymap = self.context.keymap
+        keymap.add(one for part in self.features for one in actions_of(part, part.keys))
+        self._keys = Keys(keymap.bindings())
         self._lay_out()
+        self._captions = Captions(self, keymap)
+        self._captions.renew()
+        keymap.changed.connect(self._on_keys_changed)
         self._guard.watch(self)
-        self.context.status.changed.connect(self.status.setText)
+        self.context.status.changed.connect(self._on_status_changed)
         self.context.bench.changed.connect(self._bind_keys)
         for feature in self.features:
             feature.setParent(self)
@@ -124,6 +139,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         for feature in self.features:
             if isinstance(feature, BELOW[0]):
                 inner.addWidget(self.status)
+                inner.addWidget(self.long_work)
             self._add(feature, inner)
         inner.addStretch(1)
         scroll = QScrollArea()
@@ -151,6 +167,13 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         section = self.sections[feature.title] = Section(feature.title, feature.panel)
         section.toggled.connect(lambda opened: feature.opened() if opened else None)
         layout.addWidget(section)
+
+    def _on_keys_changed(self) -> None:
+        self._keys.rebind(self.context.keymap.bindings())
+        self._on_status_changed(self.context.status.text)
+
+    def _on_status_changed(self, text: str) -> None:
+        self.status.setText(self.context.keymap.shown(text))
 
     def _bind_keys(self) -> None:
         """Bind the keys on the viewer and on our layers."""

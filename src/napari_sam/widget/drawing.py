@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Points, Shapes
 
 from ..objects.drawn import Drawing, DrawnRow
+from ..predict.prompt_kinds import kind_in, shape_of
 from . import layers
 
 
@@ -22,7 +23,7 @@ def read_drawing(points: Points, boxes: Shapes) -> Drawing:
             strict=True,
         )
     ]
-    shapes = zip(boxes.data, boxes.shape_type, boxes.features[layers.OWNER], strict=True)
+    shapes = zip(boxes.data, layers.shape_marks(boxes), boxes.features[layers.OWNER], strict=True)
     for corners, mark, owner in shapes:
         vertices = tuple(map(tuple, np.asarray(corners, float).tolist()))
         rows.append(DrawnRow("shapes", str(mark), vertices, int(owner)))
@@ -55,7 +56,11 @@ def redraw(points: Points, boxes: Shapes, remove: Drawing, add: Drawing) -> None
             points.add(np.array([row.vertices[0] for row in rows]))
             layers.own(points, [row.owner for row in rows])
         else:
-            boxes.add([np.array(row.vertices) for row in rows], shape_type=mark)
+            (shape, label), kind = shape_of(mark), kind_in("shapes", mark)
+            colour = None if kind is None else kind.colour
+            vertices = [np.array(row.vertices) for row in rows]
+            boxes.add(vertices, shape_type=shape, edge_color=colour)
+            boxes.features.loc[boxes.features.index[-len(rows) :], layers.KIND] = label
             layers.own(boxes, [row.owner for row in rows])
     points.selected_data = set()
     boxes.selected_data = set()

@@ -15,8 +15,16 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from ..images.readers import StackImage
+from ..masks import edge_of
 from ..objects.drawn import NOBODY
-from ..predict.prompt_kinds import PROMPT_KINDS, LayerType, PlacedPrompt, read_prompt
+from ..predict.prompt_kinds import (
+    PROMPT_KINDS,
+    LayerType,
+    PlacedPrompt,
+    kind_in,
+    read_prompt,
+    shape_mark,
+)
 from ..types import Mask, SliceKey
 from .frame import Frame
 from .placement import check_thin, displayed_axes, hidden_position, inner_transform, pixel_area
@@ -24,14 +32,37 @@ from .placement import check_thin, displayed_axes, hidden_position, inner_transf
 POINT_KINDS = {kind.marks[0]: kind for kind in PROMPT_KINDS.values() if kind.layer == "points"}
 """The kinds of point, by the value of the feature "label"."""
 OBJECT, BACKGROUND = POINT_KINDS
+KIND = "label"
+"""The feature with the kind of a point; of shapes it says whether a path lies on the object."""
+STROKE_MODES = ("add_path", "add_polyline", "add_line")
+"""The modes of the layer of boxes in which scribbles are drawn."""
+REGION_MODES = {
+    "lasso": "add_polygon_lasso",
+    "polygon": "add_polygon",
+    "ellipse": "add_ellipse",
+}
+"""Those in which regions are drawn, by the shape of the region."""
 OWNER = "object"
 """The feature with the number of a prompt's object, and its value if it has none."""
 _YELLOWS = [[0.94, 0.89, 0.26, 1], [1, 0.97, 0.66, 1], [0.8, 0.74, 0.1, 1]]
-PREVIEW_COLOURS = np.array([[0, 0, 0, 0], *_YELLOWS * 84, [0.1, 0.1, 0.1, 1]], np.float32)
-"""Of objects that are not kept yet, in turn: yellows, so that none is taken for a kept object. The
-last, dark grey, is that of pixels that an object would lose."""
-GONE = len(PREVIEW_COLOURS) - 1
+CANDIDATE_COLOURS = ((0.34, 0.71, 0.91), (0.84, 0.37, 0.0), (0.8, 0.47, 0.65))
+"""Of the outlines of candidates, from small to large: blue, vermilion and purple of Okabe and Ito,
+which colour-blind people tell apart."""
+PREVIEW_COLOURS = np.array(
+    [
+        [0, 0, 0, 0],
+        *_YELLOWS * 83,
+        [0.1, 0.1, 0.1, 1],
+        *((*colour, 1) for colour in CANDIDATE_COLOURS),
+    ],
+    np.float32,
+)
+"""Of objects that are not kept yet, in turn: yellows, so that none is taken for a kept object. Then
+dark grey, that of pixels that an object would lose, and the outlines of candidates."""
+GONE = len(PREVIEW_COLOURS) - len(CANDIDATE_COLOURS) - 1
 """The value of these pixels in the preview."""
+CONTOUR_COLOURS = np.array([[0, 0, 0, 0], [1, 1, 1, 1]], np.float32)
+"""Of the object of a review: white, which no kept object is."""
 MARKER_SIZE = (9, 14)
 """Least and largest diameter of a point's marker on the screen, pixels.
 
@@ -86,12 +117,12 @@ def make_points(frame: Frame) -> Points:
 
 
 def make_boxes(frame: Frame) -> Shapes:
-    """Return an empty layer for boxes."""
+    """Return an empty layer for boxes, regions and scribbles."""
     return Shapes(
         ndim=len(frame.shape),
         name="SAM boxes",
-        features={OWNER: np.zeros(0, int)},
-        feature_defaults={OWNER: NOBODY},
+        features={KIND: pd.Categorical([], categories=list(POINT_KINDS)), OWNER: np.zeros(0, int)},
+        feature_defaults={KIND: OBJECT, OWNER: NOBODY},
         edge_color=PROMPT_KINDS["box"].colour,
         face_color="transparent",
         **frame.drawing,
@@ -173,20 +204,37 @@ def set_label_kind(points: Points, kind: str) -> None:
     points.refresh_colors()
 
 
+def set_shape_kind(boxes: Shapes, kind: str) -> None:
+    """Let the next path lie on the object or the background; shapes have the colour of their kind.
+
+    Parameters
+    ----------
+    boxes : napari.layers.Shapes
+    kind : str
+        One of `POINT_KINDS`.
+    """
+    boxes.selected_data = set()  # or the selected shapes would change with the default
+    drawn = shape_mark("path", kind) if str(boxes.mode) in STROKE_MODES else "rectangle"
+    shown = kind_in("shapes", drawn)
+    if shown is not None:
+        boxes.current_edge_color = shown.colour
+    boxes.feature_defaults[KIND] = kind
+    boxes.events.feature_defaults()
+
+
 def mend_features(layer: Points | Shapes) -> None:
     """Make the table of features readable again where the user replaced or edited it.
 
-    The user's own columns stay. A point of an unknown kind becomes an object point. napari may
-    leave the row of a shape that was given up while it was drawn; that row goes.
+    The user's own columns stay. A prompt of an unknown kind lies on the object. napari may leave
+    the row of a shape that was given up while it was drawn; that row goes.
     """
     count = len(layer.data)
     table = layer.features.iloc[:count].copy()
     owners = table.get(OWNER, pd.Series(NOBODY, table.index))
     table[OWNER] = pd.to_numeric(owners, errors="coerce").fillna(NOBODY).astype(int)
-    if isinstance(layer, Points):
-        kinds = table.get("label", pd.Series(OBJECT, table.index)).astype(object)
-        known = kinds.where(kinds.isin(list(POINT_KINDS)), OBJECT)
-        table["label"] = pd.Categorical(known, categories=list(POINT_KINDS))
+    kinds = table.get(KIND, pd.Series(OBJECT, table.index)).astype(object)
+    known = kinds.where(kinds.isin(list(POINT_KINDS)), OBJECT)
+    table[KIND] = pd.Categorical(known, categories=list(POINT_KINDS))
     if table.equals(layer.features):
         return
     layer.features = table
@@ -227,6 +275,12 @@ def own(layer: Points | Shapes, owners: Sequence[int]) -> None:
     layer.features.loc[layer.features.index[-len(owners) :], OWNER] = owners
 
 
+def shape_marks(boxes: Shapes) -> list[str]:
+    """Return the marks of all shapes; see `prompt_kinds.shape_mark`."""
+    kinds = boxes.features[KIND]
+    return [shape_mark(str(one), str(k)) for one, k in zip(boxes.shape_type, kinds, strict=True)]
+
+
 def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPrompt]:
     """Read the prompts of one plane; see `prompt_kinds`.
 
@@ -242,7 +296,7 @@ def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPro
     """
     marked: list[tuple[Points | Shapes, LayerType, Iterable[Any], Iterable[str]]] = [
         (points, "points", np.asarray(points.data)[:, None], list(points.features["label"])),
-        (boxes, "shapes", boxes.data, boxes.shape_type),
+        (boxes, "shapes", boxes.data, shape_marks(boxes)),
     ]
     found = []
     for layer, kind, vertices, marks in marked:
@@ -293,6 +347,8 @@ def show_preview(
     key: SliceKey,
     masks: Mapping[int, Mask],
     before: Sequence[Mask] = (),
+    others: Mapping[int, Mask] | None = None,
+    width: int = 1,
 ) -> None:
     """Paint masks into the preview, by label, and move it to its plane; the first ones lie on top.
 
@@ -306,6 +362,10 @@ def show_preview(
     masks : mapping of int to Mask
     before : sequence of Mask
         Of kept objects that are changed: what they would lose is painted as `GONE`.
+    others : mapping of int to Mask, optional
+        Candidates that are not chosen, by their colour: their outlines lie on top of all.
+    width : int
+        Of these outlines, pixels of the plane.
     """
     shape = tuple(n if axis in key.displayed else 1 for axis, n in enumerate(frame.shape))
     if preview.data.shape == shape:
@@ -316,10 +376,12 @@ def show_preview(
     plane = flat.T if key.displayed[0] > key.displayed[1] else flat
     for label, mask in masks.items():
         part = plane[mask.part]
-        part[mask.bits & (part == 0)] = 1 if label % GONE == 0 else label
+        part[mask.bits & (part == 0)] = (label - 1) % (GONE - 1) + 1
     for mask in before:
         part = plane[mask.part]
         part[mask.bits & (part == 0)] = GONE
+    for colour, mask in (others or {}).items():
+        plane[mask.part][edge_of(mask, width)] = GONE + 1 + colour
     corner = np.zeros(len(frame.shape))
     for axis, index in key.fixed:
         corner[axis] = index
@@ -327,6 +389,35 @@ def show_preview(
     place = np.asarray(inner_transform(frame.drawing)(corner))
     if not np.array_equal(place, preview.translate):
         preview.translate = place
+
+
+def make_contour(frame: Frame) -> Labels:
+    """Return an empty layer for the contour of one object."""
+    layer = Labels(
+        np.zeros([1] * len(frame.shape), np.uint8),
+        name="SAM review",
+        opacity=1,
+        colormap=CyclicLabelColormap(colors=CONTOUR_COLOURS, background_value=0),
+        **frame.drawing,
+    )
+    layer.contour = 1
+    layer.editable = False
+    return layer
+
+
+def show_contour(layer: Labels, frame: Frame, key: SliceKey, mask: Mask) -> None:
+    """Show the contour of a mask in its plane; the layer holds the box of the mask alone."""
+    bits = mask.bits if key.displayed[0] < key.displayed[1] else mask.bits.T
+    rows, columns = sorted(key.displayed)
+    shape, corner = [1] * len(frame.shape), np.zeros(len(frame.shape))
+    shape[rows], shape[columns] = (side + 2 for side in bits.shape)
+    for axis, index in key.fixed:
+        corner[axis] = index
+    corner[key.displayed[0]], corner[key.displayed[1]] = mask.box[1] - 1, mask.box[0] - 1
+    layer.data = np.pad(bits, 1).astype(np.uint8).reshape(shape)
+    translate = inner_transform(frame.drawing)(corner)
+    set_transform(layer, {**frame.drawing, "translate": np.asarray(translate)})
+    layer.visible = True
 
 
 def preview_colour(label: int) -> Sequence[float]:

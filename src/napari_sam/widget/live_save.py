@@ -40,6 +40,8 @@ class LiveSave:
         Called at the end on the main thread; with False if `moment` returned None.
     failed : callable
         Called with a sentence instead.
+    told : callable
+        Called with the progress.
     """
 
     def __init__(
@@ -51,18 +53,19 @@ class LiveSave:
         moment: Callable[[], Callable[[], Annotation] | None],
         done: Callable[[bool], None],
         failed: Callable[[str], None],
+        told: Callable[[Progress], None],
     ) -> None:
         self._view, self._history, self._scheduler = view, history, scheduler
         self._begin, self._moment = begin, moment
-        self._done, self._failed = done, failed
+        self._done, self._failed, self._told = done, failed, told
         self._writer: Writer | None = None
         self._touched: set[Place] = set()
-        view.store.on_touched = self._on_touched
+        view.store.watchers.append(self._on_touched)
         self._write(np.ndindex(*view.store.canvas.shape[:-2]))
 
     def _write(self, places: Iterable[Place]) -> None:
         steps = partial(self._planes, places)
-        work = Work(steps, on_result=self._check, on_error=self._fail, text="saving")
+        work = Work(steps, self._told, self._check, self._fail, "saving")
         self._scheduler.submit(work, Lane.SAVE)
 
     def _planes(self, places: Iterable[Place]) -> Generator[Progress, None, None]:
@@ -116,13 +119,9 @@ class LiveSave:
         self._failed(text)
 
     def _let_go(self) -> None:
-        self._view.store.on_touched = _nothing
+        self._view.store.watchers.remove(self._on_touched)
 
     def _on_touched(self, edit: Edit) -> None:
         for patch in edit.patches:
             ranges = [range(start, stop) for start, stop in patch.box[:-2]]
             self._touched.update(product(*ranges))
-
-
-def _nothing(edit: Edit) -> None:
-    """Do nothing: nothing is being saved."""

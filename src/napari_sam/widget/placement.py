@@ -192,6 +192,13 @@ def pixel_area(transform: Mapping[str, Any], displayed: Sequence[int]) -> float:
     return abs(float(np.linalg.det(placed.linear_matrix[np.ix_(displayed, displayed)])))
 
 
+def pixel_sides(transform: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return how long a pixel is along each axis of a layer, in the layer's own unit."""
+    matrix = np.asarray(transform["affine"], np.float64)
+    placed = Affine(affine_matrix=matrix).compose(inner_transform(transform))
+    return tuple(float(side) for side in np.linalg.norm(placed.linear_matrix, axis=0))
+
+
 def _mixes(linear: Matrix, displayed: Sequence[int], hidden: Sequence[int]) -> bool:
     """Tell whether displayed axes depend on hidden ones, or the other way round."""
     mixed = [*linear[np.ix_(displayed, hidden)].flat, *linear[np.ix_(hidden, displayed)].flat]

@@ -15,6 +15,7 @@ from ..predict.prompt_kinds import PROMPT_KINDS
 from ..types import SliceKey
 from . import layers
 from .box_display import BoxDisplay
+from .drag_box import DragBox
 from .drawing import read_drawing, redraw
 from .frame import Frame
 from .image_watch import TRANSFORM
@@ -25,7 +26,7 @@ DONE_ACTIONS = (ADDED, "changed", "removed")
 
 
 class PromptLayers(QObject):  # type: ignore[misc]
-    """Points, boxes and preview on the image that is worked on.
+    """Points, boxes and preview on the image that is worked on; regions and scribbles are boxes'.
 
     The user may delete each of them at any time; `ensure` makes it again. Iteration gives those
     that are there.
@@ -40,7 +41,9 @@ class PromptLayers(QObject):  # type: ignore[misc]
     boxes : napari.layers.Shapes or None
     preview : napari.layers.Labels or None
     kind : str
-        Of the next point; one of `layers.POINT_KINDS`.
+        Of the next point or scribble; one of `layers.POINT_KINDS`.
+    region : str
+        Shape of the next region; one of `layers.REGION_MODES`.
     opens_objects : bool
         Whether clicks open kept objects instead of making prompts.
 
@@ -65,10 +68,13 @@ class PromptLayers(QObject):  # type: ignore[misc]
         self.boxes: Shapes | None = None
         self.preview: Labels | None = None
         self.kind = layers.OBJECT
+        self.region = next(iter(layers.REGION_MODES))
         self.opens_objects = False
         self._display = BoxDisplay(viewer)
+        self._drags: DragBox | None = None
         self._seen: tuple[Sequence[str], int] = ((), 0)  # kinds of the points, number of boxes
         self._drawing = False
+        self._tool = "boxes"  # of those of the layer of boxes
         self._frame: Frame | None = None  # that they lie on
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
@@ -83,7 +89,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
 
     @property
     def is_drawing(self) -> bool:
-        """Whether the user is drawing a box."""
+        """Whether the user is drawing a box, a region or a scribble."""
         return self._drawing
 
     def ensure(self, frame: Frame) -> bool:
@@ -108,6 +114,7 @@ class PromptLayers(QObject):  # type: ignore[misc]
         if self.boxes is None:
             self.boxes = self._add(layers.make_boxes(frame))
             self._connect(self.boxes)
+            self.boxes.events.mode.connect(self._on_boxes_mode)
             self._drawing = False
             self._display.follow(self.boxes)
         if self.points is None:
@@ -116,6 +123,8 @@ class PromptLayers(QObject):  # type: ignore[misc]
             self.points.events.mode.connect(self._on_points_mode)
             self.points.events.set_data.connect(self._on_drawn)
             layers.set_label_kind(self.points, self.kind)
+        if self._drags is None:
+            self._drags = DragBox(self.points, self.boxes, self._display)
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         self._display.update_visibility()
@@ -128,20 +137,47 @@ class PromptLayers(QObject):  # type: ignore[misc]
             layers.set_transform(layer, frame.drawing)
         self._display.update_width()
 
+    @property
+    def tool(self) -> str:
+        """What is drawn in the layer that clicks go to, see `activate`; empty if nothing is."""
+        active = self.viewer.layers.selection.active
+        if active is None or active not in (self.points, self.boxes):
+            return ""
+        if active is self.points:
+            return "points"
+        mode = str(active.mode)
+        regions = mode in layers.REGION_MODES.values()
+        return "region" if regions else "scribble" if mode in layers.STROKE_MODES else "boxes"
+
     def activate(self, tool: str) -> None:
-        """Make the points or the boxes the layer that clicks go to."""
+        """Choose what clicks draw.
+
+        Parameters
+        ----------
+        tool : {"points", "boxes", "region", "scribble"}
+            With points, a drag draws a box.
+        """
         layer = self.points if tool == "points" else self.boxes
         if layer is None:
             return
         self.viewer.layers.selection.active = layer
-        kind = layers.POINT_KINDS[self.kind] if tool == "points" else PROMPT_KINDS["box"]
-        layer.mode = kind.mode if self.viewer.dims.ndisplay == 2 else "pan_zoom"
+        modes = {
+            "points": layers.POINT_KINDS[self.kind].mode,
+            "boxes": PROMPT_KINDS["box"].mode,
+            "region": layers.REGION_MODES[self.region],
+            "scribble": PROMPT_KINDS["scribble"].mode,
+        }
+        layer.mode = modes[tool] if self.viewer.dims.ndisplay == 2 else "pan_zoom"
+        if layer is self.boxes:
+            self._tool = tool
 
     def set_kind(self, kind: str) -> None:
-        """Make the next points object or background points."""
+        """Let the next points and scribbles lie on the object or the background."""
         self.kind = kind
         if self.points is not None:
             layers.set_label_kind(self.points, kind)
+        if self.boxes is not None and not self._drawing:
+            layers.set_shape_kind(self.boxes, kind)
 
     def hindrance(self) -> str:
         """Return why a click on the image makes no prompt, in one sentence; empty if it does."""
@@ -150,24 +186,27 @@ class PromptLayers(QObject):  # type: ignore[misc]
             return ""
         if active is not self.points and active is not self.boxes:
             where = "no layer" if active is None else active.name
-            return f"{where} is selected, so a click makes no prompt; choose points or boxes below"
+            return f"{where} is selected, so a click makes no prompt; choose prompt in the dock"
         if not active.visible:
             return f"the layer {active.name} is hidden; show it to prompt"
         if not self.opens_objects and not str(active.mode).startswith("add"):
-            return f"{active.name} does not take clicks now; choose points or boxes below"
+            return f"{active.name} does not take clicks now; choose prompt in the dock"
         return ""
 
     def drawn(self, key: SliceKey) -> list[layers.DrawnPrompt]:
-        """Return the prompts of one plane; see `layers.drawn_prompts`."""
+        """Return the prompts of one plane, but for one in progress; see `layers.drawn_prompts`."""
         if self.points is None or self.boxes is None:
             return []
-        return layers.drawn_prompts(self.points, self.boxes, key)
+        drawn = layers.drawn_prompts(self.points, self.boxes, key)
+        begun = self.boxes.nshapes - 1 if self._drawing else None
+        return [one for one in drawn if one.layer is self.points or one.row != begun]
 
     def drawing(self) -> Drawing:
-        """Return all prompts as they are drawn, on all planes."""
+        """Return all prompts as they are drawn, on all planes, but for one in progress."""
         if self.points is None or self.boxes is None:
             return ()
-        return read_drawing(self.points, self.boxes)
+        drawn = read_drawing(self.points, self.boxes)  # shapes last, in their order
+        return drawn[:-1] if self._drawing and self.boxes.nshapes else drawn
 
     def end_drawing(self) -> bool:
         """End a box or polygon that the user is drawing, as it is; tells whether there was one."""
@@ -180,7 +219,9 @@ class PromptLayers(QObject):  # type: ignore[misc]
         return True
 
     def redraw(self, remove: Drawing, add: Drawing = ()) -> None:
-        """Remove prompts, and draw others; `changed` is not emitted."""
+        """Remove prompts, and draw others; `changed` is not emitted for them."""
+        if add:
+            self.end_drawing()  # what the user draws is the last shape
         if self.points is None or self.boxes is None:
             return
         with layers.quiet(self.points, self.boxes, self._on_data):
@@ -216,6 +257,9 @@ class PromptLayers(QObject):  # type: ignore[misc]
         """Stop using a layer, if it is one of ours; it stays in the viewer if it is there."""
         if layer is self.preview:
             self.preview = None
+        if self._drags is not None and layer in (self.points, self.boxes):
+            self._drags.close()
+            self._drags = None
         if self.points is not None and layer is self.points:
             self.points.events.data.disconnect(self._on_data)
             self.points = None
@@ -273,7 +317,11 @@ class PromptLayers(QObject):  # type: ignore[misc]
         seen = tuple(self.points.features.get("label", ())), self.boxes.nshapes
         if seen != self._seen:
             self._seen = seen
-            QTimer.singleShot(0, self.pasted.emit)
+            QTimer.singleShot(0, self._tell_pasted)
+
+    def _tell_pasted(self) -> None:
+        if not self._drawing:
+            self.pasted.emit()
 
     def _on_moved(self, event: Any) -> None:
         """Put a layer back that the user moved: what is drawn in it would be asked elsewhere."""
@@ -290,9 +338,15 @@ class PromptLayers(QObject):  # type: ignore[misc]
         if self.points is not None and self.viewer.dims.ndisplay == 3:
             self.points.mode = "pan_zoom"
         elif active is not None and not self.opens_objects and active in (self.points, self.boxes):
-            self.activate("points" if active is self.points else "boxes")
+            self.activate("points" if active is self.points else self._tool)
 
     def _on_points_mode(self, event: Any = None) -> None:
         """Begin to add points of the kind chosen, not of that of points selected meanwhile."""
         if self.points is not None and str(self.points.mode) == layers.POINT_KINDS[self.kind].mode:
             self.set_kind(self.kind)
+
+    def _on_boxes_mode(self, event: Any = None) -> None:
+        """Begin to draw in the colour of the tool, not in that of shapes selected meanwhile."""
+        boxes = self.boxes
+        if boxes is not None and not self._drawing and str(boxes.mode).startswith("add"):
+            layers.set_shape_kind(boxes, self.kind)

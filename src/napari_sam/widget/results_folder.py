@@ -233,7 +233,8 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         )
 
         def step(now: Progress) -> None:
-            self.status.progress(COUNTING, f"copying the labels: {now.done} of {now.total} planes")
+            text = f"copying the labels: {now.done} of {now.total} planes"
+            self.status.progress(COUNTING, text, now.done, now.total)
 
         def done(copied: Copied) -> None:
             self.status.progress(COUNTING)

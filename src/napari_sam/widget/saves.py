@@ -18,6 +18,7 @@ from ..formats.annotation import Annotation, AnnotationFormat, Geometry
 from ..formats.exchange import FORMATS, format_of
 from ..formats.image_reference import reference_to
 from ..formats.snapshot import writer_of
+from ..types import Progress
 from .frame import Frame
 from .history import History
 from .labels_view import LabelsView
@@ -277,10 +278,14 @@ class Saves(QObject):  # type: ignore[misc]
             self._look()
             job.then()
 
+        def told(step: Progress) -> None:
+            text = f"saving {job.path.name} ..."
+            self.status.progress(SAVING, text, step.done, step.total if step.total > 1 else 0)
+
         self._saving = True
         self.status.progress(SAVING, f"saving {job.path.name} ...")
         begin = partial(writer_of, job.format, annotation, job.path)
-        LiveSave(job.view, self.history, self.scheduler, begin, moment, done, self._end)
+        LiveSave(job.view, self.history, self.scheduler, begin, moment, done, self._end, told)
 
     def _left_out(self, job: Job) -> str:
         """Say that labels of everything mode are in no file, if there are any."""
@@ -288,7 +293,7 @@ class Saves(QObject):  # type: ignore[misc]
         newest = None if found is None or found is job.view else self._unsaved_step(found)
         if newest is None:
             return ""
-        return "; the labels of everything mode are not in it: choose them under Into to save them"
+        return "; the labels of everything mode are not in it: accept them first"
 
     def _end(self, text: str) -> None:
         self._saving = False

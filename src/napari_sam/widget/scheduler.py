@@ -26,18 +26,22 @@ EXPECTED = (MemoryError, RuntimeError, ValueError, OSError, ArithmeticError, Loo
 class Lane(IntEnum):
     """What work is for, from most to least urgent.
 
-    CLICK, PLANE, HOVER, PREFETCH, FOLLOW, BULK and NEXT are computing lanes: they compute with the
-    model, and the less urgent one waits for the more urgent one. The others wait for files and the
-    network; they neither make others wait nor wait themselves.
+    CLICK, PLANE, HOVER, EDIT, PREFETCH, FOLLOW, BATCH, SIMILAR, BULK and NEXT are computing lanes:
+    they compute with the model, and the less urgent one waits for the more urgent one. The others
+    wait for files and the network; they neither make others wait nor wait themselves.
     """
 
     CLICK = auto()  # prompts are answered
     MODEL = auto()  # a model is downloaded or loaded
     PLANE = auto()  # the plane shown is encoded
     HOVER = auto()  # the mask under the pointer is predicted
+    EDIT = auto()  # kept objects are reshaped
     LABELS = auto()  # labels are counted
+    ACCEPT = auto()  # proposals become kept objects, or are rejected
+    SHEET = auto()  # kept objects are drawn on a contact sheet
     CACHE = auto()  # what is kept on disk is counted or removed
     FILES = auto()  # images and annotations are opened
+    REVIEW = auto()  # kept objects are measured for the list
     THUMBNAIL = auto()  # what the model sees is drawn small
     SURFACES = auto()  # surfaces are made for the 3-D view
     SAVE = auto()  # annotations are written
@@ -45,6 +49,8 @@ class Lane(IntEnum):
     RECOVERY = auto()  # journals are looked through
     PREFETCH = auto()  # neighbouring planes are encoded
     FOLLOW = auto()  # objects in work are followed through a stack
+    BATCH = auto()  # the prompts of a layer are answered
+    SIMILAR = auto()  # objects like given ones are looked for
     BULK = auto()  # everything mode, and other long runs
     NEXT = auto()  # the next image of a series is encoded
 
@@ -58,8 +64,11 @@ COMPUTING = (
     Lane.CLICK,
     Lane.PLANE,
     Lane.HOVER,
+    Lane.EDIT,
     Lane.PREFETCH,
     Lane.FOLLOW,
+    Lane.BATCH,
+    Lane.SIMILAR,
     Lane.BULK,
     Lane.NEXT,
 )

@@ -360,7 +360,7 @@ def lost_masks(question: Question, reopened: Reopened) -> Mapping[int, Mask]:
 def _masks_of(known: Committed) -> object:
     """Return what is known of objects in work, to be compared."""
     answers = {
-        (key, number): (id(one.answer), one.rank)
+        (key, number): (id(one.answer), id(one.candidate))
         for key, question in known.answers.items()
         for number, one in question.objects.items()
         if not one.kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,12 +12,13 @@ from ...objects.segmented import Outline
 from ...predict.kept_masks import logits_of
 from ...predict.session import Session
 from ...types import Mask, Plane, Prediction, Prompts, Window
+from .candidates import Candidate, best_of, candidates_of
 
 RECENT_BYTES = 32 * 2**20
 """Of logits of recent answers; the published SAM has 0.8 MB an object."""
 
-Said = tuple[tuple[float, ...] | None, frozenset[tuple[float, float, int]]]
-"""A box and points."""
+Said = tuple[tuple[float, ...] | None, frozenset[tuple[float, ...]]]
+"""A box or the vertices of a region; points and scribbles, each with its label at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class ObjectInWork:
         The same, with the logits of the answer that it goes on from.
     answer : Prediction or None
         None as long as it is on its way.
-    rank : int
-        Which of the answer's masks is shown, the highest predicted IoU first.
+    chosen : int or None
+        Which of the candidates is shown; None is the best one.
     kept : bool
         Whether the answer is an outline that was known before, which no prompt has changed yet:
         that of a kept object, or a propagated one.
@@ -41,36 +42,66 @@ class ObjectInWork:
         The outline of that kind that the question goes on from; there are no logits of it.
     propagated : bool
         Whether the outline was found by propagation.
+    before : Candidate or None
+        What was shown before the last prompt.
     """
 
     prompts: Prompts
     asked: Prompts
     answer: Prediction | None = None
-    rank: int = 0
+    chosen: int | None = None
     kept: bool = False
     start: Mask | None = None
     propagated: bool = False
+    before: Candidate | None = None
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The outlines to choose from; none as long as there is no answer."""
+        if self.answer is None:
+            return ()
+        return candidates_of(self.answer, self.prompts, self.before)
+
+    @cached_property
+    def best(self) -> int:
+        """Index of the candidate that is shown unless the user chooses."""
+        return best_of(self.candidates, self.prompts)
 
     @property
     def shown(self) -> int:
-        """Index of the mask that is shown."""
-        if self.answer is None:
-            return 0
-        order = np.argsort(-self.answer.iou_predictions, kind="stable")
-        return int(order[min(self.rank, len(order) - 1)])
+        """Index of the candidate that is shown."""
+        return self.best if self.chosen is None else self.chosen
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The candidate that is shown."""
+        return self.candidates[self.shown] if self.candidates else None
+
+    def choosing(self, index: int) -> ObjectInWork:
+        """Return the object with another candidate shown."""
+        return replace(self, chosen=index)
+
+    @property
+    def several_sizes(self) -> bool:
+        """Whether the answer offers several sizes, as one to a single click does."""
+        many = self.answer is not None and len(self.answer.masks) > 1
+        return many and self.asked.ambiguous and not self.start
 
     @cached_property
     def said(self) -> Said:
-        """Box and points, to be compared."""
-        pairs = zip(self.prompts.point_coords, self.prompts.point_labels, strict=True)
-        points = frozenset((float(x), float(y), int(label)) for (x, y), label in pairs)
-        box = self.prompts.box
-        return None if box is None else tuple(box.tolist()), points
+        """What was said, to be compared."""
+        prompts = self.prompts
+        pairs = zip(prompts.point_coords, prompts.point_labels, strict=True)
+        points: set[tuple[float, ...]]
+        points = {(float(x), float(y), float(label)) for (x, y), label in pairs}
+        points |= {(*one.path.ravel().tolist(), one.label) for one in prompts.strokes}
+        drawn = prompts.box if prompts.region is None else prompts.region.ravel()
+        return None if drawn is None else tuple(drawn.tolist()), frozenset(points)
 
     @property
     def mask(self) -> Mask | None:
         """The mask that is shown."""
-        return None if self.answer is None else self.answer.masks[self.shown]
+        return None if self.candidate is None else self.candidate.mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +136,24 @@ class Question:
         answers = session.predict_many(self.plane, asked, view=self.view)
         return dict(zip(self.open, answers, strict=True))
 
-    def answered(self, answers: Mapping[int, Prediction]) -> Question:
-        """Return the question with answers to some of its objects, by number."""
-        objects = {
-            number: replace(one, answer=answers[number]) if number in answers else one
-            for number, one in self.objects.items()
-        }
+    def answered(
+        self,
+        answers: Mapping[int, Prediction],
+        first: Callable[[Prediction], int] = lambda answer: answer.best,
+    ) -> Question:
+        """Return the question with answers to some of its objects, by number.
+
+        Parameters
+        ----------
+        answers : mapping of int to Prediction
+        first : callable
+            Returns which mask is shown first where an answer offers several sizes.
+        """
+        objects = dict(self.objects)
+        for number, answer in answers.items():
+            if number in objects:
+                one = replace(objects[number], answer=answer)
+                objects[number] = replace(one, chosen=first(answer)) if one.several_sizes else one
         return replace(self, objects=objects)
 
     def asks_as(self, other: Question | None) -> bool:
@@ -161,9 +204,10 @@ def gone_on(prompts: Prompts, before: ObjectInWork | None) -> ObjectInWork:
     boxed = old[0] is None and before.kept and _agrees(prompts, before)
     something = old[0] is not None or bool(old[1]) or before.kept
     if (same_box or boxed) and something and old[1] <= new[1]:
-        if before.kept:
+        shown = before.candidate
+        if before.kept or shown is None:
             return ObjectInWork(prompts, prompts, start=before.mask)
-        return ObjectInWork(prompts, prompts.with_mask(before.answer.logits(before.shown)))
+        return ObjectInWork(prompts, prompts.with_mask(shown.logits), before=shown)
     return fresh
 
 
@@ -198,6 +242,11 @@ class RecentAnswers:
             if one.said == said and other.same_as(plane):
                 return one
         return None
+
+    def age(self, plane: Plane, prompts: Prompts) -> int:
+        """Return how many answers were older than that to prompts; -1 if there is none."""
+        one = self.find(plane, prompts)
+        return next((k for k, (_, other) in enumerate(self._kept) if other is one), -1)
 
     def keep(self, question: Question) -> None:
         """Keep the answers of a question."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from ...history import Happened
 from ...labels_view import LabelsView
 from .edited import UserEdits
 from .selection import remember
+
+Verdict = Literal["accepted", "rejected"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,12 @@ class _Findings:
 class _Step:
     """An edit of the layer; `other_side` is what was known before it, or after it once undone.
 
-    It is None for the user's own edits.
+    It is None for the user's own edits. Verdicts are what the user said of proposals by it.
     """
 
     edit: Edit | None
     other_side: _Findings | None = None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
 
 
 class FilledLayer:
@@ -89,16 +92,27 @@ class FilledLayer:
     view : LabelsView
     frame : Frame
         The image that it lies on.
+
+    Attributes
+    ----------
+    edits : UserEdits
+        What is the user's.
+    verdicts : dict of int to {"accepted", "rejected"}
+        What the user said of proposals, by the labels that they had; to be read.
+    on_changed : callable
+        Called when something was taken back or made again, or the user has changed something.
     """
 
     def __init__(self, view: LabelsView, frame: Frame) -> None:
         self.view, self.frame = view, frame
         self.edits = UserEdits()
+        self.verdicts: dict[int, Verdict] = {}
         self._findings = _Findings({}, {})
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
         self._writing = False
         self._open_step: Edit | None = None
+        self.on_changed: Callable[[], None] = lambda: None
         view.on_edit = self._on_edit
 
     @property
@@ -139,6 +153,19 @@ class FilledLayer:
     def planes_of(self, label: int) -> list[SliceKey]:
         """Return the planes in which a label was found."""
         return [key for key, values in self.values.items() if label in values]
+
+    def shown_in(self, key: SliceKey) -> int:
+        """Return how many proposals are left in a plane that was done."""
+        values = self.values.get(key)
+        if values is None:
+            return 0
+        gone = np.isin(values, list(self.verdicts)) if self.verdicts else 0
+        return len(values) - int(np.sum(gone))
+
+    def judge(self, labels: Collection[int], verdict: Verdict) -> None:
+        """Note what the user's last edit of the layer, which took labels out, says of them."""
+        self._done[-1].verdicts = dict.fromkeys(labels, verdict)
+        self._collect()
 
     def filled(self, result: PlaneResult, text: str, least_area: int = 0) -> Filled:
         """Return labels of a plane, with what the user changed there, and their edit.
@@ -217,6 +244,8 @@ class FilledLayer:
 
     def _collect(self) -> None:
         """Find out what is the user's; a new value, which workers can go on reading."""
+        self.verdicts = {k: one for step in self._done for k, one in step.verdicts.items()}
         own = (step.edit for step in self._done if step.other_side is None)
         edits = tuple(edit for edit in own if edit is not None)
         self.edits = UserEdits(edits, frozenset(self.view.store.objects))
+        self.on_changed()

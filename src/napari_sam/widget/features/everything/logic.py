@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ....everything.accepting import not_covered
 from ....everything.amg_params import AmgParams
 from ....stack.planes import PlaneResult, plane_text
 from ....stack.tracks import Track
@@ -19,15 +19,16 @@ from ...labels_view import LabelsView
 from ...results_folder import EVERYTHING
 from ...scheduler import Lane, Work
 from ..feature import Feature
-from .extent import Extent, extents
+from .extent import Extent
+from .extent_choice import ExtentChoice
 from .filled_layer import Filled, FilledLayer, Lineage
 from .joining import Joining, joined, save_table
 from .panel import EverythingPanel
+from .rules import Rules
 from .selection import LiveSelection
 from .table import ask_for_table
-from .time_left import TimeLeft
-from .voxels import voxel_size
-from .words import all_tip, found_text
+from .verdicts import VerdictControls
+from .words import found_text
 
 Steps = Generator[Progress | Filled, None, Any]
 
@@ -51,14 +52,21 @@ class Everything(Feature):
         self._filled: FilledLayer | None = None
         self._thresholds = self.panel.params()  # also read by the worker
         self._model = ""
-        self._offered: list[Extent] | None = None
-        self._extent: Extent | None = None
+        self.choice = ExtentChoice(context, self.panel)
         self._link_along: Extent | None = None
         self._joining: Joining | None = None
         self._read_joining: Callable[[], Joining | None] = lambda: None
         self._exposure: tuple[Any, LiveSelection] | None = None  # of the last run on a stack
         self._selecting = False
-        self._time_left = TimeLeft()
+        self._then: Callable[[], None] = lambda: None  # once what runs is done
+        self.verdicts = VerdictControls(context, self.panel, self.reselect)
+        self.proposals = self.verdicts.proposals
+        self.rules = Rules(context, self.panel, self.run_and_accept)
+        self.keys = {
+            "A": self.verdicts.accept,
+            "X": self.verdicts.reject,
+            "Shift-A": self.verdicts.accept_all,
+        }
         self._connect()
 
     @property
@@ -68,17 +76,36 @@ class Everything(Feature):
 
     # -- what the user does -------------------------------------------------------------------
 
-    def run(self, all_planes: bool = False) -> None:
-        """Start a run on the plane that is shown, or on all that were chosen."""
+    def start(self) -> None:
+        """Let Escape end the tool of clicks."""
+        self.verdicts.start()
+
+    def opened(self) -> None:
+        """Show which rules there are."""
+        self.rules.list()
+
+    def run_and_accept(self, all_planes: bool = False) -> None:
+        """Start a run, and make objects of all that it finds."""
+        self.run(all_planes, self.proposals.accept_all)
+
+    def run(self, all_planes: bool = False, then: Callable[[], None] = lambda: None) -> None:
+        """Start a run on the plane that is shown, or on all that were chosen.
+
+        Parameters
+        ----------
+        all_planes : bool
+        then : callable
+            Called when it is done; not if it is cancelled.
+        """
         self.status.acted()
         session, frame = self.context.session, self.bench.frame
         if session is None or frame is None:
             self.status.hint(self.context.absence if frame else "open an image to begin")
             return
-        if self.context.history.walking:
+        if self.context.history.walking or self.proposals.busy:
             self.status.hint("wait until the last change is written")
             return
-        if not self.context.folder.ready(lambda: self.run(all_planes)):
+        if not self.context.folder.ready(lambda: self.run(all_planes, then)):
             return
         try:
             plane = self.bench.plane()
@@ -86,15 +113,14 @@ class Everything(Feature):
         except ValueError as error:
             self.status.error(str(error))
             return
-        planes = [plane]
-        if all_planes and self._extent is not None:
-            keys = self._extent.planes(plane.key, frame.shape)
-            planes = [replace(plane, key=key) for key in keys]
+        planes = self.choice.planes(plane, frame, all_planes)
         if all_planes or self._link_along is None:
-            self._link_along = self._extent
-            self._read_joining = partial(self._joining_along, self._extent, frame, plane.key)
+            along = self._link_along = self.choice.extent
+            self._read_joining = partial(self.choice.joining, along, frame, plane.key)
             self._joining = self._read_joining()
+        self._then = then
         self._thresholds = self.panel.params()
+        self.context.proposals, self.rules.all_planes = self.proposals, len(planes) > 1
         live = self._live(filled, [one.key for one in planes])
         seen = filled, self._model, plane.contrast, plane.channels, self._thresholds.seeds
         if len(planes) > 1:
@@ -112,14 +138,17 @@ class Everything(Feature):
         self.status.progress(EVERYTHING, "everything: encoding ...")
         self._selecting = False
         filled.begin()
-        steps = partial(self._written, filled, partial(live.found, session, planes), text)
+        found = partial(live.found, session, planes)
+        steps = partial(self._written, filled, found, text, self.verdicts.kept())
         self._submit(steps, done, "everything")
 
     def cancel(self) -> None:
         """Stop; what was found stays."""
         if self.context.scheduler.is_busy(Lane.BULK):
             self.context.scheduler.cancel(Lane.BULK)
+            self._then = lambda: None
             self.status.progress(EVERYTHING)
+            self.verdicts.show()
             self.status.hint("everything: cancelled; what was found stays")
 
     def reselect(self) -> None:
@@ -129,7 +158,7 @@ class Everything(Feature):
         filled = self._filled
         if filled is None or self.view is None or self.context.session is None:
             return
-        if self.context.history.walking or not filled.candidates:
+        if self.verdicts.wait() or self.context.history.walking or not filled.candidates:
             return
         floor = max(candidates.floor for candidates in filled.candidates.values())
         if params.pred_iou_thresh < floor:
@@ -138,13 +167,14 @@ class Everything(Feature):
             return  # the run looks at the thresholds itself
         live = self._live(filled, list(filled.candidates))
         self._selecting = True
-        steps = partial(self._written, filled, live.anew, EVERYTHING)
+        steps = partial(self._written, filled, live.anew, EVERYTHING, self.verdicts.kept())
         self._submit(steps, lambda _: self._link(filled), "selecting")
 
     def close(self) -> None:
         """Disconnect from viewer and layers."""
         self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
         self._forget()
+        self.verdicts.close()
 
     # -- long work ----------------------------------------------------------------------------
 
@@ -156,21 +186,37 @@ class Everything(Feature):
 
     def _submit(self, steps: Callable[[], Steps], done: Callable[[Any], None], text: str) -> None:
         def failed(sentence: str) -> None:
+            self._then = lambda: None
             self.status.progress(EVERYTHING)
             self.status.error(sentence)
 
-        self._time_left = TimeLeft()
         work = Work(steps, self._on_step, done, failed, text)
         self.context.scheduler.submit(work, Lane.BULK)
 
     def _written(
-        self, filled: FilledLayer, results: Callable[[], Any], text: str
+        self, filled: FilledLayer, results: Callable[[], Any], text: str, kept: Any
     ) -> Generator[Progress | Filled, None, Any]:
-        """Yield steps with the edits that write them; in the worker."""
+        """Yield steps with the edits that write them; in the worker.
+
+        Parameters
+        ----------
+        filled : FilledLayer
+        results : callable
+            Returns the steps.
+        text : str
+            Of the edits.
+        kept : array or None
+            Labels of the objects that hide proposals.
+        """
 
         def made(step: Progress | PlaneResult) -> Progress | Filled:
             if isinstance(step, Progress):
                 return step
+            if step.candidates is not None:
+                self.verdicts.spreads.look(step.candidates, self._thresholds)
+            if kept is not None:
+                labels = not_covered(step.labels, step.plane.key.read(kept))
+                step = PlaneResult.of(step.plane, labels, step.candidates)
             return filled.filled(step, text, self._thresholds.min_mask_region_area)
 
         return (yield from mapped(results(), made))
@@ -230,6 +276,7 @@ class Everything(Feature):
             view.kind = "everything"
             filled = self._filled = FilledLayer(view, frame)
             view.on_deleted = self._on_deleted
+            self.verdicts.watch(filled)
             self.bench.add_below_prompts(layer)
         return filled
 
@@ -239,12 +286,13 @@ class Everything(Feature):
         self.bench.everything = self._filled = None
         self._link_along = self._joining = self._exposure = None
         self._read_joining = lambda: None
+        self._then = lambda: None
+        self.verdicts.watch(None)
 
     def _on_step(self, value: Progress | Filled) -> None:
         if isinstance(value, Progress):
-            self.panel.set_progress(value.done, value.total)
-            left = self._time_left.text(value.done, value.total)
-            self.status.progress(EVERYTHING, f"everything: {value.text}{left}")
+            text = f"everything: {value.text}"
+            self.status.progress(EVERYTHING, text, value.done, value.total, self.cancel)
             return
         if self._filled is None or self.view is None:
             return
@@ -261,43 +309,9 @@ class Everything(Feature):
     def _say_found(self, filled: FilledLayer, linked_along: Extent | None = None) -> None:
         self.status.progress(EVERYTHING)
         self.status.hint(found_text(filled, linked_along))
-
-    def _show_extents(self) -> None:
-        """Offer what "all planes" can mean for the image, as it is displayed."""
-        plane, frame = self.context.shown(), self.bench.frame
-        if plane is None or frame is None:
-            return
-        offered = extents(frame, plane.key, self.bench.viewer.dims)
-        if offered == self._offered:
-            return
-        self._offered = offered
-        axes = None if self._extent is None else self._extent.axes
-        self._extent = next((one for one in offered if one.axes == axes), None)
-        if self._extent is None and offered:
-            self._extent = offered[0]
-        several = offered if len(offered) > 1 else []
-        self.panel.set_extents([one.text for one in several], several, self._extent)
-        self._show_extent()
-
-    def _show_extent(self) -> None:
-        """Say what is run on, and offer what suits the axis along which planes are joined."""
-        self.panel.set_all_tip(all_tip(self._extent))
-        plane, frame, extent = self.context.shown(), self.bench.frame, self._extent
-        axis = None if extent is None else extent.linking_axis
-        if plane is None or frame is None or extent is None or axis is None:
-            self.panel.across.hide()
-            return
-        self.panel.across.show()
-        voxel = voxel_size(frame.transform, (axis, *plane.key.displayed))
-        self.panel.across.offer(extent.time_series, voxel)
-
-    def _joining_along(self, extent: Extent | None, frame: Frame, key: SliceKey) -> Joining | None:
-        """Return how planes of an extent are to be joined, as the panel says it."""
-        axis = None if extent is None else extent.linking_axis
-        if axis is None:
-            return None
-        across, voxel = self.panel.across, voxel_size(frame.transform, (axis, *key.displayed))
-        return Joining(axis, across.is_time_series, across.least_volume / voxel.volume)
+        self.verdicts.show()
+        then, self._then = self._then, lambda: None
+        then()
 
     # -- events -------------------------------------------------------------------------------
 
@@ -306,24 +320,18 @@ class Everything(Feature):
         panel.run_asked.connect(self.run)
         panel.cancel_asked.connect(self.cancel)
         panel.thresholds_changed.connect(self.reselect)
-        panel.planes.picked.connect(self._on_extent_picked)
         panel.across.changed.connect(self._on_joining_changed)
         panel.across.table_asked.connect(self._save_table)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         context.session_changed.connect(self._on_session_changed)
-        context.plane_changed.connect(self._show_extents)
         context.pixels_changed.connect(self._on_pixels_changed)
         self.bench.changed.connect(self._on_bench_changed)
         self.bench.image_changed.connect(self._on_image_changed)
         self.bench.viewer.layers.events.removed.connect(self._on_layers_removed)
 
-    def _on_extent_picked(self, extent: Extent) -> None:
-        self._extent = extent
-        self._show_extent()
-
     def _on_joining_changed(self) -> None:
         """Join what was found in another way, unless what was changed is for another run."""
-        if self._extent == self._link_along:
+        if self.choice.extent == self._link_along:
             self._joining = self._read_joining()
             self.reselect()
 
@@ -332,6 +340,7 @@ class Everything(Feature):
         filled = self._filled
         if filled is None or self.context.scheduler.is_busy(Lane.BULK):
             return
+        filled.judge([label], "rejected")
         filled.erase(label, [one for one in filled.planes_of(label) if one != key])
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
@@ -361,7 +370,7 @@ class Everything(Feature):
         if filled is not None and (frame is None or not filled.fits(frame)):
             self.cancel()
             self._forget()
-        self._show_extents()
+        self.choice.show()
 
     def _on_bench_changed(self) -> None:
         """Stop if the layer that is filled was given other data."""

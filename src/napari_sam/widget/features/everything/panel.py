@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from magicgui.widgets import create_widget
@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -21,8 +20,14 @@ from qtpy.QtWidgets import (
 )
 
 from ....everything.amg_params import SELECT_FIELDS, AmgParams
+from ....everything.rules import SIZES
+from ....everything.spread import Spread
 from ...controls import Chooser, Section
+from ...histogram import Histogram
 from .across import AcrossPlanes
+from .rule_box import RuleBox
+from .size_range import SizeRange
+from .verdict_box import VerdictBox
 
 
 class Words(NamedTuple):
@@ -44,7 +49,7 @@ WORDS = {
         "Overlap between tiles", "The same for objects of two tiles; needs tiles"
     ),
     "min_mask_region_area": Words(
-        "Smallest object (px)", "Objects, loose pieces and holes of fewer pixels go"
+        "Smallest piece (px)", "Objects, loose pieces and holes of fewer pixels go"
     ),
     "seeds": Words(
         "Look for objects", "By the model itself, if it can, or at the points of a grid"
@@ -76,6 +81,11 @@ CHOICES = {
     "seeds": {"grid": "on a grid", "auto": "by the model"},
     "skip_points": {"nothing": "ask", "found": "skip"},
 }
+COMPARED = {"pred_iou_thresh": "ious", "stability_score_thresh": "stabilities"}
+"""What a threshold is compared with: a field of `Spread`."""
+LIVE = tuple(name for name in SELECT_FIELDS if name not in SIZES)
+"""Parameters that act at once and have a control of their own."""
+BETWEEN_TILES = "crop_nms_thresh"
 FIRST = ("seeds", "points_per_side")
 """Parameters of a run that are always seen; the others are in a section of their own."""
 
@@ -91,6 +101,12 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
     ----------
     widgets : dict of str to magicgui widget
         By the name of their parameter.
+    size : SizeRange
+        Of an object, in the plane.
+    histograms : dict of str to Histogram
+        By the name of the parameter that they stand over.
+    verdicts : VerdictBox
+    rule : RuleBox
 
     Signals
     -------
@@ -109,24 +125,28 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         super().__init__()
         self.widgets = params_widgets(defaults)
         self._readouts: dict[str, QLabel] = {}
-        for name in SELECT_FIELDS:
+        self.histograms = {name: Histogram() for name in COMPARED}
+        self.size = SizeRange()
+        self.size.changed.connect(self.thresholds_changed)
+        for name in LIVE:
             self.widgets[name].changed.connect(lambda _: self.thresholds_changed.emit())
         self.planes = Chooser('Which planes "All planes" means')
         self.planes_row = _row(QLabel("Planes"), self.planes)
-        self.progress = QProgressBar()
-        policy = self.progress.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # nothing moves when a run begins
-        self.progress.setSizePolicy(policy)
         more = [name for name in WORDS if name not in (*SELECT_FIELDS, *FIRST)]
         self.more = Section("More settings", self._form(more))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.planes_row)
         layout.addWidget(self._buttons())
-        layout.addWidget(self.progress)
-        layout.addWidget(_group("Change the result at once", self._form(SELECT_FIELDS)))
+        self.verdicts = VerdictBox()
+        layout.addWidget(self.verdicts)
+        tiles = self._tiles = self._form([BETWEEN_TILES])
+        shown = self._form([name for name in LIVE if name != BETWEEN_TILES])
+        layout.addWidget(_group("Change the result at once", self.size, shown, tiles))
         self.across = AcrossPlanes()
         layout.addWidget(self.across)
+        self.rule = RuleBox()
+        layout.addWidget(self.rule)
         layout.addWidget(_group("For the next run", self._form(FIRST), self.more))
         self._show_values()
         self.set_extents([], [], None)
@@ -148,17 +168,25 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.planes.setEnabled(not busy)
         self.across.table.setEnabled(not busy)
         self.cancel_button.setEnabled(busy)
-        if not busy:
-            self.progress.hide()
+        self.rule.apply.setEnabled(not busy and bool(self.rule.name))
 
-    def set_progress(self, done: int, total: int) -> None:
-        """Show how far a run is."""
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        self.progress.show()
+    def set_spread(self, spread: Spread, divided: bool) -> None:
+        """Show what was found, whatever the thresholds are.
+
+        Parameters
+        ----------
+        spread : Spread
+        divided : bool
+            Whether a plane was looked at in tiles.
+        """
+        for name, histogram in self.histograms.items():
+            histogram.set_values(getattr(spread, COMPARED[name]), 0.0, 1.0)
+        self.size.set_areas(spread.areas)
+        self._tiles.setVisible(divided)
 
     def set_params(self, params: AmgParams) -> None:
         """Show other parameters, without a signal."""
+        self.size.set_limits(params.min_area, params.max_area)
         for name, widget in self.widgets.items():
             with widget.changed.blocked():
                 widget.value = getattr(params, name)
@@ -166,7 +194,9 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
 
     def params(self) -> AmgParams:
         """Return what the form says."""
-        return AmgParams(**{name: widget.value for name, widget in self.widgets.items()})
+        least, greatest = self.size.limits
+        params = AmgParams(**{name: widget.value for name, widget in self.widgets.items()})
+        return replace(params, min_area=least, max_area=greatest)
 
     def _buttons(self) -> QWidget:
         self.plane_button = QPushButton("This plane")
@@ -189,6 +219,8 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
     def _show_values(self) -> None:
         for name, label in self._readouts.items():
             label.setText(f"{self.widgets[name].value:.2f}")
+        for name, histogram in self.histograms.items():
+            histogram.set_passing(self.widgets[name].value)
 
     def _form(self, names: Iterable[str]) -> QWidget:
         """Return a form of some parameters; a slider has the full width below its label."""
@@ -202,6 +234,8 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
             label.setToolTip(widget.tooltip)
             if widget.widget_type == "FloatSlider":
                 form.addRow(_row(label, self._readout(name)))
+                if name in self.histograms:
+                    form.addRow(self.histograms[name])
                 form.addRow(widget.native)
             else:
                 widget.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -210,10 +244,10 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
 
 
 def params_widgets(defaults: AmgParams) -> dict[str, Any]:
-    """Make a widget for each field of `AmgParams` that has limits or choices."""
+    """Make a widget for each field of `AmgParams` that has limits or choices, sizes apart."""
     widgets = {}
     for option in fields(AmgParams):
-        if not option.metadata:
+        if not option.metadata or option.name in SIZES:
             continue
         name, value = option.name, getattr(defaults, option.name)
         options = {key: limit for key, limit in option.metadata.items() if key != "help"}

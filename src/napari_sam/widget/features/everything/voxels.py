@@ -46,3 +46,21 @@ def voxel_size(transform: Mapping[str, Any], axes: Sequence[int]) -> VoxelSize:
 def is_time(transform: Mapping[str, Any], axis: int) -> bool:
     """Tell whether an axis is measured in seconds or another unit of time."""
     return bool(transform["units"][axis].is_compatible_with(SECOND))
+
+
+def square_micrometres(transform: Mapping[str, Any], axes: Sequence[int]) -> float | None:
+    """Return the area of a pixel in µm²; None for an image without lengths.
+
+    Parameters
+    ----------
+    transform : mapping
+        See `Frame.transform`.
+    axes : sequence of int
+        The two axes of the plane.
+    """
+    units = [transform["units"][axis] for axis in axes]
+    if not all(unit.is_compatible_with(MICROMETRE) for unit in units):
+        return None
+    factor = prod(float((1 * unit).to(MICROMETRE).magnitude) for unit in units)
+    area = factor * pixel_area(transform, axes)
+    return area if 0 < area < inf else None

@@ -27,7 +27,8 @@ def found_text(filled: FilledLayer, linked_along: Extent | None = None) -> str:
     kept = len(filled.candidates)
     which = "" if kept == len(planes) else f" in the last {kept}"
     found = "1 object" if objects == 1 else f"{objects} objects"
-    return f"everything: {found} in {where}; thresholds change them{which}, Ctrl+D deletes one"
+    keys = "Shift+A accepts all, A or X accepts or rejects the one under the pointer"
+    return f"everything: {found} in {where}; thresholds change them{which}; {keys}"
 
 
 def all_tip(extent: Extent | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from ....objects import Edit, ObjectStore, SegmentedObject, properties
-from ....objects.boxes import Box
+from ....objects.boxes import box_around
 from ....objects.classes import (
     ObjectClass,
     add_class,
@@ -27,20 +27,22 @@ from ....objects.complete import (
     mark_complete,
     mark_incomplete,
 )
+from ....objects.risk import Assessed
 from ....objects.search import Found, outlines_in, search
 from ....objects.segmented import Origin, Status, upright
 from ....stack.planes import all_planes
 from ....types import SliceKey
-from ... import layers
 from ...context import Context
 from ...labels_view import LabelsView
 from ...places import show_place
 from ...scheduler import Lane, Work
 from ..feature import Feature
+from .assessing import Assessing
 from .class_list import KEYS, NO_CLASS_KEY
 from .colours import ClassColours, swatch
 from .panel import ObjectsPanel
 from .region import RegionDrag
+from .review import Review
 from .table import ObjectTable
 
 LOOK_MS = 150
@@ -61,12 +63,17 @@ class Objects(Feature):
         self.bench, self.status = context.bench, context.status
         self.table = ObjectTable(self._colour_of)
         self.panel = ObjectsPanel(self.table)
+        self.panel.set_rule(context.overlap)
         context.selected = lambda: self.panel.selected
         self.colours = ClassColours()
         self.region = RegionDrag(context, self._on_region_drawn)
+        self.assessing = Assessing(context, self._on_assessed)
+        self.review = Review(context, self.assessing, self._on_looked_at, self.panel.set_review)
         self.keys = {
             "K": self.finish,
             "Q": self.check,
+            "R": self.review.go_on,
+            "Shift-R": self.review.go_back,
             "Y": self.toggle_complete,
             NO_CLASS_KEY: partial(self.press_class_key, NO_CLASS_KEY),
             **{key: partial(self.press_class_key, key) for key in KEYS},
@@ -102,6 +109,8 @@ class Objects(Feature):
         """Give the layer its colours back, and follow no more."""
         self._timer.stop()
         self.region.end()
+        self.review.close()
+        self.assessing.leave()
         self.colours.hide()
 
     # -- what the user does -------------------------------------------------------------------
@@ -169,7 +178,9 @@ class Objects(Feature):
             return
         view.layer.selected_label = label
         plane = self.context.shown()
-        boxes = _boxes(one, view.store.canvas.shape)
+        boxes = [
+            box_around(key, outline.mask) for key, outline in one.outlines.items() if outline.mask
+        ]
         if plane is not None:  # the nearest of its planes
             here = dict(plane.key.fixed)
             boxes.sort(key=lambda box: sum(abs(box[axis][0] - here[axis]) for axis in here))
@@ -204,15 +215,15 @@ class Objects(Feature):
                 self.colours.hide()
             self._show(objects)
             self._seen_view, self._seen = view, objects
+        self.assessing.follow(view, self._seen)
+        self.review.follow(view, self._seen)
         by_class = view is not None and self.panel.by_class.isChecked()
         if view is not None and by_class and self.colours.show(view.layer, objects, classes):
             self.table.recolour()
         self._show_complete()
 
     def _show(self, objects: Mapping[int, SegmentedObject]) -> None:
-        selected = self.panel.selected
-        if self.table.set_objects(objects) and selected:
-            self.panel.select(selected)
+        self.table.set_objects(objects)
         finished = sum(one.locked for one in objects.values())
         count = "1 object" if len(objects) == 1 else f"{len(objects):,} objects"
         self.panel.set_count(f"{count}, {finished:,} finished" if objects else "no objects yet")
@@ -243,16 +254,12 @@ class Objects(Feature):
     # -- changes ----------------------------------------------------------------------------------
 
     def _targets(self) -> tuple[LabelsView | None, list[int]]:
-        """Return what is meant: the object under the pointer, else the selected rows."""
-        points, viewer = self.bench.prompts.points, self.context.viewer
-        if not viewer.mouse_over_canvas:
+        """Return what is meant: the object under the pointer or of a review, or selected rows."""
+        bench = self.bench
+        if not self.context.viewer.mouse_over_canvas:
             return self.view, self.panel.selected
-        if points is not None and self.context.shown() is not None:
-            for view in dict.fromkeys((self.view, self.bench.results, self.bench.everything)):
-                label = 0 if view is None else layers.label_at(view.layer, points, viewer)
-                if label:
-                    return view, [label]
-        return self.view, []
+        view, label = self.context.object_meant(self.view, bench.results, bench.everything)
+        return (self.view, []) if view is None else (view, [label])
 
     def _set_status(self, status: Status) -> None:
         def make(store: ObjectStore, labels: list[int], found: Found) -> Edit:
@@ -341,7 +348,10 @@ class Objects(Feature):
 
     def _connect(self) -> None:
         panel, classes = self.panel, self.panel.classes
-        panel.show_asked.connect(self.show)
+        panel.show_asked.connect(self._on_show_asked)
+        panel.review_asked.connect(
+            lambda back: self.review.go_back() if back else self.review.go_on()
+        )
         panel.reopen_asked.connect(self.reopen)
         panel.class_picked.connect(self.set_class)
         panel.next_class_picked.connect(self.set_next_class)
@@ -364,8 +374,21 @@ class Objects(Feature):
         classes.change_asked.connect(self._changed_class)
         self.context.plane_changed.connect(self._show_complete)
 
+    def _on_show_asked(self, label: int) -> None:
+        self.review.leave()
+        self.show(label)
+
+    def _on_looked_at(self, one: Assessed) -> None:
+        self.panel.select([one.measured.one.label])
+        self.panel.pictures.show_among(one, list(self.assessing.assessed.values()))
+
+    def _on_assessed(self) -> None:
+        self.table.set_assessed(self.assessing.assessed, self.assessing.units)
+        self.review.follow(self._seen_view, self._seen)
+
     def _on_rule_picked(self, name: str) -> None:
         self.context.overlap = name
+        self.context.preferences.set(overlap=name)
 
     def _on_region_asked(self) -> None:
         if self.bench.results is None or self.context.shown() is None:
@@ -388,17 +411,3 @@ class Objects(Feature):
     def _colour_of(self, label: int) -> tuple[int, int, int]:
         view = self._seen_view
         return (0, 0, 0) if view is None else swatch(view.layer, label)
-
-
-def _boxes(one: SegmentedObject, shape: tuple[int, ...]) -> list[Box]:
-    """Return where an object lies, as boxes of the array."""
-    boxes: list[Box] = []
-    for key, outline in one.outlines.items():
-        x0, y0, x1, y1 = outline.mask.box
-        rows, columns = key.displayed
-        box = [(place, place + 1) for place in range(len(shape))]
-        for axis, place in key.fixed:
-            box[axis] = place, place + 1
-        box[rows], box[columns] = (y0, y1 + 1), (x0, x1 + 1)
-        boxes.append(tuple(box))
-    return boxes

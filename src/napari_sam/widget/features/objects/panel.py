@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -21,9 +24,12 @@ from ....objects.classes import ObjectClass
 from ....objects.overlap import RULES
 from ...controls import Chooser, Section
 from .class_list import ClassList
-from .table import ANY, COLOUR, LABEL, ObjectFilter, ObjectTable
+from .pictures import Pictures
+from .table import ANY, HEADINGS, LABEL, ObjectTable
 
-LIST_HEIGHT = 100
+LIST_HEIGHT = 150
+WIDTHS = (1, 6, 8, 6, 18, 8, 7, 10, 13, 9, 11)
+"""Of the columns, in letters."""
 STATUSES = ("", "finished", "to check")
 STATUS_NAMES = ("in progress", "finished", "to check")
 
@@ -50,6 +56,8 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
     region_asked : no argument
         The next box that is drawn is complete.
     rule_picked : str
+    review_asked : bool
+        Go on to the next object to look at, or back to the one before (True).
     colours_asked : bool
         Labels in the colours of their classes, or in their own.
     """
@@ -64,17 +72,28 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
     complete_asked = Signal()
     region_asked = Signal()
     rule_picked = Signal(str)
+    review_asked = Signal(bool)
     colours_asked = Signal(bool)
 
     def __init__(self, table: ObjectTable) -> None:
         super().__init__()
-        self._rows = ObjectFilter(table)
+        self._table = table
+        self._kept: tuple[list[int], int] = [], 0  # the selection and the scroll bar in a reset
         self.list = self._make_list()
         self.only_class = Chooser("List only objects of this class", 4)
         self.only_status = Chooser("List only objects with this status", 4)
         self.give = Chooser("The class of the selected objects", 4)
         self.next_class = Chooser("The class that the next objects get", 4)
         self.rule = Chooser("Which pixels a new object gets where others are already", 4)
+        self.next = QPushButton("Look at next  R")
+        self.next.setToolTip("Go to the riskiest object that was not looked at yet")
+        self.back = QPushButton("Back  Shift+R")
+        self.back.setToolTip("Go to the object that was looked at before")
+        self.reason = QLabel()
+        self.reason.setWordWrap(True)
+        self.reason.hide()
+        self.looked = QLabel()
+        self.pictures = Pictures()
         self.count = QLabel("no objects yet")
         self.by_class = QCheckBox("By class")
         self.by_class.setToolTip("Show each object in the colour of its class; no label changes")
@@ -92,22 +111,34 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
     def selected(self) -> list[int]:
         """Labels of the selected rows, in their order."""
         rows = self.list.selectionModel().selectedRows()
-        return [self._rows.object_at(one.row()).label for one in rows]
+        return [self._table.label_at(one.row()) for one in rows]
 
-    def select(self, labels: Sequence[int]) -> None:
-        """Select the rows of some labels, as far as they are listed."""
-        model, wanted = self.list.selectionModel(), set(labels)
-        model.clearSelection()
+    def select(self, labels: Sequence[int], show: bool = True) -> None:
+        """Select the rows of some labels, as far as they are listed; show the last of them."""
+        rows, table = self._table.rows_of(labels), self._table
+        chosen = QItemSelection()
+        for _, run in groupby(enumerate(rows), lambda pair: pair[1] - pair[0]):
+            places = [row for _, row in run]
+            chosen.select(table.index(places[0], 0), table.index(places[-1], LABEL))
         flags = QItemSelectionModel.SelectionFlag
-        for row in range(self._rows.rowCount()):
-            if self._rows.object_at(row).label in wanted:
-                index = self._rows.index(row, LABEL)
-                model.select(index, flags.Select | flags.Rows)
-                self.list.scrollTo(index)
+        self.list.selectionModel().select(chosen, flags.ClearAndSelect | flags.Rows)
+        if rows and show:
+            self.list.scrollTo(table.index(rows[-1], LABEL))
+
+    def set_rule(self, name: str) -> None:
+        """Show which rule of overlaps is in use."""
+        self.rule.setCurrentIndex(list(RULES).index(name))
 
     def set_count(self, text: str) -> None:
         """Say how many objects there are."""
         self.count.setText(text)
+
+    def set_review(self, reason: str, looked: str) -> None:
+        """Say why an object is looked at, and how many were."""
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason))
+        self.pictures.setVisible(bool(looked))
+        self.looked.setText(looked)
 
     def set_complete(self, text: str) -> None:
         """Say whether the plane shown is complete, and how many planes are."""
@@ -131,19 +162,24 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
 
     def _make_list(self) -> QTableView:
         view = QTableView()
-        view.setModel(self._rows)
+        view.setModel(self._table)
         view.setSortingEnabled(True)
         view.sortByColumn(LABEL, Qt.SortOrder.AscendingOrder)
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         view.verticalHeader().hide()
-        row = view.verticalHeader()
-        row.setDefaultSectionSize(view.fontMetrics().height() + 6)
-        view.horizontalHeader().setStretchLastSection(True)
-        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        for column, letters in enumerate((3, 6, 9, 6)):
-            view.setColumnWidth(column, letters * view.fontMetrics().averageCharWidth() + 8)
-        view.setColumnWidth(COLOUR, 26)
+        letter = view.fontMetrics().averageCharWidth()
+        view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + 6)
+        for column, letters in enumerate(WIDTHS):
+            view.setColumnWidth(column, letters * letter + 16)
+        header = view.horizontalHeader()
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        for column, name in enumerate(HEADINGS):
+            if column > LABEL:
+                action = QAction(name, header, checkable=True, checked=True)
+                action.toggled.connect(partial(self._on_column_toggled, column))
+                header.addAction(action)
         view.setFixedHeight(LIST_HEIGHT)
         return view
 
@@ -155,7 +191,17 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         filters.addWidget(self.only_status)
         layout.addLayout(filters)
         layout.addWidget(self.list)
-        layout.addWidget(self.count)
+        counts = QHBoxLayout()
+        counts.addWidget(self.count)
+        counts.addStretch(1)
+        counts.addWidget(self.looked)
+        layout.addLayout(counts)
+        review = QHBoxLayout()
+        review.addWidget(self.next)
+        review.addWidget(self.back)
+        layout.addLayout(review)
+        layout.addWidget(self.reason)
+        layout.addWidget(self.pictures)
         grid = QGridLayout()
         wanted = (
             ("Finished  K", self.finish_asked, "Lock the selected objects, or unlock them"),
@@ -192,6 +238,8 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         layout.addWidget(Section("Classes", self.classes))
 
     def _connect(self) -> None:
+        self._table.modelAboutToBeReset.connect(self._on_table_about_to_be_reset)
+        self._table.modelReset.connect(self._on_table_reset)
         self.list.clicked.connect(self._on_list_clicked)
         self.list.doubleClicked.connect(self._on_list_double_clicked)
         self.only_class.picked.connect(self._filter)
@@ -200,22 +248,36 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         self.next_class.picked.connect(self.next_class_picked.emit)
         self.rule.picked.connect(self.rule_picked.emit)
         self.by_class.clicked.connect(self.colours_asked)
+        self.next.clicked.connect(lambda: self.review_asked.emit(False))
+        self.back.clicked.connect(lambda: self.review_asked.emit(True))
 
     def _filter(self, thing: object = None) -> None:
         place = self.only_class.currentIndex()
         category = {0: ANY, 1: ""}.get(place, self.only_class.currentText())
         status = (ANY, *STATUSES)[max(self.only_status.currentIndex(), 0)]
-        self._rows.set_filter(category, status)
+        self._table.set_filter(category, status)
+
+    def _on_column_toggled(self, column: int, shown: bool) -> None:
+        self.list.setColumnHidden(column, not shown)
+
+    def _on_table_about_to_be_reset(self) -> None:
+        self._kept = self.selected, self.list.verticalScrollBar().value()
+
+    def _on_table_reset(self) -> None:
+        """Select what was selected, and stay in the same place."""
+        labels, place = self._kept
+        self.select(labels, show=False)
+        self.list.verticalScrollBar().setValue(place)
 
     def _on_class_picked(self, name: str) -> None:
         self.give.setCurrentIndex(-1)
         self.class_picked.emit(name)
 
     def _on_list_clicked(self, index: QModelIndex) -> None:
-        self.show_asked.emit(self._rows.object_at(index.row()).label)
+        self.show_asked.emit(self._table.label_at(index.row()))
 
     def _on_list_double_clicked(self, index: QModelIndex) -> None:
-        self.reopen_asked.emit(self._rows.object_at(index.row()).label)
+        self.reopen_asked.emit(self._table.label_at(index.row()))
 
     def _on_reopen_clicked(self) -> None:
         self.reopen_asked.emit(next(iter(self.selected), 0))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 from qtpy.QtCore import QTimer
 
 from ....predict.grouping import group_prompts
@@ -14,13 +13,14 @@ from ....predict.prompt_kinds import PlacedPrompt
 from ....predict.windows import check_inside
 from ....stack.planes import plane_text
 from ....steps import single
-from ....types import Mask, Plane, Prediction, Prompts
+from ....types import Plane, Prediction, Prompts
 from ... import layers
 from ...context import Context
 from ...scheduler import Lane, Work
 from ...visible import visible_window
-from ...work.planes import lost_masks
+from ...work.candidates import SizePreference
 from ...work.question import ObjectInWork, Question, RecentAnswers, gone_on
+from .answer_view import AnswerView
 from .owners import Owners
 from .panel import PromptPanel
 
@@ -56,15 +56,19 @@ class Asker:
         Answers to earlier prompts that still hold.
     work : WorkOnPlanes
         The objects in work on all planes.
+    preference : SizePreference
+        Which size is shown first of a single click.
     """
 
     def __init__(self, context: Context, owners: Owners, panel: PromptPanel) -> None:
         self.context, self.bench, self.status = context, context.bench, context.status
         self.owners, self.panel = owners, panel
+        self.view = AnswerView(context, panel)
         self.question: Question | None = None
         self.shown: Question | None = None
         self.then: Callable[[], None] | None = None
         self.recent = RecentAnswers()
+        self.preference = SizePreference()
         self.work = context.work
         self._failed: Question | None = None
         self._slow = QTimer()
@@ -120,29 +124,20 @@ class Asker:
         if self.shown is None:
             self.show_work()
 
-    def next_candidate(self) -> None:
-        """Show the next of the masks that the model offers for the object prompted last."""
-        self.status.acted()
-        if self.pending:
-            self.status.hint("another answer can be shown as soon as the first is there")
-            return
+    @property
+    def current(self) -> ObjectInWork | None:
+        """The object prompted last, as it is shown; None if none is."""
+        return None if self.shown is None else self.shown.objects[self._current(self.shown)]
+
+    def show_instead(self, one: ObjectInWork) -> None:
+        """Show another outline of the object prompted last, or ask about it anew."""
         if self.shown is None:
-            hint = "there is no answer yet to show another one: click an object first"
-            self.status.hint(self.context.hindrance() or hint)
             return
-        objects = dict(self.shown.objects)
-        number = self._current(self.shown)
-        one = objects[number]
-        if one.kept:
-            if one.prompts.empty:
-                self.status.hint("add a click first: there are no prompts to ask the model about")
-                return
-            objects[number] = ObjectInWork(one.prompts, one.prompts)
-            self.question = replace(self.shown, objects=objects)
+        objects = {**self.shown.objects, self._current(self.shown): one}
+        self.question = replace(self.shown, objects=objects)
+        if one.answer is None:
             self._submit(self.question)
-        elif one.answer is not None:
-            objects[number] = replace(one, rank=(one.rank + 1) % len(one.answer.masks))
-            self.question = replace(self.shown, objects=objects)
+        else:
             self._show(self.question)
 
     def forget(self) -> None:
@@ -201,7 +196,9 @@ class Asker:
 
         def done(answers: Answers) -> None:
             self.status.progress(COMPUTING)
-            self.work.answers[question.plane.key] = question.answered(answers)
+            self.work.answers[question.plane.key] = question.answered(
+                answers, self.preference.first
+            )
             then, self.then = self.then, None
             if then is not None:  # else prompts were changed meanwhile
                 then()
@@ -318,7 +315,7 @@ class Asker:
         self.status.progress(COMPUTING)
 
     def _on_answers(self, question: Question, answers: Mapping[int, Prediction]) -> None:
-        self.question = question.answered(answers)
+        self.question = question.answered(answers, self.preference.first)
         self._show(self.question)
         then, self.then = self.then, None
         if then is not None and not self.bench.prompts.is_drawing:  # the next prompt is begun
@@ -326,35 +323,16 @@ class Asker:
 
     def _show(self, question: Question) -> None:
         """Paint the answers, and say what they are."""
-        bench, preview = self.bench, self.bench.prompts.preview
-        if preview is None or bench.frame is None:
+        if self.bench.prompts.preview is None or self.bench.frame is None:
             return
         self._end_computing()
         self.shown = question
         self.recent.keep(question)
         self.work.answers[question.plane.key] = question
-        masks: dict[int, Mask] = {}
-        for number, one in sorted(question.objects.items()):
-            if one.mask is not None:
-                label = self.work.label(number)  # two may have the same, in different layers
-                masks[label] = _together(one.mask, masks.get(label))
-        lost = list(lost_masks(question, self.work.reopened).values())
-        layers.show_preview(preview, bench.frame, question.plane.key, masks, lost)
+        number = self._current(question)
+        self.view.paint(question, number)
         self.show_work()
-        one = question.objects[self._current(question)]
-        if one.answer is not None and one.mask is not None:
-            doubt = "" if preview.visible else "the preview is hidden; "
-            doubt += "" if one.answer.present else "the model sees no object there; "
-            commits = "Enter commits it" if one.mask else "the answer is empty"
-            commits = "it is as it was kept" if one.kept else commits
-            if one.propagated:
-                commits = "it was propagated to this plane; Enter commits all planes"
-            other = "N shows another answer, " if len(one.answer.masks) > 1 else ""
-            self.status.hint(f"{doubt}{commits}, more points correct it, {other}Esc clears")
-            score = float(one.answer.iou_predictions[one.shown])
-            size = layers.area_text(one.mask.area, bench.frame, question.plane.key)
-            count = sum(one.mask is not None for one in question.objects.values())
-            self.panel.set_answer(one.rank + 1, len(one.answer.masks), score, size, count)
+        self.view.say(question, number, self.preference.size)
 
     def show_work(self) -> None:
         """Say which object is in work."""
@@ -411,8 +389,3 @@ def _in_turn(waiting: Callable[[], None] | None, then: Callable[[], None]) -> Ca
     """Return what does all that waits and then something else, unless it waits already."""
     what = waiting.what if isinstance(waiting, _InTurn) else (waiting,) if waiting else ()
     return _InTurn(what if then in what else (*what, then))
-
-
-def _together(mask: Mask, other: Mask | None) -> Mask:
-    """Return the pixels of a mask and of another one, if there is one."""
-    return mask if other is None else Mask.of(np.asarray(mask) | np.asarray(other))

@@ -12,7 +12,6 @@ from ....objects.boxes import Box
 from ....objects.drawn import Drawing, without
 from ....objects.step import Step
 from ....types import SliceKey
-from ... import layers
 from ...context import Context
 from ...history import Done
 from ...image_prompts import ImagePrompts
@@ -89,17 +88,14 @@ class Changes:
         self.asker.show_work()
 
     def delete(self) -> None:
-        """Remove the kept object under the pointer."""
+        """Remove the kept object under the pointer, or that of a review."""
         self.status.acted()
-        plane, viewer = self.context.shown(), self.context.viewer
-        points = self.bench.prompts.points
-        if plane is not None and points is not None and viewer.mouse_over_canvas:
-            for view in (self.bench.results, self.bench.everything):
-                label = 0 if view is None else layers.label_at(view.layer, points, viewer)
-                if view is not None and label:
-                    self._delete(view, label, plane.key)
-                    return
-        self.hints.say("point at a finished object to delete it")
+        plane = self.context.shown()
+        view, label = self.context.object_meant(self.bench.results, self.bench.everything)
+        if plane is None or view is None:
+            self.hints.say("point at a finished object to delete it")
+        else:
+            self._delete(view, label, plane.key)
 
     def _delete(self, view: LabelsView, label: int, key: SliceKey) -> None:
         everywhere = label in view.store.objects or len(view.store.canvas.shape) == 2

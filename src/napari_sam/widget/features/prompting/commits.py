@@ -126,6 +126,7 @@ def planned(
             RULES[context.overlap].rule,
             found=found,
             category=context.category,
+            annotator=context.preferences.chosen.annotator,
             time=time.time(),
         )
         made.append((view, _shown_first(edit, context)))
@@ -177,7 +178,7 @@ def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> None:
 
 def _outline(one: ObjectInWork, model: str, weights: str) -> Outline:
     """Return an object in work as it is kept."""
-    if one.answer is None or one.mask is None:
+    shown = one.candidate
+    if shown is None:
         raise ValueError("the object has no answer yet; wait a moment")
-    score = float(one.answer.iou_predictions[one.shown])
-    return Outline(one.mask, one.prompts, one.shown, score, "prompted", model, weights)
+    return Outline(shown.mask, one.prompts, shown.index, shown.score, "prompted", model, weights)

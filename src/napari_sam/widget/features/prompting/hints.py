@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from ...context import Context
 
-POINTS = "click an object, or press W for boxes; hold Shift to preview a click"
-BOXES = "drag a box around each object; W goes back to points"
+NEXT = {
+    "": "click an object, or drag a box around it",
+    "points": "click an object, or drag a box around it; hold Shift to preview a click",
+    "boxes": "drag a box around each object; W goes back to points",
+    "lasso": "drag once around an object, roughly; L for a polygon or an ellipse, W for scribbles",
+    "polygon": "click corners around an object, double-click ends; L for ellipses, W for scribbles",
+    "ellipse": "drag an ellipse over an object; L for a lasso, W for scribbles",
+    "objects": "click a finished object to work on it again; W goes back to points",
+    "scribble": "drag along an object, after T along the background; W goes back to points",
+}
+"""What to do next, by tool; of regions by their shape."""
 
 
 class Hints:
@@ -22,9 +31,10 @@ class Hints:
     @property
     def next(self) -> str:
         """What to do next with the tool in use."""
-        active = self.context.viewer.layers.selection.active
-        boxes = self.context.bench.prompts.boxes
-        return BOXES if boxes is not None and active is boxes else POINTS
+        prompts = self.context.bench.prompts
+        if prompts.opens_objects:
+            return NEXT["objects"]
+        return NEXT[prompts.region if prompts.tool == "region" else prompts.tool]
 
     def ready(self) -> None:
         """Say that an object can be prompted."""

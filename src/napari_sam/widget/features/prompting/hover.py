@@ -152,7 +152,7 @@ class Hover(QObject):  # type: ignore[misc]
         if preview is None or bench.frame is None:
             return
         label = bench.results.store.next_label if bench.results else 1
-        mask = answer.masks[answer.best]
+        mask = answer.masks[self.asker.preference.first(answer)]
         layers.show_preview(preview, bench.frame, place.plane.key, {label: mask})
         self._painted = True
 

@@ -14,6 +14,7 @@ from ...history import Steps
 from ...scheduler import Lane
 from ..feature import Feature
 from .asker import Asker
+from .candidates import Candidates
 from .changes import Changes
 from .commits import Outlines, Plan, outlines_to_commit, planned
 from .hints import Hints
@@ -47,6 +48,7 @@ class Prompting(Feature):
         self.hover = Hover(context, self.asker)
         self.log = PromptLog(self.bench, context.history)
         self.new = NewPrompts(context, self.asker, self.log)
+        self.candidates = Candidates(context, self.asker, self.panel, self.new)
         self.hints = Hints(context)
         self.tools = Tools(context, self.panel, self.hints)
         self.reopener = Reopener(context, self.asker, self.log, self.tools)
@@ -54,11 +56,14 @@ class Prompting(Feature):
         self.keys = {
             "Enter": self.commit,
             "Escape": self.clear,
-            "N": self.asker.next_candidate,
+            "N": self.candidates.next_candidate,
+            "Shift-N": self.candidates.previous_candidate,
+            "B": self.candidates.step_back,
             "O": self.begin_object,
             "E": self.reopener.reopen_here,
             "T": self.tools.toggle_kind,
             "W": self.tools.toggle,
+            "L": self.tools.toggle_region,
             "Control-Z": self.changes.undo,
             "Control-Shift-Z": self.changes.redo,
             "Control-D": self.changes.delete,
@@ -78,6 +83,7 @@ class Prompting(Feature):
         if self._committing is not None:
             self.context.history.finish(self._committing)
         self.hover.close()
+        self.candidates.close()
         self.reopener.close()
         active = self.context.viewer.layers.selection.events.active
         active.disconnect(self._on_active_changed)
@@ -211,9 +217,12 @@ class Prompting(Feature):
 
         Propagation is stopped first, and what it found is taken back before any prompt.
 
-        A kept object that is in work is closed and stays as it was.
+        A kept object that is in work is closed and stays as it was. Before all of that, a tool that
+        takes clicks for itself ends.
         """
         self.status.acted()
+        if self.context.end_tool():
+            return
         self.bench.prompts.end_drawing()
         if self._drop_propagated():
             return
@@ -300,8 +309,9 @@ class Prompting(Feature):
         self.bench.prompts.clicks_changed.connect(self._on_clicks_changed)
         self.bench.moved.connect(self._on_bench_moved)
         panel.kind_picked.connect(self.tools.set_kind)
-        panel.tool_picked.connect(self.tools.use)
-        panel.next_asked.connect(self.asker.next_candidate)
+        panel.tool_picked.connect(self._on_tool_picked)
+        panel.region_picked.connect(self._on_region_picked)
+        panel.next_asked.connect(self.candidates.next_candidate)
         panel.begin_asked.connect(self.begin_object)
         panel.commit_asked.connect(self.commit)
         panel.clear_asked.connect(self.clear)
@@ -311,6 +321,16 @@ class Prompting(Feature):
         panel.redo_asked.connect(self.changes.redo)
         active = context.viewer.layers.selection.events.active
         active.connect(self._on_active_changed)
+
+    def _on_tool_picked(self, tool: str) -> None:
+        self.status.acted()
+        self.tools.use(tool)
+        self.hints.ready()
+
+    def _on_region_picked(self, shape: str) -> None:
+        self.status.acted()
+        self.tools.use_region(shape)
+        self.hints.ready()
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
         if lane is Lane.FOLLOW and not busy:
@@ -393,5 +413,7 @@ class Prompting(Feature):
         self._on_clicks_changed()
 
     def _on_clicks_changed(self) -> None:
+        if not self.bench.prompts.opens_objects:
+            self.tools.show_active()
         if self.asker.question is None or self.bench.prompts.hindrance():
             self.hints.ready()

@@ -13,6 +13,7 @@ from .asker import Asker
 from .prompt_log import PromptLog
 
 NO_BOX = "a click makes no box: drag from one corner of the object to the other"
+TOO_SMALL = "what was drawn is too small to be a prompt: draw around an object, or along it"
 
 
 class NewPrompts:
@@ -79,7 +80,9 @@ class NewPrompts:
         beside = f"{which} beside the image, does not count and was removed"
         if len(rows) > 1:
             beside = f"{which} beside the image, do not count and were removed"
-        self._remove_soon(rows, NO_BOX if all(row.is_begun for row in rows) else beside)
+        if all(row.is_begun for row in rows):
+            beside = NO_BOX if rows[0].mark == "rectangle" else TOO_SMALL
+        self._remove_soon(rows, beside)
 
     def _remove_soon(self, rows: Drawing, text: str = "") -> None:
         """Remove prompts when napari has done with them; it selects them after it added them."""

@@ -19,10 +19,10 @@ class Owners:
     New objects have positive numbers; a kept object that was opened again has its label, negative.
 
     The first prompt on another plane goes on with the object in work. If there are several, it goes
-    on with the one whose outline lies there, or else begins another one. On the same plane a box
-    is an object of its own. A foreground point belongs to the object in whose box it lies, or else
-    to the object that points go to; a background point belongs to the object that was prompted
-    last.
+    on with the one whose outline lies there, or else begins another one. On the same plane a box or
+    a region is an object of its own. A foreground point or scribble belongs to the object in whose
+    box it lies, or else to the object that points go to; one on the background belongs to the
+    object that was prompted last.
     """
 
     def __init__(self) -> None:
@@ -99,10 +99,8 @@ class Owners:
         candidates = [number for number in work.elsewhere if number not in here]
         if self._beginning or not candidates:
             return None
-        box = placed.box
-        place = placed.values.reshape(-1, 2)[0] if box is None else box.reshape(2, 2).mean(axis=0)
         if len(candidates) > 1 or here:
-            candidates = [number for number in candidates if work.holds(number, place)]
+            candidates = [number for number in candidates if work.holds(number, placed.place)]
         if len(candidates) != 1:
             return None
         self._current = candidates[0]
@@ -146,7 +144,7 @@ class Owners:
 
         That is the one prompted last, unless the point lies in the outline of one other.
         """
-        over = [number for number in work.outlined if work.covers(number, placed.values)]
+        over = [number for number in work.outlined if work.covers(number, placed.place)]
         is_kept = (self._current or 0) < 0
         if len(over) == 1 and not (is_kept and self._current in work.outlined):
             return over[0]

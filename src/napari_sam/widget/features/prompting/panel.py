@@ -1,4 +1,4 @@
-"""Kind of the next point, tool, answer shown, and what can be done with it."""
+"""Tool, kind of the next prompt, answer shown, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QRadioButton,
     QWidget,
 )
 from superqt import QElidingLabel
 
 from ....predict.prompt_kinds import PROMPT_KINDS
+from .candidate_list import CandidateList
 
 NO_WORK = "no object in work"
 OBJECTS = "objects"
 """The tool that opens finished objects again."""
+TOOLS = {
+    "prompt": "points",
+    "region": "region",
+    "scribble": "scribble",
+    OBJECTS: OBJECTS,
+}
+"""Names of tools on their buttons, and elsewhere; see `PromptLayers.activate`."""
+REGIONS = {
+    "lasso": "Drag once around an object, roughly: the outline snaps to it",
+    "polygon": "Click corners around an object; double-click or Enter ends",
+    "ellipse": "Drag an ellipse over an object",
+}
+"""Shapes of regions, and what to do."""
 LISTED = 5
 """Planes of an object that are named one by one."""
 SWATCH = 12
@@ -29,18 +42,20 @@ SWATCH = 12
 
 
 class PromptPanel(QWidget):  # type: ignore[misc]
-    """Kind of the next point, tool, candidate, commit, clear and undo.
+    """Tool, kind of the next prompt, candidate, commit, clear and undo.
 
     Signals
     -------
     kind_picked : str
     tool_picked : str
+    region_picked : str
     next_asked, begin_asked, reopen_asked, commit_asked, clear_asked : no argument
     undo_asked, redo_asked : no argument
     """
 
     kind_picked = Signal(str)
     tool_picked = Signal(str)
+    region_picked = Signal(str)
     next_asked = Signal()
     commit_asked = Signal()
     clear_asked = Signal()
@@ -58,16 +73,24 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         )
         self._tools, tools = _choice(
             {
-                "points": "Click on the image to add a point; hold Shift to see the outline first",
-                "boxes": PROMPT_KINDS["box"].tip,
+                "prompt": "Click on an object for a point, drag around it for a box; Space and a "
+                "drag move the image, Shift shows what a click would give",
+                "region": PROMPT_KINDS["region"].tip,
+                "scribble": PROMPT_KINDS["scribble"].tip,
                 OBJECTS: "Click a finished object to work on it again; E does so under the pointer",
             }
         )
-        for row, (box, key) in enumerate(((kinds, "T"), (tools, "W"))):
+        self._regions, regions = _choice(REGIONS)
+        self.region_row, key = regions, QLabel("L")
+        self._of_regions = regions, key
+        rows = (tools, QLabel("W")), self._of_regions, (kinds, QLabel("T"))
+        for row, (box, key) in enumerate(rows):
             grid.addWidget(box, row, 0)
-            grid.addWidget(QLabel(key), row, 1, Qt.AlignmentFlag.AlignRight)
+            grid.addWidget(key, row, 1, Qt.AlignmentFlag.AlignRight)
         self._kinds.buttonClicked.connect(lambda b: self.kind_picked.emit(b.text()))
-        self._tools.buttonClicked.connect(lambda b: self.tool_picked.emit(b.text()))
+        self._tools.buttonClicked.connect(lambda b: self.tool_picked.emit(TOOLS[b.text()]))
+        self._regions.buttonClicked.connect(lambda b: self.region_picked.emit(b.text()))
+        self.set_tool("points")
         self.work = QElidingLabel(NO_WORK)  # its text never widens the dock
         self.work.setToolTip("The object that the next prompt goes on with, and its planes")
         self.swatch = QLabel()
@@ -75,11 +98,11 @@ class PromptPanel(QWidget):  # type: ignore[misc]
         row = QHBoxLayout()
         row.addWidget(self.swatch)
         row.addWidget(self.work, 1)
-        grid.addLayout(row, 2, 0, 1, 2)
+        grid.addLayout(row, 3, 0, 1, 2)
         self.set_work(None)
         self.answer = QElidingLabel("no object yet")
         self.answer.setToolTip("Answer shown, score from the model, size of the object")
-        grid.addWidget(self.answer, 3, 0, 1, 2)
+        grid.addWidget(self.answer, 4, 0, 1, 2)
         buttons = QGridLayout()
         wanted = (
             ("Commit  Enter", self.commit_asked, "Write the objects in work, all their planes"),
@@ -102,15 +125,29 @@ class PromptPanel(QWidget):  # type: ignore[misc]
             button.setToolTip(tip)
             button.clicked.connect(signal)
             buttons.addWidget(button, place // 2, place % 2)
-        grid.addLayout(buttons, 4, 0, 1, 2)
+        self.candidates = CandidateList()
+        grid.addWidget(self.candidates, 5, 0, 1, 2)
+        grid.addLayout(buttons, 6, 0, 1, 2)
 
     def set_kind(self, kind: str) -> None:
-        """Show which kind the next points are."""
+        """Show which kind the next points and scribbles are."""
         _check(self._kinds, kind)
 
     def set_tool(self, tool: str) -> None:
-        """Show whether clicks make points or boxes."""
-        _check(self._tools, tool)
+        """Show what clicks are for; those that draw boxes only belong to prompts."""
+        names = {one: name for name, one in TOOLS.items()}
+        _check(self._tools, names.get(tool, "prompt"))
+        for widget in self._of_regions:
+            widget.setVisible(tool == "region")
+
+    @property
+    def tool(self) -> str:
+        """What the button that is down says."""
+        return str(self._tools.checkedButton().text())
+
+    def set_region(self, shape: str) -> None:
+        """Show which shape the next regions have."""
+        _check(self._regions, shape)
 
     def set_answer(self, rank: int, total: int, score: float, size: str, objects: int) -> None:
         """Show which answer of how many is seen, its score and size, and how many objects are."""
@@ -159,6 +196,7 @@ class PromptPanel(QWidget):  # type: ignore[misc]
     def set_no_answer(self) -> None:
         """Show that nothing is being worked on."""
         self.answer.setText("no object yet")
+        self.candidates.show_rows((), 0)
 
 
 def _listed(planes: Sequence[str]) -> str:
@@ -169,12 +207,15 @@ def _listed(planes: Sequence[str]) -> str:
 
 
 def _choice(options: dict[str, str]) -> tuple[QButtonGroup, QWidget]:
+    """Return buttons side by side, of which one is down: they need less room than radio buttons."""
     box = QWidget()
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(1)
     group = QButtonGroup(box)
     for text, tip in options.items():
-        button = QRadioButton(text)
+        button = QPushButton(text)
+        button.setCheckable(True)
         button.setToolTip(tip)
         group.addButton(button)
         layout.addWidget(button)

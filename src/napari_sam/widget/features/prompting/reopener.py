@@ -40,9 +40,9 @@ class Reopener:
         self.context.viewer.mouse_drag_callbacks.remove(self._on_mouse_press)
 
     def reopen_here(self) -> None:
-        """Open the object under the pointer, or else the one that is selected."""
+        """Open the object under the pointer, or that of a review, or else the selected one."""
         self.status.acted()
-        view, label = self._under_pointer()
+        view, label = self.context.object_meant(self.bench.results, self.bench.everything)
         if view is None and self.bench.results is not None:
             view, label = self.bench.results, int(self.bench.results.layer.selected_label)
             if label not in view.store.objects:
@@ -116,12 +116,6 @@ class Reopener:
                 "change it"
             )
         return "add or remove prompts, Enter keeps it, Esc leaves it as it was"
-
-    def _under_pointer(self) -> tuple[LabelsView | None, int]:
-        viewer, points = self.context.viewer, self.bench.prompts.points
-        if points is None or not viewer.mouse_over_canvas:
-            return None, 0
-        return self._at(viewer.cursor.position)
 
     def _at(self, position: Any) -> tuple[LabelsView | None, int]:
         """Return the object at a place of the world, and the view of its layer."""

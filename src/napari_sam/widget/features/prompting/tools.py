@@ -1,4 +1,4 @@
-"""What the next click does: it draws an object or background point or a box, or opens an object."""
+"""What clicks and drags do: they draw prompts, or open an object."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from ...context import Context
 from .hints import Hints
 from .panel import OBJECTS, PromptPanel
 
+SCRIBBLES = {
+    layers.OBJECT: "The next scribble lies on the object",
+    layers.BACKGROUND: "The next scribble lies beside it",
+}
+CYCLE = ("points", "region", "scribble")
+"""The tools that a key chooses in turn."""
+
 
 class Tools:
-    """Chooses between points and boxes, and between the kinds of point.
+    """Chooses what is drawn, the shape of regions, and whether points and scribbles are objects'.
 
     Parameters
     ----------
     context : Context
     panel : PromptPanel
-        Shows both.
+        Shows all three.
     hints : Hints
     """
 
@@ -26,11 +33,11 @@ class Tools:
 
     @property
     def tool(self) -> str:
-        """What clicks are for: points, boxes or objects."""
+        """What clicks are for: see `PromptLayers.activate`, or objects."""
         return self._tool
 
     def use(self, tool: str) -> None:
-        """Let clicks make points or boxes, or open kept objects again."""
+        """Let clicks draw prompts, or open kept objects again."""
         self.bench.ensure_layers()
         self.bench.prompts.activate("points" if tool == OBJECTS else tool)
         self._tool = tool
@@ -40,28 +47,44 @@ class Tools:
         self.panel.set_tool(tool)
 
     def toggle(self) -> None:
-        """Swap points and boxes."""
+        """Draw points and boxes, regions, or scribbles in turn."""
         self.status.acted()
-        self.use("boxes" if self._tool == "points" else "points")
+        here = CYCLE.index(self._tool) if self._tool in CYCLE else -1
+        self.use(CYCLE[(here + 1) % len(CYCLE)])
+        self.hints.ready()
+
+    def use_region(self, shape: str) -> None:
+        """Draw regions of a shape."""
+        self.bench.prompts.region = shape
+        self.panel.set_region(shape)
+        self.use("region")
+
+    def toggle_region(self) -> None:
+        """Draw regions; of the next shape if regions are drawn already."""
+        self.status.acted()
+        shapes = list(layers.REGION_MODES)
+        here = shapes.index(self.bench.prompts.region)
+        self.use_region(shapes[(here + (self._tool == "region")) % len(shapes)])
         self.hints.ready()
 
     def set_kind(self, kind: str) -> None:
-        """Make the next points object or background points."""
+        """Let the next points and scribbles lie on the object or the background."""
         self.bench.prompts.set_kind(kind)
         self.panel.set_kind(kind)
 
     def toggle_kind(self) -> None:
-        """Let the next point be of the next kind: object, background."""
+        """Let the next point or scribble be of the next kind: object, background."""
         self.status.acted()
         kinds = list(layers.POINT_KINDS)
         kind = kinds[(kinds.index(self.bench.prompts.kind) + 1) % len(kinds)]
         self.set_kind(kind)
-        self.hints.say(layers.POINT_KINDS[kind].tip)
+        tips = SCRIBBLES if self._tool == "scribble" else {}
+        self.hints.say(tips.get(kind) or layers.POINT_KINDS[kind].tip)
 
     def show_active(self) -> None:
         """Show which tool is in use, if one of our layers is active."""
-        active, prompts = self.context.viewer.layers.selection.active, self.bench.prompts
-        if active is not None and active in (prompts.points, prompts.boxes):
-            self._tool = "points" if active is prompts.points else "boxes"
-            prompts.opens_objects = False
-            self.panel.set_tool(self._tool)
+        tool = self.bench.prompts.tool
+        if tool:
+            self._tool = tool
+            self.bench.prompts.opens_objects = False
+            self.panel.set_tool(tool)

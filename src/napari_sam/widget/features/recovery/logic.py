@@ -200,7 +200,8 @@ class Recovery(Feature):
         if failed:
             self.status.error(f"not all was restored, and the journal stays: {failed}")
             return
-        show_info(f"restored {offer.text}; it is not saved yet (S saves)")
+        text = f"restored {offer.text}; it is not saved yet (S saves)"
+        show_info(self.context.keymap.shown(text))
         if self.context.recording.journal is not None:
             self.context.recording.when_kept(partial(self._hand_over, offer))
 

@@ -201,11 +201,12 @@ class Source(Feature):
 
     def _load_model(self) -> None:
         if self._open:
-            self.loader.pick(self.loader.current)
+            self.loader.begin()
 
     def _show_models(self) -> None:
         self.model.set_items(self.loader.items(), self.loader.current)
-        self.panel.device.set_things(DEVICES, DEVICES, self.loader.device)
+        device = next((one for one in DEVICES if one == self.loader.device), None)
+        self.panel.device.set_things(DEVICES, DEVICES, device)
 
     def _on_model_picked(self, name: str) -> None:
         if name == OPEN_FILE:

@@ -44,11 +44,13 @@ class ModelLoader(QObject):  # type: ignore[misc]
         super().__init__()
         self.context = context
         self.status = context.status
-        self.current = BUNDLED
-        self.device = "auto"
-        self._former = (self.current, self.device)
+        chosen = context.preferences.chosen
+        self.current = chosen.model if _is_here(chosen.model) else BUNDLED
+        self.device = chosen.device
+        self._former = (BUNDLED, "auto")
+        self._wanted = (chosen.model or BUNDLED, self.device)  # as the user picked it
         self._former_session: Session | None = None
-        self._files: list[str] = []
+        self._files = [self.current] if is_path(self.current) else []
         self._offer: ModelSpec | None = None
         context.pixels_changed.connect(self._on_pixels_changed)
         context.bench.image_changed.connect(self._on_pixels_changed)
@@ -63,11 +65,21 @@ class ModelLoader(QObject):  # type: ignore[misc]
         more = ModelItem(OPEN_FILE, "a file ...", "a file ...", "Load a checkpoint that you have")
         return [*known, *files, more]
 
+    def begin(self) -> None:
+        """Load the model of the last session, or the bundled one where that is gone."""
+        if self.current != self._wanted[0]:
+            lost = label(self._wanted[0])
+            self.status.error(
+                f"{lost} of the last session is not on this machine any more; "
+                f"{label(self.current)} is used"
+            )
+        self._use(self.current)
+
     def pick(self, name: str) -> None:
         """Use a model; one that is not on this machine is offered for download first."""
         self._withdraw()
         if is_path(name) or available(find_spec(name)):
-            self._use(name)
+            self._use_as_wanted(name)
             return
         self._offer = find_spec(name)
         self.status.hint(f"{name} is not on this machine: download it, or use a file")
@@ -77,14 +89,14 @@ class ModelLoader(QObject):  # type: ignore[misc]
         """Run the model elsewhere."""
         self._withdraw()
         self.device = device
-        self._use(self.current)
+        self._use_as_wanted(self.current)
 
     def open_file(self, path: str) -> None:
         """Use a checkpoint of the user's."""
         self._withdraw()
         if path not in self._files:
             self._files.append(path)
-        self._use(path)
+        self._use_as_wanted(path)
 
     def download(self) -> None:
         """Fetch the model that is offered, then use it."""
@@ -113,6 +125,11 @@ class ModelLoader(QObject):  # type: ignore[misc]
     @property
     def _is_busy(self) -> bool:
         return self.context.scheduler.is_busy(Lane.MODEL)
+
+    def _use_as_wanted(self, name: str) -> None:
+        """Load the model that the user picked; once it is in use, later sessions begin with it."""
+        self._wanted = (name, self.device)
+        self._use(name)
 
     def _use(self, name: str) -> None:
         """Load a model in the background; prompts wait for it."""
@@ -148,7 +165,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
 
     def _on_downloaded(self, spec: ModelSpec) -> None:
         self._withdraw()
-        self._use(spec.name)
+        self._use_as_wanted(spec.name)
 
     def _on_download_failed(self, text: str) -> None:
         self._say()
@@ -162,6 +179,8 @@ class ModelLoader(QObject):  # type: ignore[misc]
     def _on_loaded(self, model: PromptableModel) -> None:
         self._say()
         self._former = (self.current, self.device)
+        if self._former == self._wanted:
+            self.context.preferences.set(model=_kept_name(self.current), device=self.device)
         self._put_in_use(Session(SamPredictor(model), disk=self.context.disk))
         if model.notice:
             self.status.error(model.notice)
@@ -192,6 +211,18 @@ class ModelLoader(QObject):  # type: ignore[misc]
         """Forget the embeddings that a failed load would bring back."""
         if self._former_session is not None:
             self._former_session.clear()
+
+
+def _is_here(name: str) -> bool:
+    """Tell whether a model that was used in an earlier session can be loaded without a download."""
+    if is_path(name):
+        return Path(name).is_file()
+    return any(spec.name == name and available(spec) for spec in SPECS)
+
+
+def _kept_name(name: str) -> str:
+    """Return the name under which later sessions find a model; empty for the bundled one."""
+    return "" if name == BUNDLED else str(Path(name).resolve()) if is_path(name) else name
 
 
 def _item(spec: ModelSpec) -> ModelItem:

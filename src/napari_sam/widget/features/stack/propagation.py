@@ -194,7 +194,8 @@ class Propagation(QObject):  # type: ignore[misc]
             labels = [str(self.work.label(number)) for number in numbers]
             which = f"object{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
         text = f"following {which}: {self._done} of {self._total} planes (Esc stops)"
-        self.status.progress(FOLLOWING, text)
+        stop = partial(self.context.scheduler.cancel, Lane.FOLLOW)
+        self.status.progress(FOLLOWING, text, self._done, self._total, stop)
 
     def _end(self) -> None:
         self.running = False

@@ -81,7 +81,8 @@ class SurfacesInSpace(Feature):
             return
 
         def step(progress: Progress) -> None:
-            self.status.progress(SURFACES, f"3-D: {progress.text}; G stops it")
+            text = f"3-D: {progress.text}; G stops it"
+            self.status.progress(SURFACES, text, progress.done, progress.total, self.stop)
 
         def done(made: Surfaces) -> None:
             self.status.progress(SURFACES)

@@ -1,0 +1,128 @@
+"""Answers to the prompts of a layer become one edit: objects with their classes and scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+
+from ....objects import edits
+from ....objects.classes import add_classes
+from ....objects.overlap import RULES
+from ....objects.segmented import Outline, SegmentedObject
+from ....predict.batch import SeedAnswer
+from ....types import Progress, SliceKey
+from ...context import Context
+from ...labels_view import LabelsView
+
+Outlines = dict[SliceKey, Outline]
+STABILITY = "stability"
+"""The attribute of an object with the least stability of its outlines."""
+
+
+def outlines_of(answers: Sequence[SeedAnswer], name: str, weights: str) -> dict[int, Outlines]:
+    """Return the outlines of the objects that were found, by number and plane.
+
+    Parameters
+    ----------
+    answers : sequence of SeedAnswer
+    name, weights : str
+        Of the model, and its fingerprint.
+    """
+    found: dict[int, Outlines] = {}
+    for one in answers:
+        if one.outcome == "object":
+            prompts = one.seed.prompts
+            outline = Outline(
+                one.mask, prompts, one.candidate, one.score, "prompted", name, weights
+            )
+            found.setdefault(one.seed.number, {})[one.plane.key] = outline
+    return found
+
+
+def painted_of(answers: Sequence[SeedAnswer]) -> dict[int, SegmentedObject]:
+    """Return the labels that the answers start from as objects, by label."""
+    found: dict[int, Outlines] = {}
+    for one in answers:
+        if one.seed.label and one.seed.outline is not None:
+            outline = Outline(one.seed.outline, origin="painted")
+            found.setdefault(one.seed.label, {})[one.plane.key] = outline
+    return {label: SegmentedObject(label, outlines) for label, outlines in found.items()}
+
+
+def kept_in_pieces(
+    context: Context,
+    view: LabelsView,
+    outlines: Mapping[int, Outlines],
+    classes: Mapping[int, str],
+    stability: Mapping[int, float],
+    refined: Mapping[int, SegmentedObject] | None = None,
+) -> Generator[Progress, None, set[int]]:
+    """Make objects of outlines, or change kept ones, as one step.
+
+    Parameters
+    ----------
+    context : Context
+    view : LabelsView
+    outlines : mapping of int to mapping of SliceKey to Outline
+        See `outlines_of`.
+    classes : mapping of int to str
+        Of some of them.
+    stability : mapping of int to float
+    refined : mapping of int to SegmentedObject, optional
+        Where the numbers are labels of kept objects, which change: the painted ones among them, as
+        they are now. See `painted_of`.
+
+    Yields
+    ------
+    Progress
+        Every few milliseconds.
+
+    Returns
+    -------
+    set of int
+        Numbers of the objects that got a pixel.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be written.
+    """
+    new = list(outlines.values()) if refined is None else []
+    changed = {} if refined is None else dict(outlines)
+    known = {} if refined is None else dict(refined)
+    view.look_again()
+    edit = yield from edits.commit_in_pieces(
+        view.store,
+        new,
+        changed,
+        RULES[context.overlap].rule,
+        found={label: one for label, one in known.items() if label not in view.store.objects},
+        category=context.category,
+        annotator=context.preferences.chosen.annotator,
+        time=time.time(),
+    )
+    numbers = {id(one): number for number, some in outlines.items() for one in some.values()}
+    objects = {}
+    for label, (before, after) in edit.objects.items():
+        if after is None:
+            continue
+        named = next(n for one in after.outlines.values() if (n := numbers.get(id(one))))
+        objects[label] = before, _with_facts(after, classes.get(named), stability[named])
+        yield Progress(len(objects), len(edit.objects), "objects")
+    edit = replace(edit, objects=objects)
+    added = add_classes(view.store, [name for name in classes.values() if name])
+    edit = replace(edit, properties={**edit.properties, **added.properties})
+    yield from context.recording.keep_outlines(edit)
+    yield from view.make_or_join(edit, None)
+    return {
+        number
+        for _, after in objects.values()
+        for one in after.outlines.values()
+        if (number := numbers.get(id(one)))
+    }
+
+
+def _with_facts(one: SegmentedObject, category: str | None, stability: float) -> SegmentedObject:
+    attributes = {**one.attributes, STABILITY: round(stability, 4)}
+    return replace(one, category=category or one.category, attributes=attributes)
