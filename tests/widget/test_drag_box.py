@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -206,3 +207,21 @@ def test_the_image_is_moved_while_space_is_held(hands):
     assert (len(points.data), len(boxes.data)) == (0, 0)
     hands.drag((20, 20), (40, 60))
     hands.until(lambda: len(boxes.data) == 1)
+
+
+@pytest.mark.parametrize("tool", ["region", "scribble"])
+def test_a_shape_that_is_given_up_leaves_nothing_behind(hands, tool):
+    hands.drag((20, 20), (40, 60))
+    hands.until(lambda: hands.answers)
+    hands.prompting.tools.use(tool)
+    hands.click(60, 60)  # begins to draw
+    assert hands.bench.prompts.is_drawing
+    hands.rest(0.5)  # two clicks in a shorter time are a double click
+    hands.click(60, 60)  # napari gives it up
+    boxes = hands.bench.prompts.boxes
+    hands.until(lambda: len(boxes.edge_color) == 1)
+    assert list(boxes.features["object"]) == [1]
+    assert (boxes.nshapes, len(boxes.features), len(boxes.edge_color)) == (1, 1, 1)
+    hands.viewer.dims.ndisplay = 3
+    hands.viewer.dims.ndisplay = 2
+    assert boxes.nshapes == 1

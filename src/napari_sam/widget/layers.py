@@ -243,6 +243,24 @@ def mend_features(layer: Points | Shapes) -> None:
         layer.face_color_cycle = [kind.colour for kind in POINT_KINDS.values()]
 
 
+def has_stray_colours(boxes: Shapes) -> bool:
+    """Tell whether a shape was given up while it was drawn: napari leaves its colours then."""
+    return len(boxes.edge_color) > len(boxes.data)
+
+
+def mend_colours(boxes: Shapes) -> None:
+    """Draw all shapes again if there are more colours than shapes: napari fails in 3-D then."""
+    if not has_stray_colours(boxes):
+        return
+    count, colours = boxes.nshapes, np.array(boxes.edge_color)
+    data, types, table = boxes.data, list(boxes.shape_type), boxes.features.iloc[:count].copy()
+    with boxes.events.data.blocker():
+        boxes.data = []
+        if count:
+            boxes.add(data, shape_type=types, edge_color=colours[:count])
+            boxes.features = table
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnPrompt:
     """A prompt as it lies in a layer.

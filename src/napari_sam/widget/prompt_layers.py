@@ -303,7 +303,10 @@ class PromptLayers(QObject):  # type: ignore[misc]
             self._drawing = action == ADDING or (self._drawing and action not in DONE_ACTIONS)
         if action in DONE_ACTIONS:
             layers.mend_features(event.source)
-        if action == ADDED and len(event.source.data):
+        given_up = event.source is self.boxes and layers.has_stray_colours(event.source)
+        if given_up:
+            QTimer.singleShot(0, self._mend_colours)  # napari has not done with the shape
+        if action == ADDED and len(event.source.data) and not given_up:
             layers.disown(event.source, event.data_indices)
         if action in DONE_ACTIONS:
             self.changed.emit()
@@ -318,6 +321,10 @@ class PromptLayers(QObject):  # type: ignore[misc]
         if seen != self._seen:
             self._seen = seen
             QTimer.singleShot(0, self._tell_pasted)
+
+    def _mend_colours(self) -> None:
+        if self.boxes is not None and not self._drawing:
+            layers.mend_colours(self.boxes)
 
     def _tell_pasted(self) -> None:
         if not self._drawing:
