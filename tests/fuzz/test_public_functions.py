@@ -39,6 +39,7 @@ from napari_sam import (
     SamPredictor,
     Session,
     SliceKey,
+    Stroke,
     evaluate,
     io,
     load_model,
@@ -82,10 +83,24 @@ def prompts(draw):
     labels = st.one_of(lists(st.integers(0, 1)), anything)
     box = st.one_of(st.tuples(*[numbers] * 4), anything)
     asked = Prompts(
-        **drawn(draw, point_coords=points, point_labels=labels, box=box, mask_input=planes)
+        **drawn(
+            draw,
+            point_coords=points,
+            point_labels=labels,
+            box=box,
+            mask_input=planes,
+            region=points,
+        )
     )
     assert asked.empty in (True, False)
     asked.moved(draw(numbers), draw(numbers))
+
+
+@public
+def stroke(draw):
+    path = draw(st.one_of(lists(st.tuples(numbers, numbers)), anything))
+    asked = Prompts(strokes=(Stroke(path, draw(st.one_of(st.integers(0, 1), anything))),))
+    assert not asked.moved(draw(numbers), draw(numbers)).empty
 
 
 @public
@@ -491,6 +506,6 @@ def test_every_public_name_is_tried_or_a_value_without_checks():
     values = {"ImageEmbedding", "MaskRecord", "PlaneGuide", "Prediction", "Progress", "__version__"}
     tried = {
         "AmgParams", "AutomaticMaskGenerator", "Mask", "MaskLogits", "Plane", "PredictRequest",
-        "Prompts", "SamPredictor", "Session", "SliceKey", "load_model", "stack",
+        "Prompts", "SamPredictor", "Session", "SliceKey", "Stroke", "load_model", "stack",
     }  # fmt: skip
     assert set(napari_sam.__all__) == values | tried

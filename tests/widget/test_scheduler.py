@@ -100,8 +100,8 @@ def workers():
 
 def test_lanes_are_in_the_order_of_their_urgency():
     names = (
-        "CLICK MODEL PLANE HOVER EDIT LABELS ACCEPT CACHE FILES REVIEW THUMBNAIL SURFACES SAVE "
-        "JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT"
+        "CLICK MODEL PLANE HOVER EDIT LABELS ACCEPT SHEET CACHE FILES REVIEW THUMBNAIL "
+        "SURFACES SAVE JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT"
     )
     assert [lane.name for lane in sorted(Lane)] == names.split()
     assert tuple(lane for lane in Lane if lane.computes) == COMPUTING

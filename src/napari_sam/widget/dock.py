@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from ..conflict import conflict
@@ -73,6 +73,8 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         self.context = Context(napari_viewer)
         self.features = [kind(self.context) for kind in (*ABOVE, *BELOW)]
         self.sections: dict[str, Section] = {}
+        self._opened: Section | None = None  # the section that was opened last
+        self._scroll = QScrollArea()
         self.status = StatusArea()
         self.long_work = LongWork(self.context.status)
         self._guard = ChoiceGuard()
@@ -133,7 +135,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
     def _lay_out(self) -> None:
         self.column = column = QWidget()
         inner = QVBoxLayout(column)
-        inner.setContentsMargins(6, 6, 6, 6)
+        inner.setContentsMargins(4, 6, 4, 6)
         inner.setSpacing(4)
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for feature in self.features:
@@ -142,7 +144,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
                 inner.addWidget(self.long_work)
             self._add(feature, inner)
         inner.addStretch(1)
-        scroll = QScrollArea()
+        scroll = self._scroll
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -165,7 +167,7 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
             layout.addWidget(feature.panel)
             return
         section = self.sections[feature.title] = Section(feature.title, feature.panel)
-        section.toggled.connect(lambda opened: feature.opened() if opened else None)
+        section.toggled.connect(lambda opened: self._on_toggled(section, feature, opened))
         layout.addWidget(section)
 
     def _on_keys_changed(self) -> None:
@@ -174,6 +176,17 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
 
     def _on_status_changed(self, text: str) -> None:
         self.status.setText(self.context.keymap.shown(text))
+
+    def _on_toggled(self, section: Section, feature: Feature, opened: bool) -> None:
+        """Show a section that was opened; the dock may be higher than the window."""
+        if opened:
+            feature.opened()
+            self._opened = section
+            QTimer.singleShot(0, self._scroll_to_opened)
+
+    def _scroll_to_opened(self) -> None:
+        if self._opened is not None:
+            self._scroll.ensureWidgetVisible(self._opened, 0, 0)
 
     def _bind_keys(self) -> None:
         """Bind the keys on the viewer and on our layers."""
