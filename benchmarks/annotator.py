@@ -8,10 +8,9 @@ nuclei. Four ways:
 
 - prompts: a box about each nucleus, from one corner to the other; where the outline that is shown
   has an IoU below 0.75, one click on the largest error. Enter keeps all.
-- everything: one press of a button, then accept all; missing nuclei get a box while there are
-  actions left (ten in all). Enter keeps them.
 - both: everything mode is run first; nuclei that it misses, or finds with an IoU below 0.8, get a
   box. Enter keeps them, and accept all adds the proposals where nothing is labelled yet.
+- everything: the same, with boxes only about nuclei that are missed, and no more than ten actions.
 - polygons: napari's polygon tool in a Labels layer, with as many corners on the true outline as
   the mean IoU of "both" needs.
 
@@ -199,30 +198,22 @@ def by_prompts(window: Window, hands: Hands, truth: NDArray[np.int32]) -> None:
     hands.press(Qt.Key.Key_Return)
 
 
-def by_everything(window: Window, hands: Hands, truth: NDArray[np.int32]) -> float:
-    """Accept what everything mode finds, then draw boxes about what is missing.
+def by_everything(
+    window: Window, hands: Hands, truth: NDArray[np.int32], least: float, boxes: int
+) -> float:
+    """Draw boxes about what everything mode does not find well, accept the rest.
 
-    Returns the share that was found before any box.
+    Returns the share that was found without boxes.
     """
     hands.push(window.dock.feature(Everything).panel.plane_button)
-    hands.accept_all()
-    found = best_ious(kept(window, truth.shape), truth)
-    missing = np.flatnonzero(found < 0.5) + 1
-    for number in missing[: BUDGET - 1 - hands.effort.actions]:
+    found = best_ious(np.asarray(window.dock.context.bench.everything.layer.data), truth)
+    poor = np.flatnonzero(found < least)[:boxes] + 1
+    for number in poor:
         hands.drag(*corners(truth == number))
-    if len(missing):
+    if len(poor):
         hands.press(Qt.Key.Key_Return)
-    return float((found >= 0.5).mean())
-
-
-def by_both(window: Window, hands: Hands, truth: NDArray[np.int32]) -> None:
-    """Draw boxes about what everything mode does not find well, accept the rest."""
-    hands.push(window.dock.feature(Everything).panel.plane_button)
-    proposed = np.asarray(window.dock.context.bench.everything.layer.data)
-    for number in np.flatnonzero(best_ious(proposed, truth) < POOR) + 1:
-        hands.drag(*corners(truth == number))
-    hands.press(Qt.Key.Key_Return)
     hands.accept_all()
+    return float((found >= 0.5).mean())
 
 
 def polygon(inside: NDArray[np.bool_], least: float) -> NDArray[np.float64]:
@@ -271,9 +262,9 @@ def labelled(
         if way == "prompts":
             by_prompts(window, hands, truth)
         elif way == "both":
-            by_both(window, hands, truth)
+            share = by_everything(window, hands, truth, POOR, NUCLEI)
         else:
-            share = by_everything(window, hands, truth)
+            share = by_everything(window, hands, truth, 0.5, BUDGET - 3)
         found = kept(window, truth.shape)
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
@@ -315,7 +306,7 @@ def main() -> None:
                 effort, ious, share = labelled(item.image, truth, way, least, picture)
             if way == "both":
                 least = float(ious.mean())
-            alone = f" ({share:.2f} without boxes)" if way == "everything" else ""
+            alone = f" ({share:.2f} without boxes)" if share else ""
             print(
                 f"| {name} | {way} | {effort.actions / NUCLEI:.2f} | {ious.mean():.3f} "
                 f"| {(ious >= 0.5).mean():.2f}{alone} | {effort.total / NUCLEI:.1f} |",

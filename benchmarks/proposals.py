@@ -23,6 +23,7 @@ from qtpy.QtTest import QTest
 from window import Window
 
 from napari_sam.widget.features.everything.logic import Everything
+from napari_sam.widget.layers import label_at
 from napari_sam.widget.scheduler import Lane
 
 SPACING, RADIUS = 72, 22
@@ -42,6 +43,8 @@ def main() -> None:
     window.viewer.add_image(stack, name="discs")
     window.open_dock()
     window.settle()
+    window.viewer.reset_view()  # the dock has made the canvas smaller
+    window.rest(0.3)
     with TemporaryDirectory() as folder:
         window.dock.context.folder.use(str(Path(folder) / "labels"))
         found = measured(window)
@@ -64,7 +67,7 @@ def measured(window: Window) -> dict[str, tuple[float, float]]:
         busy = scheduler.any_busy((Lane.BULK, Lane.ACCEPT, Lane.LABELS))
         return not busy and not everything.proposals.busy and not history.walking
 
-    def note(name: str, action: Callable[[], object]) -> None:
+    def note(name: str, action: Callable[[], object], said: str = "") -> None:
         window.rest(0.5)
         start, ends = time.perf_counter(), []
 
@@ -75,26 +78,36 @@ def measured(window: Window) -> dict[str, tuple[float, float]]:
 
         held = window.held(action, done)
         found[name] = 1000 * (ends[0] - start), 1000 * held
-        print(f"{name}: {window.dock.status.text()}", flush=True)
+        text = window.dock.status.text()
+        print(f"{name}: {text}", flush=True)
+        if said not in text:
+            raise RuntimeError(f"{name}: the status line does not say {said!r}")
 
     def press(key: Qt.Key, *modifiers: Qt.KeyboardModifier) -> Callable[[], object]:
         return lambda: QTest.keyClick(window.canvas, key, *modifiers)
 
-    def point(row: float, column: float) -> None:
-        QTest.mouseMove(window.canvas, window.place(row, column))
-        window.rest(0.3)
+    def point() -> None:
+        """Point at the first disc, row by row, that there is a proposal of."""
+        context, layer = window.dock.context, everything.view.layer
+        half = SPACING // 2
+        labels = context.shown().key.read_labels(layer.data)[half::SPACING, half::SPACING]
+        row, column = np.argwhere(labels)[0].tolist()
+        place = window.place(half + row * SPACING, half + column * SPACING)
+        QTest.mouseMove(window.canvas, place)
+        points = context.bench.prompts.points
+        window.until(lambda: label_at(layer, points, window.viewer) == labels[row, column])
 
     quality = everything.panel.widgets["pred_iou_thresh"]
     note("everything on the plane shown", everything.run)
     note("a threshold moves", lambda: setattr(quality, "value", quality.value + 0.05))
-    point(SPACING / 2, SPACING / 2)
-    note("the first one accepted", press(Qt.Key.Key_A))
-    point(1.5 * SPACING, SPACING / 2)
-    note("one accepted", press(Qt.Key.Key_A))
-    point(SPACING / 2, 1.5 * SPACING)
-    note("one rejected", press(Qt.Key.Key_X))
-    note("all accepted", press(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier))
-    note("that taken back", press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier))
+    point()
+    note("the first one accepted", press(Qt.Key.Key_A), "1 proposal accepted")
+    point()
+    note("one accepted", press(Qt.Key.Key_A), "1 proposal accepted")
+    point()
+    note("one rejected", press(Qt.Key.Key_X), "rejected")
+    note("all accepted", press(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier), "accepted")
+    note("that taken back", press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier), "undone")
     return found
 
 

@@ -74,6 +74,12 @@ def test_classes_are_compared_by_themselves(pair):
     assert debris.precision[0] == 0
 
 
+def test_partners_without_a_class_do_not_count_as_of_the_same_class(pair):
+    assert compare(*pair, {2: "cell"}, {8: "cell"}).same_class == 1.0
+    assert compare(*pair, {2: "cell"}, {}).same_class == 0.0
+    assert math.isnan(compare(*pair, {4: "debris"}, {}).same_class)  # it has no partner
+
+
 def test_an_object_of_a_stack_is_one_object_over_its_planes():
     a, b = np.zeros((3, 8, 8), int), np.zeros((3, 8, 8), int)
     a[:, 2:6, 2:6] = 5

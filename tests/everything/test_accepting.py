@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam.everything.accepting import masks_in, not_covered, source_of, taken_out
+from napari_sam.everything.accepting import in_tiles, masks_in, not_covered, source_of, taken_out
 from napari_sam.everything.amg_select import Candidate, Candidates
 from napari_sam.objects import Canvas, ObjectStore
+from napari_sam.objects.patch import Patch
 from napari_sam.objects.segmented import Outline, SegmentedObject
 from napari_sam.steps import drive
 from napari_sam.types import Mask, SliceKey
@@ -73,3 +74,21 @@ def test_taking_objects_out_is_an_edit(known):
     for patch in edit.patches:
         store.canvas.write(patch)
     np.testing.assert_array_equal(store.canvas.data, np.where(data == 3, 3, 0))
+
+
+def test_many_patches_of_a_plane_become_tiles():
+    data = np.zeros((2, 600, 600), np.uint16)
+    canvas = Canvas(data, "objects")
+    ones = np.ones((40, 40), np.uint16)
+    corners = [(row, column) for row in range(0, 500, 90) for column in range(0, 500, 30)]
+    expected, patches = data.copy(), []
+    for label, (row, column) in enumerate(corners, 1):  # in each row they overlap
+        place = 1, slice(row, row + 40), slice(column, column + 40)
+        patches.append(Patch.of(place, expected[place].copy(), label * ones))
+        expected[place] = label
+    tiles = drive(in_tiles(canvas, patches, "objects"))
+    assert len(tiles) == 2
+    for patch in tiles:
+        canvas.write(patch)
+    np.testing.assert_array_equal(data, expected)
+    assert drive(in_tiles(canvas, patches[:3], "objects")) == tuple(patches[:3])

@@ -21,6 +21,8 @@ def test_sizes_are_those_of_the_object_whatever_the_pixels_are():
     assert rule.params_for(1000.0).max_area == 1  # 0 would be no limit
     with pytest.raises(ValueError, match="how large a pixel"):
         rule.params_for(None)
+    with pytest.raises(ValueError, match="min_area lies between"):
+        rule.params_for(1e-320)
 
 
 def test_sizes_in_pixels_and_rules_without_sizes_hold_everywhere():
@@ -53,6 +55,7 @@ def test_a_file_brings_a_rule_back(tmp_path):
         ({"least_size": -1}, "0 or more"),
         ({"greatest_size": "big"}, "is a number"),
         ({"greatest_size": float("inf")}, "0 or more"),
+        ({"greatest_size": 10**400}, "0 or more"),
         ({"unit": "mm"}, "µm²"),
         ({"only_new": 1}, "true or false"),
     ],

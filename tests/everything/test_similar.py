@@ -8,6 +8,7 @@ from napari_sam.everything.similar import (
     PlaneCandidates,
     candidates_in,
     described_in,
+    likeliest,
     windows_for,
 )
 from napari_sam.masks import iou
@@ -70,6 +71,17 @@ def test_a_model_without_a_head_is_asked_at_points():
     found = drive(steps).candidates
     assert exemplars.accepted.shape == (1, 2 * 32 + 6)  # the embedding has 32 features
     assert found.features.shape[1] == exemplars.accepted.shape[1]
+
+
+def test_so_many_candidates_are_kept_as_wanted_and_take_little_memory():
+    image, truth = two_kinds()
+    exemplars, labels, steps = asked(SceneModel(), image, truth, [1])
+    found = drive(steps).candidates
+    kept = likeliest(found, exemplars, labels, 4)
+    assert found.features.dtype == kept.features.dtype == np.float16
+    assert len(kept) == 4 < len(found)
+    likeness = exemplars.likeness(found)
+    assert exemplars.likeness(kept).max() == likeness.max()
 
 
 def test_a_blank_plane_holds_nothing():

@@ -10,6 +10,7 @@ from napari_sam.objects import Canvas, Edit, ObjectStore, Outline, edits
 from napari_sam.objects import patch as patch_module
 from napari_sam.objects.history import History
 from napari_sam.objects.overlap import all_pixels
+from napari_sam.steps import drive
 from napari_sam.types import Mask, Prompts, SliceKey
 
 SIZE = (20, 30)
@@ -92,6 +93,20 @@ def test_another_overlap_rule():
     assert (state.canvas.data == 1).sum() == 75
     history.undo()
     assert (state.canvas.data == 1).sum() == 100
+
+
+def test_a_changed_object_may_stay_where_others_cover_its_new_outline():
+    state = store()
+    both = [{PLANE: rectangle(0, 0, 5, 5)}, {PLANE: rectangle(10, 0, 20, 10)}]
+    History().make(state, edits.keep(state, both))
+    first, changed = state.objects[1], {1: {PLANE: rectangle(12, 2, 15, 5)}}
+    with pytest.raises(ValueError, match="nothing of object 1 would be left"):
+        edits.commit(state, (), changed)
+    changed[2] = {PLANE: rectangle(10, 0, 20, 12)}
+    edit = drive(edits.commit_in_pieces(state, (), changed, keep_covered=True))
+    assert edit.objects[1][1].outlines == first.outlines
+    History().make(state, edit)
+    assert [(state.canvas.data == label).sum() for label in (1, 2)] == [25, 120]
 
 
 def test_keep_notes_the_class_and_the_time_and_spares_finished_objects():

@@ -349,3 +349,15 @@ def test_steps_noted_while_one_is_written_come_after_it(store):
     assert sorted(store.objects) == [1, 2]
     history.undo()
     assert not store.canvas.data.any()
+
+
+def test_a_step_that_is_closed_before_its_first_piece_is_withdrawn(store):
+    recorder = TextRecorder()
+    history = History(recorder)
+    steps = history.make_in_pieces(store, edits.keep(store, [square()]))
+    next(steps)
+    assert list(recorder.steps) == [1]
+    assert not store.canvas.data.any()
+    steps.close()
+    assert not recorder.steps
+    assert not store.objects

@@ -83,6 +83,12 @@ def test_smoothing_keeps_the_area_and_takes_a_spur_away():
     assert np.array_equal(smooth(single, 2), single)
 
 
+def test_smoothing_over_more_than_the_image_leaves_a_disc():
+    pixels = square(15, 25)
+    assert np.array_equal(smooth(pixels, 1e9), smooth(pixels, 60))
+    assert abs(int(smooth(pixels, 1e9, (0.5, 0.5)).sum()) - 100) <= 8
+
+
 def test_repeated_smoothing_does_not_wear_an_object_away():
     pixels = square()
     for _ in range(10):

@@ -98,6 +98,15 @@ def test_finished_objects_lose_nothing_and_do_not_change():
         drive(merge_in_pieces(store, merge))
 
 
+def test_changed_objects_stay_those_of_their_annotators():
+    store, history = store_with()
+    for column, name in ((5, "Ada"), (30, "")):
+        outline = Outline(Mask.of(rectangle((10, 20), (column, column + 10))))
+        history.make(store, edits.keep(store, [{at(0): outline}], annotator=name, time=column))
+    history.make(store, reshaped(store, [1, 2], [at(0)], GROWN))
+    assert [(one.annotator, one.time) for one in store.objects.values()] == [("Ada", 5), ("", 30)]
+
+
 def test_a_plan_of_an_object_that_changed_meanwhile_is_refused():
     store, history = store_with({0: rectangle((10, 20), (10, 20))})
     plan = drive(planned(store.canvas, {1: store.objects[1]}, [at(0)], GROWN))

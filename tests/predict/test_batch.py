@@ -12,7 +12,7 @@ from napari_sam.predict.batch import Seed, SeededPlane, answer_planes, answer_se
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
 from napari_sam.steps import drive
-from napari_sam.types import Mask, Plane, Prompts
+from napari_sam.types import Mask, Plane, Prompts, Stroke
 
 
 @pytest.fixture
@@ -91,6 +91,10 @@ def test_planes_are_answered_one_by_one(session, image, monkeypatch):
     assert [len(one) for one in steps if isinstance(one, list)] == [3, 0]
 
 
-def test_prompt_outside_is_refused(session, image):
-    with pytest.raises(ValueError, match="outside the image"):
-        drive(answer_seeds(session, given(image, [point(1, 500, 5)])))
+def test_prompts_outside_are_told_and_the_others_answered(session, image):
+    around = Stroke(np.array([[-5.0, 10], [-5, -5], [10, -5]]))
+    seeds = [point(1, 500, 5), point(2, 25, 25), Seed(3, Prompts(strokes=[around]))]
+    answers = drive(answer_seeds(session, given(image, seeds)))
+    assert [one.outcome for one in answers] == ["outside", "object", "outside"]
+    assert [one.seed.number for one in answers] == [1, 2, 3]
+    assert not answers[0].mask

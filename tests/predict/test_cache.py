@@ -217,6 +217,24 @@ def test_files_that_cannot_be_removed_are_told(disk, monkeypatch):
     assert disk.get(KEYS[0]) is None
 
 
+def test_another_folder_chosen_while_a_plane_is_written_is_for_the_next_one(
+    disk, monkeypatch, tmp_path
+):
+    former, other, make = disk.folder, tmp_path / "other", cache.Path.mkdir
+
+    def choose(self, **how):
+        make(self, **how)
+        monkeypatch.undo()
+        disk.use(other, disk.quota_bytes)
+
+    monkeypatch.setattr(cache.Path, "mkdir", choose)
+    disk.put(KEYS[0], arrays())
+    assert (disk.notice, disk.usage()) == ("", Usage(0, 0))
+    assert_same(DiskCache(former).get(KEYS[0]), arrays())
+    disk.put(KEYS[1], arrays())
+    assert disk.usage().planes == 1
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_no_error(tmp_path):
     tmp_path.chmod(0o500)

@@ -16,6 +16,7 @@ from napari_sam.predict.lowering import (
 )
 from napari_sam.predict.predictor import SamPredictor
 from napari_sam.predict.session import Session
+from napari_sam.predict.windows import check_inside
 from napari_sam.types import Mask, Plane, Prompts, Stroke
 
 SIZE = 60, 80
@@ -61,8 +62,23 @@ def test_points_of_a_scribble_are_evenly_spaced_along_it():
 
 
 def test_points_of_a_scribble_beyond_the_plane_do_not_count():
-    stroke = Stroke(np.array([[-40.0, 20], [80, 20]]))
-    assert stroke_points(stroke, SIZE, 3).tolist() == [[20, 20], [60, 20]]
+    stroke = Stroke(np.array([[-40.0, 20], [79.5, 20]]))
+    found = stroke_points(stroke, SIZE, 4)
+    np.testing.assert_allclose(found, [[9.5, 20], [29.5, 20], [49.5, 20], [69.5, 20]])
+    there_and_back = Stroke(np.array([[70.0, 20], [90, 20], [90, 40], [60.5, 40]]))
+    found = stroke_points(there_and_back, SIZE, 3)
+    np.testing.assert_allclose(found, [[74.75, 20], [74.75, 40], [65.25, 40]])
+    around = Stroke(np.array([[-5.0, 10], [-5, -5], [10, -5]]))
+    assert stroke_points(around, SIZE).shape == (0, 2)
+
+
+def test_a_scribble_that_leaves_no_point_is_refused():
+    short = Prompts(strokes=[Stroke(np.array([[-90.0, 20], [3, 20]]))])
+    check_inside(short, SIZE)
+    assert len(lowered(short, SIZE, SceneModel()).point_coords) == 1
+    around = Prompts([(3, 4)], strokes=[Stroke(np.array([[-5.0, 10], [-5, -5], [10, -5]]))])
+    with pytest.raises(ValueError, match="the scribble -5,-5,10,10 lies outside the image"):
+        check_inside(around, SIZE)
 
 
 def test_points_and_scribbles_come_together_with_their_labels():

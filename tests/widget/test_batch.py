@@ -8,8 +8,10 @@ import pytest
 from napari.layers import Labels, Points
 
 from napari_sam.masks import iou
+from napari_sam.objects import edits, properties
 from napari_sam.objects.classes import classes_of
-from napari_sam.types import SliceKey
+from napari_sam.objects.segmented import Outline
+from napari_sam.types import Mask, Progress, SliceKey
 from napari_sam.widget.features.batch.logic import BatchPrompts
 from napari_sam.widget.features.batch.reading import (
     EACH,
@@ -20,6 +22,7 @@ from napari_sam.widget.features.batch.reading import (
     read_shapes,
     seeds_of_labels,
 )
+from napari_sam.widget.scheduler import Lane
 
 PLANE = SliceKey((0, 1))
 STACK = SliceKey((1, 2), ((0, 0),))
@@ -69,6 +72,20 @@ def test_background_points_go_to_the_nearest_object():
     (seeds,) = reading.seeds.values()
     assert [one.prompts.point_labels.tolist() for one in seeds] == [[1], [1, 0]]
     assert list(reading.names) == [1, 2]
+
+
+def test_background_points_alone_in_a_plane_are_passed_over():
+    table = {"id": [1, 1, 1], "label": ["object", "background", "background"]}
+    layer = Points([(0, 1, 1), (0, 8, 8), (2, 5, 5)], ndim=3, features=table)
+    reading = read_points(Drawn.of(layer), lambda p: p, STACK, (3, 10, 10), Grouping("id"))
+    assert [key.fixed for key in reading.seeds] == [((0, 0),)]
+    assert reading.passed_over == 1
+
+
+def test_columns_may_be_named_by_numbers():
+    layer = Points([(1, 2), (3, 4)], features=pd.DataFrame({7: [5, 5]}))
+    reading = read_points(Drawn.of(layer), lambda p: p, PLANE, (10, 10), Grouping("7"))
+    assert reading.names == {1: "7 5"}
 
 
 def test_points_outside_the_image_and_of_other_planes():
@@ -200,6 +217,88 @@ def test_kept_labels_are_made_better(hands, scene):
         assert iou(hands.labels == label, scene[1] == label) > 0.98
 
 
+def when_answered(batch, change):
+    """Let something happen after a run was answered, before its objects are written."""
+    original = batch._keep
+
+    def keep(*given):
+        batch._keep = original
+        change()
+        original(*given)
+
+    batch._keep = keep
+
+
+def test_objects_changed_meanwhile_stay_as_they_are(hands, scene):
+    view, rough = hands.bench.results, np.roll(scene[1], 2, axis=0)
+    outlines = [{PLANE: Outline(Mask.of(rough == label))} for label in (1, 2)]
+    view.apply(edits.keep(view.store, outlines))
+    view.layer.data[rough == 3] = 3
+    view.layer.refresh()
+
+    def change():
+        view.apply(properties.set_status(view.store, [1], "finished"))
+        view.apply(properties.delete_objects(view.store, [2]))
+
+    when_answered(batch_of(hands), change)
+    run(hands, view.layer)
+    hands.until_said("1 of 3 objects changed; 2 covered")
+    assert np.array_equal(hands.labels == 1, rough == 1)
+    assert not (hands.labels == 2).any()
+    assert iou(hands.labels == 3, scene[1] == 3) > 0.98
+    assert sorted(view.store.objects) == [1, 3]
+    assert hands.labels.max() == 3
+
+
+def test_a_removed_layer_of_labels_is_said(hands):
+    points = hands.viewer.add_points(POINTS)
+    labels = hands.bench.results.layer
+    when_answered(batch_of(hands), lambda: hands.viewer.layers.remove(labels))
+    run(hands, points)
+    hands.until_said("the Labels layer was removed; no object was made")
+    assert not labels.data.any()
+
+
+def test_a_run_waits_until_the_last_one_is_written(hands):
+    history, points = hands.dock.context.history, hands.viewer.add_points(POINTS[:1])
+    free = []
+
+    def writing():
+        while not free:
+            yield Progress(0, 1)
+
+    history.run(writing(), lambda failed: None)
+    batch = run(hands, points)
+    hands.until(lambda: not hands.busy(Lane.BATCH))
+    batch.panel.here.click()
+    hands.until_said("wait until the objects of the last prompts are written")
+    free.append(True)
+    hands.until_said("1 of 1 prompt gave an object")
+    run(hands)
+    hands.until_said("0 of 1 prompt gave an object; 1 duplicate")
+
+
+def test_what_failed_stays_said(hands, scene, monkeypatch):
+    def fails(*args):
+        raise ValueError("the plane cannot be read")
+
+    monkeypatch.setattr(hands.dock.context.session, "predict_many", fails)
+    run(hands, hands.viewer.add_labels(scene[1], name="rough"))
+    hands.until_said("the plane cannot be read")
+    assert hands.status.endswith("the plane cannot be read")
+
+
+def test_columns_that_are_new_are_offered(hands):
+    layer = hands.viewer.add_points(POINTS, features={"score": [0.5] * 5})
+    batch = batch_of(hands)
+    batch.use_layer(layer)
+    batch.panel.group.setCurrentText("score")
+    layer.features = pd.DataFrame({"score": [0.5] * 5, "id": [1] * 5})
+    names = [batch.panel.group.itemText(k) for k in range(batch.panel.group.count())]
+    assert names == ["id", "each prompt", "score"]
+    assert batch.panel.grouping.column == "score"
+
+
 def test_cancelled_run_keeps_the_planes_that_are_done(open_dock, scene):
     hands = open_dock(("add_image", np.stack([scene[0]] * 4), {}))
     layer = hands.viewer.add_points([(z, 25, 25) for z in range(4)])
@@ -238,6 +337,11 @@ def test_layers_of_the_dock_are_not_offered(hands):
     batch = batch_of(hands)
     offered = [batch.panel.layer.itemText(k) for k in range(batch.panel.layer.count())]
     assert offered == ["scene objects"]
+    overlay = Labels(np.zeros_like(hands.labels), name="overlay")
+    hands.bench.add_below_prompts(overlay, overlay=True)
+    results = hands.source.panel.results
+    for chooser in (batch.panel.layer, results):
+        assert "overlay" not in [chooser.itemText(k) for k in range(chooser.count())]
     hands.viewer.add_points([(1, 1)], name="spots")
     offered = [batch.panel.layer.itemText(k) for k in range(batch.panel.layer.count())]
     assert "spots" in offered

@@ -12,7 +12,8 @@ from tiny import DiscModel
 
 from napari_sam.masks import edge_of
 from napari_sam.models.contract import Answers
-from napari_sam.types import Mask, Prediction, Prompts
+from napari_sam.types import Mask, Prediction, Prompts, Stroke
+from napari_sam.widget.features.prompting.answer_view import MOST_WIDTH
 from napari_sam.widget.layers import GONE
 from napari_sam.widget.work.candidates import (
     Candidate,
@@ -53,6 +54,17 @@ def prediction(*masks, scores):
 )
 def test_points_that_a_mask_contradicts_are_counted(points, labels, expected):
     assert violations(square(10), Prompts(points, labels)) == expected
+
+
+def test_a_scribble_counts_as_the_points_that_stand_for_it():
+    along = np.stack([np.arange(-30.0, 30.5, 0.5), np.full(121, 5.0)], axis=1)
+    beside = np.stack([np.arange(20.0, 40, 0.5), np.full(40, 5.0)], axis=1)
+    outside = np.array([[-30.0, 5], [-10, 5]])
+    mask = square(10)
+    strokes = {"along": Stroke(along), "beside": Stroke(beside), "outside": Stroke(outside)}
+    counts = {name: violations(mask, Prompts(strokes=[one])) for name, one in strokes.items()}
+    assert counts == {"along": 2, "beside": 3, "outside": 0}  # along: x = 4.6, 14.8 and 24.9
+    assert violations(mask, Prompts([(5, 5)], [0], strokes=[Stroke(beside, 0)])) == 1
 
 
 def test_points_contradict_an_empty_mask_if_they_lie_on_the_object():
@@ -209,6 +221,17 @@ def test_candidates_are_lines_and_rows(window):
     window.press(Qt.Key.Key_Enter)
     assert not preview.any()
     assert rows(window) == []
+
+
+def test_lines_are_no_wider_than_some_pixels_however_far_out_the_view_is(window):
+    click(window, 40, 60)
+    window.viewer.camera.zoom = 0.001
+    window.press(Qt.Key.Key_N)
+    group = window.prompting.asker.current.candidates[2].mask
+    line = edge_of(group, MOST_WIDTH)
+    assert 0 < line.sum() < group.area
+    preview = window.bench.prompts.preview.data
+    assert np.array_equal(preview[group.part] == GONE + 3, line)
 
 
 def test_areas_are_physical(open_dock, model):

@@ -172,6 +172,52 @@ def test_scribbles_on_the_object_and_beside_it(hands, scene):
     assert hands.answers.objects[-1].kept
 
 
+def test_another_tool_chosen_in_a_drag_ends_the_drag(hands):
+    prompts, boxes = hands.bench.prompts, hands.bench.prompts.boxes
+    start, moved = hands.place(8, 10), hands.place(42, 46)
+    QTest.mousePress(hands.canvas, LEFT, pos=start)
+    for step in range(1, 6):
+        QTest.mouseMove(hands.canvas, start + (moved - start) * step / 5)
+        hands.rest(0.02)
+    hands.press(Qt.Key.Key_W)
+    hands.until(lambda: prompts.tool == "region")
+    QTest.mouseRelease(hands.canvas, LEFT, pos=moved)
+    hands.press(Qt.Key.Key_W)
+    hands.press(Qt.Key.Key_W)
+    assert (prompts.tool, len(boxes.data)) == ("points", 1)
+    for column in (60, 70, 80):  # no button is held
+        QTest.mouseMove(hands.canvas, hands.place(60, column))
+        hands.rest(0.02)
+    assert len(boxes.selected_data) == 0
+    hands.press(Qt.Key.Key_Escape)
+    hands.until(lambda: not boxes.visible)
+    assert len(boxes.data) == 0
+    hands.drag((9, 66), (47, 113))
+    hands.until(lambda: hands.answers)
+    (corners,) = boxes.data
+    np.testing.assert_allclose([corners.min(0), corners.max(0)], [(9, 66), (47, 113)], atol=0.5)
+
+
+def test_the_kind_chosen_while_a_scribble_is_drawn_is_that_of_the_next_one(hands):
+    boxes = hands.bench.prompts.boxes
+    hands.prompting.tools.use("scribble")
+    start, stop = hands.place(25, 16), hands.place(25, 40)
+    QTest.mousePress(hands.canvas, LEFT, pos=start)
+    for step in range(1, 6):
+        QTest.mouseMove(hands.canvas, start + (stop - start) * step / 5)
+        hands.rest(0.02)
+        if step == 3:
+            hands.press(Qt.Key.Key_T)
+    QTest.mouseRelease(hands.canvas, LEFT, pos=stop)
+    hands.until(lambda: hands.answers)
+    hands.until(lambda: not boxes.selected_data)  # or its handles would hide it
+    hands.drag((50, 16), (50, 40))
+    hands.until(lambda: len(boxes.data) == 2 and not hands.bench.prompts.is_drawing)
+    assert list(boxes.features["label"]) == ["object", "background"]
+    colours = [PROMPT_KINDS[name].colour for name in ("scribble", "background_scribble")]
+    assert [to_hex(colour) for colour in boxes.edge_color] == colours
+
+
 def test_undo_takes_a_background_scribble_back_and_redo_brings_it_again(hands):
     prompts = hands.bench.prompts
     hands.click_and_wait(*CENTRES[1])

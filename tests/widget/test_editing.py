@@ -13,6 +13,7 @@ from napari_sam.masks import iou
 from napari_sam.objects import Outline, edits, properties
 from napari_sam.types import Mask, SliceKey
 from napari_sam.widget.features.editing.logic import Editing
+from napari_sam.widget.looked_at import LookedAt
 from napari_sam.widget.scheduler import Lane, Work
 
 SIZE = (96, 128)
@@ -62,6 +63,18 @@ def stack(open_dock, scene):
     hands.go(2)
     hands.rest()
     return hands
+
+
+@pytest.fixture
+def before_writing(plane, monkeypatch):
+    """What lets something happen when an edit is planned and not written yet."""
+
+    def use(act):
+        runs = plane.editing.jobs.runs
+        write = runs._write
+        monkeypatch.setattr(runs, "_write", lambda *args: (act(), write(*args)))
+
+    return use
 
 
 def point_at(hands, row, column):
@@ -273,7 +286,8 @@ def test_selected_objects_are_merged_with_the_one_under_the_pointer(plane):
     plane.context.selected = lambda: [2]
     key(plane, Qt.Key.Key_M, 20, 20)
     plane.until_said("object 1 merged into object 2")
-    assert np.array_equal(plane.labels == 2, rectangle((10, 30), (10, 50)) & (plane.labels == 2))
+    assert (plane.labels == 2)[left | right].all()
+    assert not (plane.labels == 2)[~rectangle((10, 30), (10, 50))].any()
     assert (plane.labels[12:28, 30:33] == 2).all()  # the gap is closed
     assert list(store.objects) == [2, 3]
     plane.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -282,6 +296,74 @@ def test_selected_objects_are_merged_with_the_one_under_the_pointer(plane):
     assert np.array_equal(plane.labels == 2, right)
     key(plane, Qt.Key.Key_M, 20, 40)
     plane.until_said("select two objects in the list")
+
+
+def test_objects_of_two_layers_are_not_merged(plane):
+    keep(plane, {PLANE: rectangle((10, 30), (10, 30))}, {PLANE: rectangle((40, 50), (60, 70))})
+    kept_ones = plane.labels.copy()
+    layer = plane.viewer.add_labels(np.zeros(SIZE, np.int32), name="others")
+    view = plane.bench.everything = plane.bench.view_of(layer)
+    plane.bench.prompts.activate("points")
+    view.apply(edits.keep(view.store, [{PLANE: kept(rectangle((60, 80), (60, 80)))}]))
+    plane.context.selected = lambda: [2]
+    key(plane, Qt.Key.Key_M, 70, 70)
+    plane.until_said("the selected objects are not in")
+    plane.context.selected = lambda: [1]  # as the one that is pointed at
+    plane.editing.panel.buttons["absorb"].click()
+    plane.until_said("click the object, then each fragment of it")
+    assert np.array_equal(plane.labels, kept_ones)
+    assert (view.layer.data == 1).sum() == 400
+
+
+def test_a_selection_in_the_list_comes_before_the_object_of_a_review(plane):
+    store = keep(
+        plane, {PLANE: rectangle((10, 30), (10, 30))}, {PLANE: rectangle((40, 60), (40, 60))}
+    )
+    plane.context.looked_at = LookedAt(plane.bench.results, 1)
+    plane.context.selected = lambda: [2]
+    plane.viewer.mouse_over_canvas = False
+    plane.editing.shrink()
+    plane.until_said("object 2 shrunk")
+    plane.viewer.mouse_over_canvas = True
+    plane.editing.shrink()
+    plane.until_said("object 1 shrunk")
+    assert [one.outlines[PLANE].mask.area for one in store.objects.values()] == [18 * 18] * 2
+
+
+def test_a_split_takes_no_label_that_was_written_from_outside(plane):
+    one, other = discs()
+    store = keep(plane, {PLANE: one | other})
+    plane.labels[80:90, 100:110] = 2
+    plane.bench.results.layer.refresh()
+    key(plane, Qt.Key.Key_I)
+    plane.click(40, 27)
+    plane.until_said("now click")
+    plane.click(40, 52)
+    plane.until_said("object 1 split: object 3 is new")
+    assert list(store.objects) == [1, 3]
+    assert (plane.labels == 2).sum() == 100
+
+
+def test_an_object_opened_while_its_edit_is_planned_stays_as_it_is(plane, before_writing):
+    pixels = rectangle((10, 30), (10, 30))
+    keep(plane, {PLANE: pixels})
+    before_writing(lambda: plane.context.reopen_asked.emit(1, plane.bench.results))
+    key(plane, Qt.Key.Key_Period, 20, 20)
+    plane.until_said("object 1 is in work; end that with Enter or Esc first")
+    assert np.array_equal(plane.labels == 1, pixels)
+
+
+def test_a_split_whose_other_part_was_painted_over_says_so(plane, before_writing):
+    one, other = discs()
+    store = keep(plane, {PLANE: one | other})
+    key(plane, Qt.Key.Key_I)
+    plane.click(40, 27)
+    plane.until_said("now click")
+    before_writing(lambda: plane.labels.__setitem__(np.s_[:, 38:], 9))
+    plane.click(40, 52)
+    plane.until_said("object 1 is smaller; others have the pixels of its other part")
+    assert list(store.objects) == [1]
+    assert np.array_equal(plane.labels == 9, rectangle((0, SIZE[0]), (38, SIZE[1])))
 
 
 def test_fragments_are_absorbed_by_clicks_until_escape(plane):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_sam.everything.amg_params import AmgParams
-from napari_sam.objects import properties
+from napari_sam.objects import Canvas, ObjectStore, properties
+from napari_sam.objects.overlap import free_pixels
+from napari_sam.steps import drive
+from napari_sam.types import SliceKey
+from napari_sam.widget.features.everything import proposals as proposals_module
+from napari_sam.widget.features.everything.accepted import Target, accepted
 from napari_sam.widget.scheduler import Lane
 
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -20,6 +27,20 @@ INSIDE = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
 def config_folder(tmp_path, monkeypatch):
     """Keep rules of no test in the user's own folder."""
     monkeypatch.setenv("NAPARI_SAM_CONFIG_DIR", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Proposals are planned to be accepted once this event is set."""
+    event = threading.Event()
+
+    def waiting(*args):
+        event.wait(60)
+        return (yield from accepted(*args))
+
+    monkeypatch.setattr(proposals_module, "accepted", waiting)
+    yield event
+    event.set()
 
 
 def run(hands, all_planes=False, **values):
@@ -300,3 +321,144 @@ def test_kept_objects_are_seen_on_a_contact_sheet(hands, scene):
     hands.rest(0.2)
     hands.until(lambda: not hands.busy(Lane.SHEET))
     assert sheet.order == "score"
+
+
+def test_a_proposal_that_is_covered_in_one_plane_leaves_nothing_behind():
+    labels = np.zeros((2, 20, 30), np.int32)
+    labels[:, 2:8, 2:8], labels[:, 10:16, 2:8] = 4, 5
+    kept = np.zeros(labels.shape, np.uint16)
+    kept[0, 2:8, 2:8] = 1
+    keys = dict.fromkeys(SliceKey((1, 2), ((0, place),)) for place in (0, 1))
+    into = ObjectStore(Canvas(kept, "objects"), 1)
+    proposals = ObjectStore(Canvas(labels, "proposals"), 5)
+    verdicts = drive(accepted(proposals, keys, None, Target(into, free_pixels, True)))
+    assert (verdicts.labels, verdicts.covered) == ([4, 5], 0)
+    for store, edit in ((into, verdicts.kept), (proposals, verdicts.gone)):
+        for patch in edit.patches:
+            store.canvas.write(patch)
+    assert not labels.any()
+    assert (kept[0, 2:8, 2:8] == 1).all()
+    assert (kept[1, 2:8, 2:8] == 2).all()
+    assert (kept[:, 10:16, 2:8] == 3).all()
+
+
+def test_keys_act_on_what_was_pointed_at(hands, scene, turns):
+    run(hands)
+    layer = hands.everything.view.layer
+    for key, place in ((Qt.Key.Key_A, 1), (Qt.Key.Key_A, 1), (Qt.Key.Key_X, 3)):
+        point_at(hands, *INSIDE[place])
+        hands.press(key)
+    point_at(hands, *INSIDE[2])
+    turns.rest()
+    hands.until_said("rejected")
+    settle(hands)
+    assert there(hands.bench.results.layer, scene[1]) == {1}
+    assert there(layer, scene[1]) == {2}
+    assert sorted(hands.everything.verdicts.filled.verdicts.values()) == ["accepted", "rejected"]
+
+
+def test_a_second_click_on_the_same_proposal_is_no_error(hands, scene, turns):
+    run(hands)
+    QTest.mouseClick(hands.everything.panel.verdicts.click_accepts, Qt.MouseButton.LeftButton)
+    for _ in range(2):
+        hands.click(*INSIDE[2])
+    turns.rest()
+    settle(hands)
+    assert "1 proposal accepted" in hands.status
+    assert there(hands.bench.results.layer, scene[1]) == {2}
+
+
+def test_what_is_planned_can_be_cancelled_and_what_is_written_is_finished(hands, planned, turns):
+    run(hands)
+    proposals, history = hands.everything.proposals, hands.context.history
+    hands.press(Qt.Key.Key_A, SHIFT)
+    history.run(iter([None, None]), lambda failed: None)
+    planned.set()
+    hands.until(lambda: not hands.busy(Lane.ACCEPT))
+    proposals.cancel()
+    turns.until(lambda: not history.walking)
+    settle(hands)
+    assert not hands.labels.any()
+    hands.press(Qt.Key.Key_A, SHIFT)
+    hands.until(lambda: history.walking)
+    proposals.cancel()
+    assert proposals.busy
+    turns.rest()
+    hands.until_said("3 proposals accepted")
+    settle(hands)
+    assert not proposals.busy
+
+
+def test_what_cannot_be_planned_again_is_given_up(hands, planned, monkeypatch):
+    run(hands)
+    proposals = hands.everything.proposals
+    hands.press(Qt.Key.Key_A, SHIFT)
+    hands.click_and_wait(*INSIDE[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.until(hands.labels.any)
+    monkeypatch.setattr(proposals, "_may_write", lambda filled: False)
+    planned.set()
+    hands.until(lambda: not proposals.busy)
+    assert "proposals ..." not in hands.status
+
+
+def test_a_choice_made_during_a_run_counts(hands, scene):
+    hands.click_and_wait(*INSIDE[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.until(hands.labels.any)
+    hands.everything.panel.set_params(
+        AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    )
+    hands.everything.run()
+    hands.everything.panel.verdicts.only_new.setChecked(False)
+    hands.until_said("everything: 3 objects")
+    settle(hands)
+    assert there(hands.everything.view.layer, scene[1]) == {1, 2, 3}
+
+
+def test_a_rule_says_whether_kept_objects_hide_proposals(hands):
+    panel = hands.everything.panel
+    hands.click_and_wait(*INSIDE[2])
+    hands.press(Qt.Key.Key_Return)
+    hands.until(hands.labels.any)
+    panel.set_params(AmgParams(points_per_side=8, pred_iou_thresh=0.5, stability_score_thresh=0.5))
+    panel.verdicts.only_new.setChecked(False)
+    panel.rule.save_asked.emit("all")
+    panel.verdicts.only_new.setChecked(True)
+    hands.context.overlap = "overwrite"
+    QTest.mouseClick(panel.rule.apply, Qt.MouseButton.LeftButton)
+    hands.until_said("3 proposals accepted")
+    assert not panel.verdicts.only_new.isChecked()
+
+
+def test_a_rule_waits_until_what_was_accepted_before_is_done(hands, scene, planned):
+    run(hands)
+    panel = hands.everything.panel
+    panel.rule.save_asked.emit("all")
+    panel.rule.to_each.setChecked(True)
+    hands.press(Qt.Key.Key_A, SHIFT)
+    hands.viewer.add_image(scene[0][:, ::-1].copy(), name="next")
+    hands.source.use_image(hands.viewer.layers["next"])
+    hands.settled()
+    assert hands.everything.view is None
+    planned.set()
+    hands.until_said("not accepted: another image")
+    hands.until_said("3 proposals accepted")
+    settle(hands)
+    assert set(hands.bench.results.store.objects) == {1, 2, 3}
+
+
+def test_proposals_in_a_pyramid_are_accepted(open_dock, scene):
+    fine = np.kron(scene[0], np.ones((2, 2), np.uint8))
+    options = {"multiscale": True, "name": "pyramid"}
+    hands = open_dock(("add_image", [fine, fine[::2, ::2]], options))
+    truth = np.kron(scene[1], np.ones((2, 2), np.int32))
+    run(hands)
+    place = tuple(2 * k for k in INSIDE[2])
+    point_at(hands, *place)
+    press(hands, Qt.Key.Key_A)
+    assert set(np.unique(truth[hands.labels > 0])) == {2}
+    run(hands)
+    assert not hands.everything.view.layer.data[place]
+    press(hands, Qt.Key.Key_A, SHIFT)
+    assert set(np.unique(truth[hands.labels > 0])) == {1, 2, 3}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sam.objects.segmented import Outline
-from napari_sam.types import Mask, Prompts
-from napari_sam.widget.work.question import as_kept, gone_on
+from napari_sam.types import Mask, Plane, Prediction, Prompts
+from napari_sam.widget.work.question import Question, as_kept, gone_on
 
 BOX = (20, 10, 40, 30)
 """Of the outline: x0, y0, x1, y1."""
@@ -54,3 +54,24 @@ def test_a_point_beside_a_box_goes_on_from_the_outline_of_both():
 def test_the_same_prompts_are_not_asked_again():
     before = outlined(False, Prompts(box=BOX))
     assert gone_on(Prompts(box=BOX), before) is before
+
+
+def test_logits_are_counted_once_and_those_of_the_answer_before_too():
+    mask = Mask.of(np.ones((6, 6), bool))
+    first, second = (
+        Prediction(
+            (mask,), np.array([0.9], np.float32), np.zeros((1, 4, side), np.float32), (0, 0, 6, 6)
+        )
+        for side in (4, 8)
+    )
+    prompts = Prompts([(3, 3)], [1])
+    plane = Plane(np.zeros((6, 6), np.uint8))
+    asked = Question(plane, {-1: gone_on(prompts, None)})
+    assert asked.nbytes == 0
+    one = asked.answered({-1: first}).objects[-1]
+    then = gone_on(Prompts([(3, 3), (4, 4)], [1, 1]), one)
+    assert Question(plane, {-1: then}).nbytes == 64
+    corrected = Question(plane, {-1: then}).answered({-1: second})
+    assert corrected.nbytes == 64 + 128
+    both = Question(plane, {-1: one, -2: corrected.objects[-1]})
+    assert both.nbytes == 64 + 128

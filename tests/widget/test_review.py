@@ -11,8 +11,9 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_sam.objects import Outline, edits
+from napari_sam.objects import Outline, edits, properties
 from napari_sam.types import Mask, SliceKey
+from napari_sam.widget.features.objects import assessing
 from napari_sam.widget.features.objects.logic import Objects
 from napari_sam.widget.features.objects.table import FLAGS, HEADINGS, IOU, RISK, SIZE
 
@@ -193,6 +194,42 @@ def test_a_review_of_nothing_says_so(hands):
     hands.until_said("there are no objects yet")
     hands.press(Qt.Key.Key_R, SHIFT)
     hands.until_said("R begins a review")
+
+
+def test_a_review_that_waits_gives_up_when_there_is_nothing_to_show(stack, monkeypatch):
+    review, view, said = stack.objects.review, stack.objects.view, []
+    monkeypatch.setattr(stack.context.status, "hint", said.append)
+    review._later = True  # R was pressed while objects were being measured
+    review.follow(view, {})  # all were deleted meanwhile
+    review.follow(view, {})
+    assert said == ["there are no objects yet: commit one first"]
+    review._later = True
+    stack.context.reopen_asked.emit(1, view)
+    said.clear()
+    review.follow(view, view.store.objects)
+    review.follow(view, view.store.objects)
+    assert not said
+    assert shown(stack) is None
+
+
+def test_a_review_goes_on_where_objects_cannot_be_measured(stack, monkeypatch):
+    view = stack.bench.results
+
+    def fail(*args):
+        raise ValueError("they cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(assessing, "measure_all", fail)
+        stack.go(1)
+        view.layer.brush_size = 12
+        view.layer.paint((1, 20, 26), 0)
+        view.apply(edits.delete(view.store, 2))
+        stack.until_said("they cannot be read")
+        stack.until(lambda: stack.objects.assessing.is_ready)
+        stack.press(Qt.Key.Key_R)
+        assert shown(stack) == 3
+    view.apply(properties.set_category(view.store, [3], "cell"))  # all are measured anew
+    stack.until(lambda: cell(stack, 1, FLAGS) == "painted")
 
 
 def test_another_image_ends_a_review(stack):

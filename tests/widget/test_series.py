@@ -18,6 +18,8 @@ from napari_sam.formats.project import PROJECT
 from napari_sam.images.readers import read_image
 from napari_sam.objects.edit import Edit
 from napari_sam.objects.patch import Patch
+from napari_sam.widget.features.everything import proposals
+from napari_sam.widget.features.everything.accepted import accepted
 from napari_sam.widget.features.saving.logic import Saving
 from napari_sam.widget.features.series import logic as series_logic
 from napari_sam.widget.features.series.files import (
@@ -261,3 +263,30 @@ def test_a_project_is_not_saved_over_before_it_is_read(three, tmp_path, monkeypa
     three.press(Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
     assert three.dock.feature(Saving)._save_dialog is not None  # it asks
     assert (np.asarray(PROJECT.read(place, None).labels) == 3).sum() == 6
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_is_being_accepted_is_saved_before_the_next_image(
+    series, folder, monkeypatch, finished
+):
+    planned = threading.Event()
+
+    def waiting(*args):
+        planned.wait(60)
+        return (yield from accepted(*args))
+
+    monkeypatch.setattr(proposals, "accepted", waiting)
+    opened(series, "cells 1")
+    series.everything.run()
+    series.until(lambda: not series.busy(Lane.BULK))
+    series.press(Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+    if finished:
+        series.press(Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    else:
+        series.dock.feature(Series).go(1)
+    series.rest(0.3)
+    assert series.bench.frame.layer.name == "cells 1"
+    planned.set()
+    opened(series, "cells 2")
+    with np.load(folder / "cells 1.plain.npz") as file:
+        assert set(np.unique(file["labels"])) == {0, 1, 2, 3}

@@ -1,9 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_sam.everything.exemplars import Described
+from napari_sam.types import Mask, SliceKey
 from napari_sam.widget.features.similar.logic import Similar
+from napari_sam.widget.features.similar.search import Search
 from napari_sam.widget.scheduler import Lane
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -57,7 +62,8 @@ def test_discs_are_proposed_for_a_disc_and_accepted_by_key(similar):
     assert "stability" in objects[2].attributes
     hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     hands.until(lambda: hands.labels.max() == 5)
-    hands.until(lambda: set(truth[np.asarray(feature.ranked[0].mask)]) <= {2, 3, 4, 5, 6})
+    hands.until(lambda: feature.ranked)
+    assert set(truth[np.asarray(feature.ranked[0].mask)]) <= {2, 3, 4, 5, 6}
 
 
 def test_a_rejected_proposal_comes_no_more(similar):
@@ -143,3 +149,75 @@ def test_keys_act_on_the_proposal_under_the_pointer(similar):
     hands.until_said("accepted as object")
     assert truth[DISCS[5]] == 6
     assert hands.labels[DISCS[5]] == 2
+
+
+def test_proposals_of_a_pyramid_are_accepted_and_others_found(open_dock):
+    image, truth = two_kinds()
+    fine = np.kron(image, np.ones((2, 2), np.uint8))
+    options = {"multiscale": True, "name": "pyramid"}
+    hands = open_dock(("add_image", [fine, fine[::2, ::2]], options))
+    feature = hands.dock.feature(Similar)
+    truth = np.kron(truth, np.ones((2, 2), np.int32))
+    keep(hands, (60, 60))
+    found(hands, feature)
+    hands.press(Qt.Key.Key_A)
+    hands.until_said("accepted as object 2")
+    hands.press(Qt.Key.Key_A, SHIFT)
+    hands.until_said("objects (Ctrl+Z")
+    assert set(np.unique(truth[hands.labels > 0])) >= {1, 2, 3, 4, 5, 6}
+    hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    hands.until(lambda: hands.labels.max() == 2)
+
+
+def test_what_was_taken_back_is_no_exemplar_for_another_object(similar):
+    hands, feature, _ = similar
+    keep(hands, DISCS[0])
+    found(hands, feature)
+    hands.press(Qt.Key.Key_A)
+    hands.until_said("accepted as object 2")
+    search, control = feature.search, Qt.KeyboardModifier.ControlModifier
+    assert len(search.exemplars().accepted) == 2
+    hands.press(Qt.Key.Key_Z, control)
+    hands.until(lambda: hands.labels.max() == 1)
+    assert len(search.exemplars().accepted) == 1
+    hands.press(Qt.Key.Key_Z, control | SHIFT)
+    hands.until(lambda: hands.labels.max() == 2)
+    assert len(search.exemplars().accepted) == 2
+    hands.press(Qt.Key.Key_Z, control)
+    hands.until(lambda: hands.labels.max() == 1)
+    keep(hands, (144, 50))
+    assert hands.labels[144, 50] == 2
+    assert len(search.exemplars().accepted) == 1
+
+
+class ReadParts:
+    """Labels that note which parts of them are read."""
+
+    def __init__(self, labels):
+        self.labels, self.shape, self.dtype, self.parts = labels, labels.shape, labels.dtype, []
+
+    def __getitem__(self, index):
+        self.parts.append(index)
+        return self.labels[index]
+
+
+def test_only_labels_around_likely_proposals_are_read():
+    labels = np.zeros((3, 60, 90), np.int32)
+    labels[1, 10:20, 30:40] = 4
+    masks = [Mask.of(np.ones((10, 10), bool), place, (60, 90)) for place in ((30, 10), (60, 30))]
+    far = Mask.of(np.ones((3, 3), bool), (0, 50), (60, 90))
+    rows = np.ones((3, 10), np.float32)
+    sure = np.array([1, 1, 0.01], np.float32)
+    data = ReadParts(labels)
+    view = SimpleNamespace(layer=SimpleNamespace(data=data), store=SimpleNamespace(objects={}))
+    search = Search(view, [], "", "model", "")
+    search.learnt[1] = rows[0]
+    for key in (SliceKey((1, 2), ((0, 1),), level=0), SliceKey((2, 1), ((0, 1),))):
+        turned = key.displayed == (2, 1)
+        here = [Mask.of(np.asarray(one).T) if turned else one for one in (*masks, far)]
+        search.found[key] = Described.of(here, rows, sure, sure)
+        assert [one.mask for one in search.ranked(key, 0.5)] == [here[1]]
+        assert data.parts == [(1, slice(0, 50), slice(20, 80))]
+        data.parts.clear()
+        assert search.ranked(key, 1.1) == []
+        assert not data.parts

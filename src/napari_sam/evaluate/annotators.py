@@ -69,7 +69,8 @@ class Comparison:
     dice : float
         2 |A and B| / (|A| + |B|) of the pixels that belong to any object.
     same_class : float
-        Share of partners that both say to be of the same class; nan if no class is known.
+        Share of partners that both say to be of the same class, of those that at least one gives a
+        class; nan if there are none.
     classes : mapping of str to Agreement
         Of the objects of each class alone; "" is no class. Empty if no class is known.
     """
@@ -145,13 +146,14 @@ def compare(
     kinds_a = np.array([named_a.get(k, "") for k in found.a.tolist()], object)
     kinds_b = np.array([named_b.get(k, "") for k in found.b.tolist()], object)
     names = sorted({*kinds_a, *kinds_b}) if any(kinds_a) or any(kinds_b) else []
-    same = [named_a.get(one, "") == named_b.get(two, "") for one, two in overall.partners.tolist()]
+    both = [(named_a.get(one, ""), named_b.get(two, "")) for one, two in overall.partners.tolist()]
+    same = [one == two for one, two in both if one or two]
     return Comparison(
         overall,
         _joined(found, first=True),
         _joined(found, first=False),
         2 * foreground[2] / (foreground[0] + foreground[1]),
-        float(np.mean(same)) if names and same else float("nan"),
+        float(np.mean(same)) if same else float("nan"),
         {name: _agreement(found.only(kinds_a == name, kinds_b == name)) for name in names},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,16 +13,19 @@ from scipy import ndimage
 
 from ..images.blocks import chunked
 from ..images.plane_stack import PlaneStack
-from ..masks import iou
+from ..masks import iou, labels_in
+from ..objects.boxes import Index
 from ..objects.canvas import Canvas
-from ..objects.draft import Draft
 from ..objects.edit import Change, Edit
+from ..objects.patch import TILE, Patch, patches_between
 from ..objects.segmented import Outline
 from ..objects.store import ObjectStore
 from ..predict.image_cache import chunks_of
 from ..types import Mask, Progress, SliceKey
 from .amg_select import Candidate, Candidates
 
+FEW = 16
+"""So many patches of a plane are written as they are."""
 COVERED = 0.5
 """An object of which more than this lies on kept ones is none that they lack."""
 
@@ -37,13 +40,16 @@ class Proposal:
         In upright planes; the score of each is its predicted IoU.
     stability : float or None
         The lowest of its outlines; None if it is known of none.
+    everywhere : mapping of SliceKey to Outline
+        The same, and those that kept objects cover.
     """
 
     outlines: Mapping[SliceKey, Outline]
-    stability: float | None = None
+    stability: float | None
+    everywhere: Mapping[SliceKey, Outline]
 
 
-def masks_in(labels: NDArray[np.integer[Any]], wanted: set[int] | None = None) -> dict[int, Mask]:
+def masks_in(labels: NDArray[Any], wanted: set[int] | None = None) -> dict[int, Mask]:
     """Return the mask of each label of a plane.
 
     Parameters
@@ -58,8 +64,11 @@ def masks_in(labels: NDArray[np.integer[Any]], wanted: set[int] | None = None) -
     """
     size = int(labels.shape[0]), int(labels.shape[1])
     found = {}
-    for label, part in enumerate(ndimage.find_objects(labels), 1):
-        if part is not None and (wanted is None or label in wanted):
+    occurring = labels_in(labels)
+    places = np.zeros(int(occurring.max(initial=0)) + 1, np.int32)
+    places[occurring] = np.arange(1, len(occurring) + 1)  # numbers without gaps are found fast
+    for label, part in zip(occurring.tolist(), ndimage.find_objects(places[labels]), strict=True):
+        if wanted is None or label in wanted:
             rows, columns = part
             found[label] = Mask.of(labels[part] == label, (columns.start, rows.start), size)
     return found
@@ -129,30 +138,81 @@ def read_in_chunks(store: ObjectStore) -> ObjectStore:
 def taken_out(
     store: ObjectStore, found: Mapping[int, Mapping[SliceKey, Outline]], text: str
 ) -> Generator[Progress, None, Edit]:
-    """Take objects out of labels, a plane of an object at a time; nothing is written.
+    """Take objects out of labels, a plane at a time; nothing is written.
 
     Parameters
     ----------
     store : ObjectStore
         What it knows of the objects goes, too.
     found : mapping of int to mapping of SliceKey to Outline
-        By label; pixels of a label in the boxes of its outlines go.
+        By label; in each of its planes the pixels of a label go.
     text : str
 
     Returns
     -------
     Edit
     """
-    draft = Draft(store.canvas)
-    objects: dict[int, Change] = {}
-    for done, (label, outlines) in enumerate(found.items()):
+    planes: dict[SliceKey, dict[int, tuple[int, int, int, int]]] = {}
+    for label, outlines in found.items():
         for key, outline in outlines.items():
-            yield Progress(done, len(found), text)
-            x0, y0, x1, y1 = outline.mask.box
-            index = replace(key, window=(x0, y0, x1 + 1, y1 + 1)).index
-            before = draft.read(index)
-            draft.set(index, before, np.where(before == label, 0, before).astype(before.dtype))
-        known = store.objects.get(label)
-        if known is not None:
-            objects[label] = known, None
-    return Edit(text, draft.patches, objects)
+            planes.setdefault(key, {})[label] = outline.mask.box
+    patches: list[Patch] = []
+    for done, (key, boxes) in enumerate(planes.items()):
+        yield Progress(done, len(planes), text)
+        index = _around(key, list(boxes.values()))
+        before = store.canvas.read(index)
+        after = np.where(np.isin(before, list(boxes)), 0, before).astype(before.dtype)
+        patches += patches_between(index, before, after)
+    known = {label: store.objects.get(label) for label in found}
+    objects: dict[int, Change] = {k: (one, None) for k, one in known.items() if one is not None}
+    return Edit(text, tuple(patches), objects)
+
+
+def in_tiles(
+    canvas: Canvas, patches: Sequence[Patch], text: str
+) -> Generator[Progress, None, tuple[Patch, ...]]:
+    """Return patches that do the same, one for each tile of a plane: many small ones take long.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    patches : sequence of Patch
+        Of planes; where they overlap, later ones count.
+    text : str
+
+    Returns
+    -------
+    tuple of Patch
+        The same ones for planes with a few, and where planes cross each other.
+    """
+    planes: dict[tuple[tuple[int, int], ...], list[Patch]] = {}
+    for patch in patches:
+        planes.setdefault(patch.fixed, []).append(patch)
+    if len({tuple(axis for axis, _ in fixed) for fixed in planes}) > 1:
+        return tuple(patches)
+    merged: list[Patch] = []
+    for done, (fixed, own) in enumerate(planes.items()):
+        yield Progress(done, len(planes), text)
+        if len(own) <= FEW:
+            merged += own
+            continue
+        place = dict(fixed)
+        index = tuple(place.get(axis, slice(0, n)) for axis, n in enumerate(canvas.shape))
+        before = canvas.read(index)
+        after = before.copy()
+        for patch in own:
+            after[tuple(one for one in patch.index if isinstance(one, slice))] = patch.new()
+        merged += patches_between(index, before, after)
+    return tuple(merged)
+
+
+def _around(key: SliceKey, boxes: Sequence[tuple[int, int, int, int]]) -> Index:
+    """Return the index of what holds some boxes (x0, y0, x1, y1), or of the plane if it is large.
+
+    Tiles of a plane are the same for all that is written in it.
+    """
+    corners = np.array(boxes)
+    (x0, y0), (x1, y1) = corners[:, :2].min(0).tolist(), corners[:, 2:].max(0).tolist()
+    if (x1 + 1 - x0) * (y1 + 1 - y0) > TILE * TILE:
+        return key.index
+    return replace(key, window=(x0, y0, x1 + 1, y1 + 1)).index

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..types import Mask
 from .descriptors import BRIGHTNESS, SHAPE
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 APPEARANCE = 2.0
 """Exponent of what a mask looks like in the likeness ..."""
@@ -43,7 +43,7 @@ class Described:
     Attributes
     ----------
     masks : tuple of Mask
-    features : (N, F) float32
+    features : (N, F) float32 or float16
         See `descriptors.described`.
     iou, stability : (N,) float32
     mean, spread : (F,) float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from .amg_params import AmgParams
 FORMAT, VERSION = "napari-sam rule", 1
 ENDING = ".rule.json"
 LARGEST_FILE = 1_000_000
+BEYOND = 1e15
+"""Pixels, more than an object may have; `AmgParams` refuses so many."""
 SIZES = ("min_area", "max_area")
 """Parameters in pixels of one image; a rule has them as sizes."""
 Unit = Literal["µm²", "px"]
@@ -82,7 +84,8 @@ class Rule:
                 "set its scale and units, or give --spacing on the command line"
             )
         one = pixel if self.unit == "µm²" and pixel else 1.0
-        least, greatest = round(self.least_size / one), round(self.greatest_size / one)
+        sizes = self.least_size, self.greatest_size
+        least, greatest = (round(min(size / one, BEYOND)) for size in sizes)
         if self.greatest_size:
             greatest = max(1, greatest)  # 0 would be no limit
         return replace(self.params, min_area=least, max_area=greatest)
@@ -163,6 +166,10 @@ def _size(document: dict[str, Any], name: str) -> float:
     size = document.get(name, 0.0)
     if isinstance(size, bool) or not isinstance(size, int | float):
         raise ValueError(f'"{name}" is a number, but is {shown(size)}')
-    if not isfinite(size) or size < 0:
-        raise ValueError(f'"{name}" is 0 or more, but is {size}')
-    return float(size)
+    try:
+        number = float(size)
+    except OverflowError:  # an integer of hundreds of digits
+        number = inf
+    if not 0 <= number < inf:
+        raise ValueError(f'"{name}" is 0 or more, but is {shown(size)}')
+    return number

@@ -93,6 +93,7 @@ def candidates_in(
     exemplars: Exemplars,
     like: Sequence[Mask],
     labels: NDArray[np.integer],
+    most: int = MOST,
 ) -> Generator[Progress | PlaneCandidates, None, PlaneCandidates]:
     """Find masks in a plane that may be like exemplars.
 
@@ -106,6 +107,8 @@ def candidates_in(
         The exemplars in any plane of the image: they say how large the objects are.
     labels : (H, W) int
         Kept objects of the plane; none is looked for there.
+    most : int
+        Candidates that are returned at most.
 
     Yields
     ------
@@ -129,7 +132,7 @@ def candidates_in(
         first = yield from mapped(steps, partial(share, 0.0, HEAD_SHARE))
         head = _described(look, first, window, plane.size)
         if len(windows) == 1 and len(head):
-            yield PlaneCandidates(plane, likeliest(head, exemplars, labels))
+            yield PlaneCandidates(plane, likeliest(head, exemplars, labels, most))
         x0, y0, x1, y1 = window
         taken = labels[y0:y1, x0:x1] > 0
         for one in first:
@@ -144,17 +147,21 @@ def candidates_in(
         np.concatenate([one.iou for one in found]),
         np.concatenate([one.stability for one in found]),
     )
-    return PlaneCandidates(plane, likeliest(together, exemplars, labels))
+    return PlaneCandidates(plane, likeliest(together, exemplars, labels, most))
 
 
 def likeliest(
-    candidates: Described, exemplars: Exemplars, labels: NDArray[np.integer]
+    candidates: Described, exemplars: Exemplars, labels: NDArray[np.integer], most: int = MOST
 ) -> Described:
-    """Return the candidates that are worth keeping until the exemplars have changed."""
+    """Return the candidates that are worth keeping until the exemplars have changed.
+
+    Their features are float16: many planes are kept.
+    """
     likeness = exemplars.likeness(candidates)
-    best = distinct(candidates.masks, likeness, np.zeros_like(labels), MOST // 2)
-    others = np.setdiff1d(np.argsort(-likeness)[:MOST], best)[: MOST - len(best)]
-    return candidates.some([*best, *others.tolist()])
+    best = distinct(candidates.masks, likeness, np.zeros_like(labels), most // 2)
+    others = np.setdiff1d(np.argsort(-likeness)[:most], best)[: most - len(best)]
+    kept = candidates.some([*best, *others.tolist()])
+    return replace(kept, features=kept.features.astype(np.float16))
 
 
 def look_at(session: Session, plane: Plane, window: Window, embedding: ImageEmbedding) -> Look:

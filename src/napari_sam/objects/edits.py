@@ -93,6 +93,7 @@ def commit_in_pieces(
     category: str = "",
     annotator: str = "",
     time: float = 0.0,
+    keep_covered: bool = False,
 ) -> Generator[Progress, None, Edit]:
     """Make new objects and change kept ones, in one edit, a plane at a time.
 
@@ -115,6 +116,8 @@ def commit_in_pieces(
         Empty leaves the one that a changed object has.
     time : float
         Seconds since 1970; 0 leaves the one that a changed object has.
+    keep_covered : bool
+        Whether a changed object stays as it is in planes where it gets no pixel of its new outline.
 
     Yields
     ------
@@ -138,7 +141,7 @@ def commit_in_pieces(
     objects: dict[int, Change] = {}
     for label, outlines in changed.items():
         known = found.get(label) or store.objects.get(label)
-        kept = yield from _revised(draft, label, known, outlines, rule)
+        kept = yield from _revised(draft, label, known, outlines, rule, keep_covered)
         kept = replace(kept, annotator=annotator or kept.annotator, time=time or kept.time)
         objects[label] = store.objects.get(label), kept
     label = store.next_label
@@ -264,6 +267,7 @@ def _revised(
     known: SegmentedObject | None,
     outlines: Mapping[SliceKey, Outline | None],
     rule: OverlapRule,
+    keep_covered: bool,
 ) -> Generator[Progress, None, SegmentedObject]:
     """Repaint an object, and return it with its new outlines."""
     if known is None:
@@ -276,15 +280,24 @@ def _revised(
         before = kept.pop(key, None)
         old = None if before is None else before.mask
         new = None if outline is None else outline.mask
-        if _repaint(draft, key, old, new, label, rule) and outline is not None:
+        stays = keep_covered and new is not None
+        if _repaint(draft, key, old, new, label, rule, stays) and outline is not None:
             kept[key] = outline
+        elif stays and before is not None:
+            kept[key] = before
     if not kept:
         raise ValueError(f"nothing of object {label} would be left; delete it instead")
     return replace(known, outlines=kept)
 
 
 def _repaint(
-    draft: Draft, key: SliceKey, old: Mask | None, new: Mask | None, label: int, rule: OverlapRule
+    draft: Draft,
+    key: SliceKey,
+    old: Mask | None,
+    new: Mask | None,
+    label: int,
+    rule: OverlapRule,
+    keep_covered: bool = False,
 ) -> bool:
     """Move a label from an old mask to a new one; tells whether it has a pixel in the new one."""
     masks = [mask for mask in (old, new) if mask is not None and mask]
@@ -300,6 +313,8 @@ def _repaint(
     mine = before == label
     # its own pixels are as good as free
     own = rule(wanted, np.where(mine, 0, before).astype(before.dtype))
+    if keep_covered and not own.any():
+        return False
     after = np.where(mine & was & ~wanted, 0, before)
     if own.any():
         draft.canvas.check_labels(label, label)

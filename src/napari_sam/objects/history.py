@@ -236,6 +236,7 @@ class History:
     ) -> Generator[Progress, None, None]:
         whole = False
         try:
+            yield Progress(0, 1, edit.text)  # the record was work already
             yield from target.write_in_pieces(edit)
             whole = True
         finally:

@@ -137,7 +137,7 @@ def smooth(pixels: Bools, radius: float, sides: Sides = (1.0, 1.0)) -> Bools:
     area = np.count_nonzero(pixels)
     if not area or area == pixels.size:
         return pixels.copy()
-    sigma = radius / np.array(sides)
+    sigma = np.minimum(radius / np.array(sides), max(pixels.shape))  # larger ones change no more
     blurred = ndimage.gaussian_filter(pixels.astype(np.float32), sigma, mode="nearest")
     level = np.partition(blurred.ravel(), -area)[-area]
     # many pixels of a straight edge are equal

@@ -49,11 +49,6 @@ class Plan:
     changed: Mapping[int, Changed]
     new: Sequence[Outlines] = ()
 
-    @property
-    def planes(self) -> int:
-        """In how many planes something changes."""
-        return sum(len(one) for one in self.changed.values())
-
 
 @dataclass(frozen=True, eq=False)
 class Merge:
@@ -186,8 +181,8 @@ def reshape_in_pieces(
         rule,
         found=found,
         category=first.category,
-        annotator=first.annotator,
-        time=first.time,
+        annotator=first.annotator if plan.new else "",
+        time=first.time if plan.new else 0.0,
     )
     return replace(edit, text=text)
 

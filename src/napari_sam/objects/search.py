@@ -27,7 +27,7 @@ def outlines_in(
     origin : {"prompted", "propagated", "everything", "painted", "imported"}
         Where they come from.
     """
-    plane = key.read(labels)
+    plane = key.read_labels(labels)
     there = np.isin(plane, np.array(sorted(wanted), plane.dtype))
     if not there.any():
         return {}

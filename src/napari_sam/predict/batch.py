@@ -15,6 +15,7 @@ from ..steps import mapped
 from ..types import Mask, Plane, Prediction, Progress, Prompts
 from .kept_masks import logits_of
 from .session import Session
+from .windows import check_inside
 
 BATCH = 16
 """Prompts that are answered in one call; between two calls a run can be cancelled."""
@@ -28,9 +29,9 @@ PER_PLANE = 1000
 STABILITY_OFFSET = 1.0
 """See `masks.stability_score`; SAM's own value."""
 
-Outcome = Literal["object", "nothing", "duplicate", "covered"]
+Outcome = Literal["object", "nothing", "duplicate", "covered", "outside"]
 """What became of a prompt: an object; the model sees none; it is one that is there or a better
-prompt gave; most of its pixels belong to others."""
+prompt gave; most of its pixels belong to others; it lies outside the plane and was not asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ class SeedAnswer:
     ----------
     seed : Seed
     plane : Plane
-    outcome : {"object", "nothing", "duplicate", "covered"}
+    outcome : {"object", "nothing", "duplicate", "covered", "outside"}
     mask : Mask
         Of the answer; empty where there is none.
     candidate : int
@@ -156,9 +157,11 @@ def answer_seeds(
     Raises
     ------
     ValueError
-        If a prompt lies outside the plane, or the plane cannot be encoded.
+        If the plane cannot be encoded.
     """
-    plane, seeds = given.plane.whole, list(given.seeds())
+    plane, all_seeds = given.plane.whole, list(given.seeds())
+    inside = [_is_inside(one, plane) for one in all_seeds]
+    seeds = [one for one, is_inside in zip(all_seeds, inside, strict=True) if is_inside]
     answers: list[SeedAnswer] = []
     for start in range(0, len(seeds), BATCH):
         yield Progress(start, len(seeds), f"{start} of {len(seeds)} prompts answered")
@@ -169,7 +172,24 @@ def answer_seeds(
         answers += [
             _answer(one, plane, answer, threshold) for one, answer in zip(some, found, strict=True)
         ]
-    return _told_apart(answers, given.taken(), free_only) if answers else []
+    told = iter(_told_apart(answers, given.taken(), free_only) if answers else [])
+    return [
+        next(told) if is_inside else _outside(one, plane)
+        for one, is_inside in zip(all_seeds, inside, strict=True)
+    ]
+
+
+def _is_inside(seed: Seed, plane: Plane) -> bool:
+    try:
+        check_inside(seed.prompts, plane.size)
+    except ValueError:
+        return False
+    return True
+
+
+def _outside(seed: Seed, plane: Plane) -> SeedAnswer:
+    none = Mask.of(np.zeros((1, 1), bool), size=plane.size)
+    return SeedAnswer(seed, plane, "outside", none, 0, 0.0, 0.0)
 
 
 def _over_planes(place: int, planes: int, step: Progress) -> Progress:

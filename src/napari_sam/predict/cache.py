@@ -126,7 +126,7 @@ class DiskCache:
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of a key, or None; a file that is not ours or not sound is removed."""
-        path = self._path(key)
+        path = _path(self.folder, key)
         try:
             arrays = _opened(key, path.read_bytes())
         except OSError:
@@ -143,13 +143,14 @@ class DiskCache:
         content = save({**arrays, SEAL: _seal(key, arrays)})
         if len(content) > self.quota_bytes:
             return
+        folder = self.folder  # `use` may change it at any time
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._make_room(len(content))
-            self._write(key, content)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_room(folder, len(content))
+            self._write(folder, key, content)
         except OSError as error:
             self.notice = (
-                f"embeddings are not kept in {self.folder}: {error.strerror or error}; make room "
+                f"embeddings are not kept in {folder}: {error.strerror or error}; make room "
                 f"there, or set {FOLDER_VARIABLE} to another folder"
             )
         else:
@@ -177,7 +178,7 @@ class DiskCache:
 
     def usage(self) -> Usage:
         """Count what is kept."""
-        return _sum(self._entries())
+        return _sum(_entries(self.folder))
 
     def clear(self) -> Usage:
         """Remove all that is kept or waits to be, and return what was kept."""
@@ -186,7 +187,7 @@ class DiskCache:
         with self._changing:
             self._room = 0
             self.notice = ""
-            return _sum([entry for entry in self._entries() if self._remove(entry.path)])
+            return _sum([entry for entry in _entries(self.folder) if self._remove(entry.path)])
 
     def _write_waiting(self) -> None:
         time.sleep(QUIET)
@@ -202,20 +203,17 @@ class DiskCache:
                 except (RuntimeError, MemoryError) as error:  # memory may be full, on any device
                     self.notice = f"an embedding is not kept: {str(error) or 'not enough memory'}"
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.safetensors"
-
-    def _write(self, key: str, content: bytes) -> None:
-        handle, name = tempfile.mkstemp(".part", f"{key}.", self.folder)  # others cannot read it
-        with written_beside(self._path(key), Path(name)), open(handle, "wb") as file:
+    def _write(self, folder: Path, key: str, content: bytes) -> None:
+        handle, name = tempfile.mkstemp(".part", f"{key}.", folder)  # others cannot read it
+        with written_beside(_path(folder, key), Path(name)), open(handle, "wb") as file:
             file.write(content)
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, folder: Path, size: int) -> None:
         """Remove what was used longest ago, and what a killed program left, for `size` bytes."""
         self._room -= size
         if self._room >= 0:
             return
-        entries = self._entries()
+        entries = _entries(folder)
         for entry in entries:
             if not entry.whole and time.time() - entry.used > ABANDONED:
                 self._remove(entry.path)
@@ -238,17 +236,22 @@ class DiskCache:
             return False
         return True
 
-    def _entries(self) -> list[Entry]:
-        entries = []
-        latest = time.time() + ABANDONED  # a later date is wrong, and would keep a file for ever
-        with suppress(OSError), os.scandir(self.folder) as found:
-            for file in found:
-                if NAME.fullmatch(file.name):
-                    with suppress(OSError):  # another program may have removed it
-                        state = file.stat()
-                        used = state.st_mtime if state.st_mtime < latest else 0.0
-                        entries.append(Entry(used, state.st_size, Path(file.path)))
-        return entries
+
+def _path(folder: Path, key: str) -> Path:
+    return folder / f"{key}.safetensors"
+
+
+def _entries(folder: Path) -> list[Entry]:
+    entries = []
+    latest = time.time() + ABANDONED  # a later date is wrong, and would keep a file for ever
+    with suppress(OSError), os.scandir(folder) as found:
+        for file in found:
+            if NAME.fullmatch(file.name):
+                with suppress(OSError):  # another program may have removed it
+                    state = file.stat()
+                    used = state.st_mtime if state.st_mtime < latest else 0.0
+                    entries.append(Entry(used, state.st_size, Path(file.path)))
+    return entries
 
 
 def _sum(entries: list[Entry]) -> Usage:

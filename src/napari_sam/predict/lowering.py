@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ..types import Mask, MaskLogits, Prompts, Stroke
 from .kept_masks import logits_of
+from .paths import pieces_inside
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -95,7 +96,7 @@ def blurred(logits: MaskLogits, blur: float = BLUR) -> MaskLogits:
 def stroke_points(
     stroke: Stroke, size: tuple[int, int], most: int = STROKE_POINTS
 ) -> NDArray[np.float64]:
-    """Return points along a scribble, evenly spaced, that lie in the plane.
+    """Return points, evenly spaced, along what lies of a scribble in the plane.
 
     Parameters
     ----------
@@ -106,14 +107,18 @@ def stroke_points(
     Returns
     -------
     (N, 2) float, (x, y)
+        None if all of it lies outside.
     """
-    path = stroke.path
-    way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
+    starts, ends = pieces_inside(stroke.path, size)
+    if not len(starts):
+        return np.zeros((0, 2))
+    way = np.concatenate([[0.0], np.cumsum(np.hypot(*(ends - starts).T))])
     count = int(np.clip(way[-1] / STROKE_STEP + 1, 1, most))
     places = (np.arange(count) + 0.5) / count * way[-1]
-    points = np.stack([np.interp(places, way, path[:, axis]) for axis in (0, 1)], axis=1)
-    low, high = np.array([-0.5, -0.5]), np.array([size[1], size[0]]) - 0.5
-    return np.asarray(points[((points >= low) & (points <= high)).all(axis=1)])
+    vertices = np.stack([starts, ends], axis=1).reshape(-1, 2)
+    ways = np.stack([way[:-1], way[1:]], axis=1).ravel()
+    points = [np.interp(places, ways, vertices[:, axis]) for axis in (0, 1)]
+    return np.stack(points, axis=1)
 
 
 def region_mask(region: NDArray[np.float64], size: tuple[int, int]) -> Mask:

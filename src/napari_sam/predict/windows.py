@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..images.transforms import scaled_size
 from ..types import ImageEmbedding, MaskLogits, Prediction, Prompts, Window
+from .paths import pieces_inside
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -196,15 +197,20 @@ def check_inside(prompts: Prompts, size: tuple[int, int], margin: float = 0.0) -
                 f"the point ({x:g}, {y:g}) lies outside the image; x goes from 0 to {w - 1} and "
                 f"y from 0 to {h - 1}"
             )
-    extents = [("scribble", _extent(one.path)) for one in prompts.strokes]
+    outside = [
+        ("scribble", _extent(one.path))
+        for one in prompts.strokes
+        if not len(pieces_inside(one.path, size)[0])
+    ]
     if prompts.extent is not None:
-        extents.append(("box" if prompts.region is None else "region", prompts.extent))
-    for name, (x0, y0, x1, y1) in extents:
+        x0, y0, x1, y1 = prompts.extent
         if x1 < 0 or y1 < 0 or x0 > w - 1 or y0 > h - 1:
-            raise ValueError(
-                f"the {name} {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
-                f"{w - 1} and y from 0 to {h - 1}"
-            )
+            outside.append(("box" if prompts.region is None else "region", prompts.extent))
+    for name, (x0, y0, x1, y1) in outside:
+        raise ValueError(
+            f"the {name} {x0:g},{y0:g},{x1:g},{y1:g} lies outside the image; x goes from 0 to "
+            f"{w - 1} and y from 0 to {h - 1}"
+        )
 
 
 def cut_to_plane(prompts: Prompts, size: tuple[int, int]) -> Prompts:

@@ -68,6 +68,20 @@ class SliceKey:
             plane = plane.swapaxes(0, 1)
         return plane
 
+    def read_labels(self, labels: Any) -> NDArray[Any]:
+        """Read the plane from labels of the image: one array, also where that is a pyramid.
+
+        Returns
+        -------
+        (H, W) int
+
+        Raises
+        ------
+        ValueError
+            If the labels have no such plane or window.
+        """
+        return replace(self, level=None).read(labels)
+
     def array_of(self, image: Any) -> Any:
         """Return the array that the plane lies in: an image, or one of its levels.
 

@@ -50,21 +50,29 @@ class DragBox:
         pressed = _Newest(event.__wrapped__)
         start, before = np.array(event.pos), ""
         yield
-        while event.type == "mouse_move":
-            event.handled = True  # or the image would move
-            if not before and np.linalg.norm(event.pos - start) >= LEAST_DRAG:
-                before = str(self._boxes.mode)
-                self._display.hold(True)
-                self._boxes.mode = PROMPT_KINDS["box"].mode
-                mouse_press_callbacks(self._boxes, pressed)
+        try:
+            # the release goes to another layer if one is selected meanwhile
+            while event.type == "mouse_move" and event.is_dragging:
+                event.handled = True  # or the image would move
+                if not before and np.linalg.norm(event.pos - start) >= LEAST_DRAG:
+                    before = str(self._boxes.mode)
+                    self._display.hold(True)
+                    self._boxes.mode = PROMPT_KINDS["box"].mode
+                    mouse_press_callbacks(self._boxes, pressed)
+                if before:
+                    mouse_move_callbacks(self._boxes, event)
+                yield
+        finally:
             if before:
-                mouse_move_callbacks(self._boxes, event)
-            yield
-        if before:
-            mouse_release_callbacks(self._boxes, event)
-            self._boxes.selected_data = set()
+                self._end(event, before)
+
+    def _end(self, event: Any, before: str) -> None:
+        """Finish the box, and leave the layer of boxes in the mode that it had."""
+        mouse_release_callbacks(self._boxes, event)
+        self._boxes.selected_data = set()
+        if str(self._boxes.mode) == PROMPT_KINDS["box"].mode:  # else a tool was chosen meanwhile
             self._boxes.mode = before
-            self._display.hold(False)
+        self._display.hold(False)
 
 
 class _Newest:

@@ -15,7 +15,6 @@ from ..formats.project import Place
 from ..formats.snapshot import Writer
 from ..objects.edit import Edit
 from ..types import Progress
-from .history import History
 from .labels_view import LabelsView
 from .scheduler import Lane, Scheduler, Work
 
@@ -29,7 +28,8 @@ class LiveSave:
     Parameters
     ----------
     view : LabelsView
-    history : History
+    busy : callable
+        Returns whether something is being written into the layer, or soon will be.
     scheduler : Scheduler
     begin : callable
         Called in the worker; returns what writes.
@@ -47,7 +47,7 @@ class LiveSave:
     def __init__(
         self,
         view: LabelsView,
-        history: History,
+        busy: Callable[[], bool],
         scheduler: Scheduler,
         begin: Callable[[], Writer],
         moment: Callable[[], Callable[[], Annotation] | None],
@@ -55,7 +55,7 @@ class LiveSave:
         failed: Callable[[str], None],
         told: Callable[[Progress], None],
     ) -> None:
-        self._view, self._history, self._scheduler = view, history, scheduler
+        self._view, self._busy, self._scheduler = view, busy, scheduler
         self._begin, self._moment = begin, moment
         self._done, self._failed, self._told = done, failed, told
         self._writer: Writer | None = None
@@ -83,7 +83,7 @@ class LiveSave:
     def _check(self, result: None = None) -> None:
         """Write again what was touched; else end. While somebody writes or paints, wait."""
         painting = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        if self._history.walking or painting:
+        if self._busy() or painting:
             # napari paints at once and tells of a stroke at its end
             QTimer.singleShot(WAIT_MS, self._check)
             return

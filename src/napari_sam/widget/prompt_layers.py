@@ -304,8 +304,8 @@ class PromptLayers(QObject):  # type: ignore[misc]
         if action in DONE_ACTIONS:
             layers.mend_features(event.source)
         given_up = event.source is self.boxes and layers.has_stray_colours(event.source)
-        if given_up:
-            QTimer.singleShot(0, self._mend_colours)  # napari has not done with the shape
+        if event.source is self.boxes and (given_up or action == ADDED):
+            QTimer.singleShot(0, self._end_shape)  # napari has not done with it
         if action == ADDED and len(event.source.data) and not given_up:
             layers.disown(event.source, event.data_indices)
         if action in DONE_ACTIONS:
@@ -322,9 +322,11 @@ class PromptLayers(QObject):  # type: ignore[misc]
             self._seen = seen
             QTimer.singleShot(0, self._tell_pasted)
 
-    def _mend_colours(self) -> None:
+    def _end_shape(self) -> None:
+        """Deselect what was drawn, or handles hide it; draw the next shape of the kind of now."""
         if self.boxes is not None and not self._drawing:
             layers.mend_colours(self.boxes)
+            layers.set_shape_kind(self.boxes, self.kind)
 
     def _tell_pasted(self) -> None:
         if not self._drawing:

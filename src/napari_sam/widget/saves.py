@@ -74,6 +74,9 @@ class Saves(QObject):  # type: ignore[misc]
     ----------
     image_paths : mapping of Image to Path
         Files of images that napari did not open itself.
+    awaited : callable
+        Returns whether objects that the user has accepted are still to be written into the labels;
+        a save waits for them.
 
     Signals
     -------
@@ -97,6 +100,7 @@ class Saves(QObject):  # type: ignore[misc]
         self.bench, self.history = bench, history
         self.scheduler, self.status = scheduler, status
         self.image_paths: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
+        self.awaited: Callable[[], bool] = lambda: False
         self._places: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self._states: WeakKeyDictionary[Image, State] = WeakKeyDictionary()
         self._saved_steps: WeakKeyDictionary[LabelsView, int] = WeakKeyDictionary()
@@ -285,7 +289,11 @@ class Saves(QObject):  # type: ignore[misc]
         self._saving = True
         self.status.progress(SAVING, f"saving {job.path.name} ...")
         begin = partial(writer_of, job.format, annotation, job.path)
-        LiveSave(job.view, self.history, self.scheduler, begin, moment, done, self._end, told)
+        busy = self._awaits
+        LiveSave(job.view, busy, self.scheduler, begin, moment, done, self._end, told)
+
+    def _awaits(self) -> bool:
+        return self.history.walking or self.awaited()
 
     def _left_out(self, job: Job) -> str:
         """Say that labels of everything mode are in no file, if there are any."""

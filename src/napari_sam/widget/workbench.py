@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
@@ -47,6 +48,8 @@ class Workbench(QObject):  # type: ignore[misc]
         The layer that objects are committed to.
     everything : LabelsView or None
         The layer that everything mode fills.
+    overlays : WeakSet of napari.layers.Layer
+        Layers of ours that only show something, beside the preview.
     views : Views
         Of these and other Labels layers that have served.
     model_view : ModelView
@@ -87,6 +90,7 @@ class Workbench(QObject):  # type: ignore[misc]
         self.image_prompts: ImagePrompts | None = None
         self.results: LabelsView | None = None
         self.everything: LabelsView | None = None
+        self.overlays: WeakSet[Layer] = WeakSet()
         self.views = Views(history, status, self._on_labels_replaced)
         self.counting = False
         self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
@@ -159,8 +163,17 @@ class Workbench(QObject):  # type: ignore[misc]
         self.changed.emit()
         return view
 
-    def add_below_prompts(self, layer: Labels) -> None:
-        """Add a layer to the viewer underneath the preview; clicks go where they went before."""
+    def add_below_prompts(self, layer: Labels, overlay: bool = False) -> None:
+        """Add a layer to the viewer underneath the preview; clicks go where they went before.
+
+        Parameters
+        ----------
+        layer : napari.layers.Labels
+        overlay : bool
+            Whether it only shows something: it holds neither objects nor prompts.
+        """
+        if overlay:
+            self.overlays.add(layer)
         stack = self.viewer.layers
         active, preview = stack.selection.active, self.prompts.preview
         stack.insert(len(stack) if preview is None else stack.index(preview), layer)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...masks import iou
+from ...predict.lowering import stroke_points
 from ...types import Mask, MaskLogits, Prediction, Prompts
 
 SIZES = ("part", "whole", "group")
@@ -135,9 +136,10 @@ def doubt_of(shown: Candidate, prompts: Prompts, before: Candidate | None) -> st
 
 
 def violations(mask: Mask, prompts: Prompts) -> int:
-    """Return how many points of the prompts a mask contradicts; those of scribbles count, too."""
-    points = [prompts.point_coords, *(one.path for one in prompts.strokes)]
-    labels = [prompts.point_labels, *(np.full(len(s.path), s.label) for s in prompts.strokes)]
+    """Return how many points of the prompts a mask contradicts; see `lowered` for scribbles."""
+    paths = [(stroke_points(stroke, mask.size), stroke.label) for stroke in prompts.strokes]
+    points = [prompts.point_coords, *(path for path, _ in paths)]
+    labels = [prompts.point_labels, *(np.full(len(path), label) for path, label in paths)]
     xy, wanted = np.rint(np.concatenate(points)).astype(int), np.concatenate(labels)
     inside = np.zeros(len(xy), bool)
     if mask:

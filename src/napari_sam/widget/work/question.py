@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -127,8 +127,8 @@ class Question:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the logits of the answers."""
-        return sum(_nbytes(one) for one in self.objects.values())
+        """Bytes of the logits of the answers, and of what was shown before them."""
+        return _nbytes(self.objects.values())
 
     def ask(self, session: Session) -> dict[int, Prediction]:
         """Return answers to the objects that wait for one; for workers."""
@@ -256,7 +256,7 @@ class RecentAnswers:
             same = self.find(question.plane, one.prompts)
             self._kept = [pair for pair in self._kept if pair[1] is not same]
             self._kept.append((question.plane, one))
-        while len(self._kept) > 1 and sum(_nbytes(one) for _, one in self._kept) > self.limit:
+        while len(self._kept) > 1 and _nbytes(one for _, one in self._kept) > self.limit:
             del self._kept[0]
 
     def clear(self) -> None:
@@ -264,6 +264,10 @@ class RecentAnswers:
         self._kept.clear()
 
 
-def _nbytes(one: ObjectInWork) -> int:
-    """Return the bytes of the logits that were answered."""
-    return 0 if one.answer is None else one.answer.low_res_logits.nbytes
+def _nbytes(objects: Iterable[ObjectInWork]) -> int:
+    """Return the bytes of the logits that objects keep in memory; they may share an answer."""
+    answers: dict[int, Prediction] = {}
+    for one in objects:
+        before = None if one.before is None else one.before.answer
+        answers |= {id(answer): answer for answer in (one.answer, before) if answer is not None}
+    return sum(answer.low_res_logits.nbytes for answer in answers.values())

@@ -160,7 +160,7 @@ def as_painted(labels: Any, label: int, key: SliceKey, mask: Mask) -> Mask:
 
     Pixels of the outline that other objects have are no sign of painting.
     """
-    plane = key.read(labels)
+    plane = key.read_labels(labels)
     own = plane == label
     beyond = own.copy()
     beyond[mask.part] &= ~mask.bits

@@ -50,15 +50,59 @@ def painted_of(answers: Sequence[SeedAnswer]) -> dict[int, SegmentedObject]:
     return {label: SegmentedObject(label, outlines) for label, outlines in found.items()}
 
 
+def unchanged_since(
+    view: LabelsView,
+    before: Mapping[int, SegmentedObject],
+    outlines: Mapping[int, Outlines],
+    painted: Mapping[int, SegmentedObject],
+) -> Generator[Progress, None, dict[int, Outlines]]:
+    """Return the outlines of kept objects that nobody has changed, finished or deleted meanwhile.
+
+    Parameters
+    ----------
+    view : LabelsView
+    before : mapping of int to SegmentedObject
+        The objects as they were when the run began.
+    outlines : mapping of int to mapping of SliceKey to Outline
+        By label.
+    painted : mapping of int to SegmentedObject
+        See `painted_of`. A painted label is there if a pixel of it is.
+
+    Yields
+    ------
+    Progress
+        Before each object.
+    """
+    objects, same = view.store.objects, {}
+    for place, (label, some) in enumerate(outlines.items()):
+        yield Progress(place, len(outlines), "objects")
+        now = objects.get(label)
+        if now is before.get(label) and (now is not None or _is_painted(view, painted[label])):
+            same[label] = some
+    return same
+
+
+def _is_painted(view: LabelsView, one: SegmentedObject) -> bool:
+    for key, outline in one.outlines.items():
+        x0, y0, x1, y1 = outline.mask.box
+        index = replace(key, window=(x0, y0, x1 + 1, y1 + 1)).index
+        if (view.store.canvas.read(index) == one.label).any():
+            return True
+    return False
+
+
 def kept_in_pieces(
     context: Context,
     view: LabelsView,
     outlines: Mapping[int, Outlines],
     classes: Mapping[int, str],
     stability: Mapping[int, float],
+    overlap: str,
     refined: Mapping[int, SegmentedObject] | None = None,
 ) -> Generator[Progress, None, set[int]]:
     """Make objects of outlines, or change kept ones, as one step.
+
+    A kept object stays as it is in planes where it gets no pixel of its new outline.
 
     Parameters
     ----------
@@ -69,6 +113,8 @@ def kept_in_pieces(
     classes : mapping of int to str
         Of some of them.
     stability : mapping of int to float
+    overlap : str
+        Name of the rule that says which pixels they get.
     refined : mapping of int to SegmentedObject, optional
         Where the numbers are labels of kept objects, which change: the painted ones among them, as
         they are now. See `painted_of`.
@@ -91,25 +137,30 @@ def kept_in_pieces(
     new = list(outlines.values()) if refined is None else []
     changed = {} if refined is None else dict(outlines)
     known = {} if refined is None else dict(refined)
+    if not new and not changed:
+        return set()
     view.look_again()
     edit = yield from edits.commit_in_pieces(
         view.store,
         new,
         changed,
-        RULES[context.overlap].rule,
+        RULES[overlap].rule,
         found={label: one for label, one in known.items() if label not in view.store.objects},
         category=context.category,
         annotator=context.preferences.chosen.annotator,
         time=time.time(),
+        keep_covered=True,
     )
     numbers = {id(one): number for number, some in outlines.items() for one in some.values()}
     objects = {}
     for label, (before, after) in edit.objects.items():
-        if after is None:
-            continue
-        named = next(n for one in after.outlines.values() if (n := numbers.get(id(one))))
-        objects[label] = before, _with_facts(after, classes.get(named), stability[named])
+        outlined = () if after is None else after.outlines.values()
+        named = next((n for one in outlined if (n := numbers.get(id(one)))), None)
+        if after is not None and named is not None:
+            objects[label] = before, _with_facts(after, classes.get(named), stability[named])
         yield Progress(len(objects), len(edit.objects), "objects")
+    if not objects:
+        return set()
     edit = replace(edit, objects=objects)
     added = add_classes(view.store, [name for name in classes.values() if name])
     edit = replace(edit, properties={**edit.properties, **added.properties})

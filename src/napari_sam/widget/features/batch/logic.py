@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 
 from ....objects.overlap import KEEP
 from ....objects.properties import locked_labels
-from ....objects.segmented import upright
+from ....objects.segmented import SegmentedObject, upright
 from ....predict.batch import Seed, SeedAnswer, SeededPlane, answer_planes
 from ....predict.session import Session
 from ....stack.planes import all_planes
@@ -26,7 +26,7 @@ from ...placement import world_transform
 from ...places import show_place
 from ...scheduler import Lane, Work
 from ..feature import Feature
-from .keeping import kept_in_pieces, outlines_of, painted_of
+from .keeping import kept_in_pieces, outlines_of, painted_of, unchanged_since
 from .panel import BatchPanel
 from .reading import Drawn, Reading, group_columns, read_points, read_shapes, seeds_of_labels
 from .sampling import labels_in_plane, to_image, to_layer
@@ -39,6 +39,9 @@ AGAIN_MS = 100
 SeedsOf = Mapping[SliceKey, Callable[[], list[Seed]]]
 """What returns the seeds of each plane."""
 EMPTY = "{} holds no prompt in {}"
+STOPPED = "stopped; no prompt was answered"
+UNFINISHED = "wait until the objects of the last prompts are written"
+REMOVED = "the Labels layer was removed; no object was made"
 
 
 @dataclass(eq=False)
@@ -53,6 +56,10 @@ class Batch:
         What is said if there is no prompt.
     refined : bool
         Whether the kept objects themselves are the prompts.
+    before : dict of int to SegmentedObject
+        The kept objects when it began.
+    overlap : str
+        Name of the rule that says which pixels objects get.
     model, weights : str
         The model that answers, and its fingerprint.
     reading : Reading
@@ -63,6 +70,8 @@ class Batch:
     view: LabelsView
     empty: str
     refined: bool
+    before: dict[int, SegmentedObject]
+    overlap: str
     model: str
     weights: str
     reading: Reading = field(default_factory=Reading)
@@ -84,7 +93,7 @@ class BatchPrompts(Feature):
         self.bench, self.status = context.bench, context.status
         self.panel = BatchPanel()
         self._layer: Layer | None = None
-        self._batch: Batch | None = None
+        self._batch: Batch | None = None  # whose objects are not being written yet
         panel = self.panel
         panel.layer_picked.connect(self.use_layer)
         panel.run_asked.connect(self.run)
@@ -108,12 +117,13 @@ class BatchPrompts(Feature):
     def opened(self) -> None:
         """Take the layer that is selected, if it can hold prompts."""
         active = self.context.viewer.layers.selection.active
-        if any(active is layer for layer in self._layers()):
-            self.use_layer(active)
+        offered = any(active is layer for layer in self._layers())
+        self.use_layer(active if offered else self._layer)
         self.refresh()
 
     def close(self) -> None:
         """Disconnect from the viewer."""
+        self.use_layer(None)
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
 
@@ -121,12 +131,17 @@ class BatchPrompts(Feature):
 
     def use_layer(self, layer: Layer | None) -> None:
         """Take the prompts from another layer."""
-        self._layer = layer
+        before, self._layer = self._layer, layer
+        if layer is not before:
+            if isinstance(before, Points | Shapes):
+                before.events.features.disconnect(self._on_features_changed)
+            if isinstance(layer, Points | Shapes):
+                layer.events.features.connect(self._on_features_changed)
         if isinstance(layer, Labels):
             self.panel.set_layer_kind("labels", ())
         elif isinstance(layer, Points | Shapes):
             kind = "points" if isinstance(layer, Points) else "shapes"
-            self.panel.set_layer_kind(kind, group_columns(layer.features))
+            self.panel.set_layer_kind(kind, group_columns(layer.features), layer is before)
         else:
             self.panel.set_layer_kind("", ())
 
@@ -138,6 +153,10 @@ class BatchPrompts(Feature):
         if session is None or plane is None or layer is None:
             self.status.hint(context.hindrance() or context.absence or "choose a layer first")
             return
+        if self._batch is not None:
+            self.status.hint(UNFINISHED)
+            return
+        self.use_layer(layer)  # its table may have been changed in place
         if not context.scheduler.is_busy(Lane.LABELS) and context.folder.is_missing:
             context.folder.open_objects(plane.key, partial(self.run, everywhere))
             return
@@ -146,7 +165,6 @@ class BatchPrompts(Feature):
         if view is None or bench.counting:
             self.status.hint("labels are being counted; try again in a moment")
             return
-        model = session.predictor.model
         refined = layer is view.layer
         try:
             steps = self._steps(session, layer, _upright(plane), everywhere, view, refined)
@@ -156,13 +174,14 @@ class BatchPrompts(Feature):
         model = session.predictor.model
         where = "the image" if everywhere else "the plane shown"
         empty = EMPTY.format(layer.name, where)
-        self._batch = batch = Batch(view, empty, refined, model.name, model.fingerprint)
+        known = (dict(view.store.objects), context.overlap, model.name, model.fingerprint)
+        self._batch = batch = Batch(view, empty, refined, *known)
         self.panel.set_summary("")
         self.panel.set_failed([])
         work = Work(
             steps,
             on_step=partial(self._on_step, batch),
-            on_result=lambda _: self._keep(batch),
+            on_result=lambda _: self._keep(batch, batch.empty),
             on_error=partial(self._on_failed, batch),
             text="answering the prompts of a layer",
         )
@@ -174,7 +193,7 @@ class BatchPrompts(Feature):
         batch = self._batch
         if batch is not None and self.context.scheduler.is_busy(Lane.BATCH):
             self.context.scheduler.cancel(Lane.BATCH)
-            self._keep(batch)
+            self._keep(batch, STOPPED)
 
     def show(self, place: tuple[float, ...] | None) -> None:
         """Show the place of a prompt, in pixels of the image, in the middle of the window."""
@@ -203,6 +222,7 @@ class BatchPrompts(Feature):
             layer
             for layer in self.context.viewer.layers
             if isinstance(layer, Points | Shapes | Labels)
+            and layer not in self.bench.overlays
             and not any(layer is one for one in self.bench.prompts)
         ]
 
@@ -248,17 +268,29 @@ class BatchPrompts(Feature):
         self.status.error(text)
         self._keep(batch)
 
-    def _keep(self, batch: Batch) -> None:
-        """Keep what was found as one step, once nothing else is being written."""
+    def _keep(self, batch: Batch, empty: str = "") -> None:
+        """Keep what was found as one step, once nothing else is being written.
+
+        Parameters
+        ----------
+        batch : Batch
+        empty : str
+            What is said if there was no prompt.
+        """
         if batch is not self._batch:
             return
         self.status.progress(SOURCE)
         history = self.context.history
         if history.walking:
-            QTimer.singleShot(AGAIN_MS, partial(self._keep, batch))
+            QTimer.singleShot(AGAIN_MS, partial(self._keep, batch, empty))
             return
+        self._batch = None
         if not batch.answers and not batch.reading.outside and not batch.reading.asked:
-            self.status.error(batch.empty)
+            if empty:
+                self.status.error(empty)
+            return
+        if not any(one is batch.view for one in self.bench.views):
+            self.status.error(REMOVED)
             return
         outlines = outlines_of(batch.answers, batch.model, batch.weights)
         if not outlines:
@@ -268,12 +300,16 @@ class BatchPrompts(Feature):
         stability: dict[int, float] = {}
         for one in batch.answers:
             number = one.seed.number
-            stability[number] = min(one.stability, stability.get(number, 1.0))
+            if one.outcome == "object":
+                stability[number] = min(one.stability, stability.get(number, 1.0))
         painted = painted_of(batch.answers) if batch.refined else None
 
         def written() -> Generator[Progress, None, None]:
-            found = batch.view, outlines, batch.reading.classes, stability, painted
-            kept.update((yield from kept_in_pieces(self.context, *found)))
+            view, found = batch.view, outlines
+            if painted is not None:
+                found = yield from unchanged_since(view, batch.before, outlines, painted)
+            facts = batch.reading.classes, stability, batch.overlap
+            kept.update((yield from kept_in_pieces(self.context, view, found, *facts, painted)))
 
         history.write(batch.view, written(), lambda: self._tell(batch, kept))
 
@@ -318,9 +354,12 @@ class BatchPrompts(Feature):
             hidden = [frame.shape[axis] for axis, _ in plane.key.fixed]
             self.panel.set_stack(any(count > 1 for count in hidden))
 
+    def _on_features_changed(self, event: Any = None) -> None:
+        self.use_layer(self._layer)
+
     def _drop(self) -> None:
         """Forget a run: the image is another one, or holds other pixels."""
-        if self.context.scheduler.is_busy(Lane.BATCH):
+        if self._batch is not None:
             self.context.scheduler.cancel(Lane.BATCH)
             self.status.progress(SOURCE)
             self.status.error("the prompts of the layer were not answered: the image has changed")

@@ -93,7 +93,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
             return Grouping(column)
         return Grouping(column, self.radius.value(), self.least.value())
 
-    def set_layer_kind(self, kind: str, columns: Sequence[str]) -> None:
+    def set_layer_kind(self, kind: str, columns: Sequence[str], keep: bool = False) -> None:
         """Offer what can be chosen for a layer.
 
         Parameters
@@ -101,9 +101,13 @@ class BatchPanel(QWidget):  # type: ignore[misc]
         kind : {"points", "shapes", "labels", ""}
         columns : sequence of str
             That can tell which prompts are one object, the likeliest first; `EACH` for none.
+        keep : bool
+            Whether the column that is chosen stays, if it is still there.
         """
         names = [name or EACH_NAME for name in columns]
-        self.group.set_things(names, names, names[0] if names else None)
+        chosen = self.group.currentText() if keep else ""
+        first = names[0] if names else None
+        self.group.set_things(names, names, next((n for n in names if n == chosen), first))
         for control in (self.group, self._group):
             control.setVisible(len(names) > 1)
         for control in (self.radius, self._radius):

@@ -68,7 +68,8 @@ class Reading:
     outside : list of int
         Objects whose prompts lie outside the image, or in no single plane of it.
     passed_over : int
-        Points that were too short a stay, or are background points without an object.
+        Points that were too short a stay, or are background points without an object in their
+        plane.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -176,6 +177,9 @@ def read_points(
         else:
             reading.passed_over += 1
     for (plane, number), some in points.items():
+        if not any(label for _, label in some):
+            reading.passed_over += len(some)
+            continue
         prompts = Prompts(np.array([xy for xy, _ in some]), [label for _, label in some])
         reading.seeds.setdefault(plane, []).append(Seed(number, prompts))
     return _settled(reading)
@@ -294,13 +298,14 @@ def _numbered(
 ) -> list[int]:
     """Return the number of the object of each row, and note names and classes."""
     named = next((name for name in table.columns if str(name).lower() in CLASSES), None)
+    values = next((table[name] for name in table.columns if str(name) == column), None)
     numbers: dict[Any, int] = {}
     found = []
     for row in rows.tolist():
-        group = row if column == EACH else table[column].iloc[row]
+        group = row if values is None else values.iloc[row]
         number = numbers.setdefault(group, len(numbers) + 1)
         found.append(number)
-        reading.names[number] = f"{kinds[row]} {row}" if column == EACH else f"{column} {group}"
+        reading.names[number] = f"{kinds[row]} {row}" if values is None else f"{column} {group}"
         category = "" if named is None else str(table[named].iloc[row]).strip()
         if category and category != "nan":
             reading.classes.setdefault(number, category)

@@ -46,7 +46,9 @@ class Jobs:
         def said(edit: Edit | None) -> str:
             if edit is None:
                 return f"object {label} stays as it is"
-            new = max(one for one in edit.objects if one != label)
+            new = max((one for one in edit.objects if one != label), default=None)
+            if new is None:
+                return f"object {label} is smaller; others have the pixels of its other part"
             return f"object {label} split{_where(targets, label)}: object {new} is new"
 
         reshape = split_by(targets.key, first, second, ask)
@@ -65,6 +67,7 @@ class Jobs:
             return partial(planned_merge, targets.view.store.canvas, known, keys, GAP, origin)
 
         def make(merge: Merge) -> Making:
+            self._check(targets)
             return merge_in_pieces(targets.view.store, merge)
 
         def said(edit: Edit | None) -> str:
@@ -122,6 +125,7 @@ class Jobs:
         def make(plan: Plan) -> Making | None:
             if not (plan.changed or plan.new):
                 return None
+            self._check(targets)
             return reshape_in_pieces(targets.view.store, plan, rule, text)
 
         self.runs.do(Job(targets.view, prepare, make, said, text))

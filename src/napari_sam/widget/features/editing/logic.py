@@ -17,7 +17,7 @@ from .clicks import Clicks
 from .jobs import Jobs
 from .lengths import PixelSize, pixel_size
 from .panel import EditingPanel
-from .targets import meant
+from .targets import listed, meant
 
 SMOOTHING = 2
 """Pixels over which outlines are smoothed if nothing else is chosen."""
@@ -77,7 +77,13 @@ class Editing(Feature):
         if here is None:
             self._say_no_target()
             return
-        labels = tuple(dict.fromkeys((*self.context.selected(), *here.labels)))
+        selected = self.context.selected()
+        if selected and here.view is not listed(self.context):
+            self.status.hint(
+                f"the selected objects are not in {here.view.layer.name}; choose that layer first"
+            )
+            return
+        labels = tuple(dict.fromkeys((*selected, *here.labels)))
         if len(labels) < 2:
             self.status.hint(
                 "select two objects in the list, or one and point at the other; then press M"

@@ -35,6 +35,7 @@ class Job:
         turn; raises ValueError if the edit cannot be made.
     make : callable
         From the plan to what makes the edit, a piece at a time; None if nothing would change.
+        Raises ValueError if the edit cannot be made any longer.
     said : callable
         From the edit to what the status line says, or from None if there is none.
     text : str
@@ -121,7 +122,13 @@ class Runs:
             self._waiting.clear()
             self.status.hint(WRITING)
             return
-        making = job.make(plan)
+        view.look_again()  # a new object gets a label that nothing in the array has
+        try:
+            making = job.make(plan)
+        except ValueError as error:
+            self._waiting.clear()
+            self.status.error(str(error))
+            return
         if making is None:
             self.status.hint(job.said(None))
             self._next()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,10 +70,6 @@ class Targets:
         """Return where pixels come from of which no outline is known."""
         return "everything" if self.view is context.bench.everything else "painted"
 
-    def every_plane(self) -> Targets:
-        """Return the same objects in all their planes."""
-        return replace(self, everywhere=True)
-
     def _planes(self) -> list[SliceKey]:
         outlines = {key for one in self.known().values() if one is not None for key in one.outlines}
         here = self.key
@@ -83,14 +78,18 @@ class Targets:
 
 
 def meant(context: Context, everywhere: bool = False) -> Targets | None:
-    """Return the object under the pointer or of a review, or else those selected in the list."""
+    """Return the object under the pointer or of a review, or else those selected in the list.
+
+    While the pointer is not on the image, as on the list, only those selected are meant.
+    """
     plane = context.shown()
     if plane is None:
         return None
-    view, label = context.object_meant(*_views(context))
-    labels: Sequence[int] = [label]
-    if view is None:
-        view, labels = _listed(context), context.selected()
+    view, labels = listed(context), context.selected()
+    if context.viewer.mouse_over_canvas:
+        pointed_at, label = context.object_meant(*_views(context))
+        if pointed_at is not None:
+            view, labels = pointed_at, [label]
     if view is None or not labels or not fits(context, view):
         return None
     return Targets(view, tuple(labels), plane, everywhere)
@@ -126,7 +125,7 @@ def fits(context: Context, view: LabelsView) -> bool:
     return frame is not None and view.store.canvas.shape == frame.shape
 
 
-def _listed(context: Context) -> LabelsView | None:
+def listed(context: Context) -> LabelsView | None:
     """Return the layer whose objects the list shows."""
     active = context.viewer.layers.selection.active
     chosen = next((one for one in context.bench.views if one.layer is active), None)
@@ -136,5 +135,5 @@ def _listed(context: Context) -> LabelsView | None:
 def _views(context: Context) -> list[LabelsView]:
     """Return the layers that an object may be pointed at in, in this order."""
     bench = context.bench
-    views = dict.fromkeys((_listed(context), bench.results, bench.everything))
+    views = dict.fromkeys((listed(context), bench.results, bench.everything))
     return [view for view in views if view is not None and fits(context, view)]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ....everything.accepting import (
     Proposal,
+    in_tiles,
     masks_in,
     not_covered,
     read_in_chunks,
@@ -125,8 +126,10 @@ def accepted(
         objects[label] = None, _completed(made, found[old], store.objects.get(old))
     covered += len(found) - len(labels)
     text = "the acceptance of " + ("1 object" if len(labels) == 1 else f"{len(labels)} objects")
-    gone = yield from taken_out(store, {label: found[label].outlines for label in labels}, text)
-    return Verdicts(labels, replace(edit, text=text, objects=objects), gone, covered)
+    gone = yield from taken_out(store, {label: found[label].everywhere for label in labels}, text)
+    patches = yield from in_tiles(target.store.canvas, edit.patches, text)
+    edit = replace(edit, text=text, objects=objects, patches=patches)
+    return Verdicts(labels, edit, gone, covered)
 
 
 def rejected(
@@ -146,7 +149,7 @@ def rejected(
     if label not in found:
         raise ValueError(f"there is no proposal {label}")
     text = f"the rejection of proposal {label}"
-    gone = yield from taken_out(store, {label: found[label].outlines}, text)
+    gone = yield from taken_out(store, {label: found[label].everywhere}, text)
     return Verdicts([label], None, gone)
 
 
@@ -159,14 +162,15 @@ def _found(
     """Return proposals by label, and how many were left out because kept objects cover them."""
     outlines: dict[int, Outlines] = {}
     stabilities: dict[int, float] = {}
-    seen: set[int] = set()
+    everywhere: dict[int, Outlines] = {}
     for done, (key, candidates) in enumerate(planes.items()):
         yield Progress(done, len(planes), f"proposals: plane {done + 1} of {len(planes)}")
-        labels = key.read(store.canvas.data)
-        seen.update(k for k in labels_in(labels).tolist() if wanted is None or k in wanted)
+        labels = key.read_labels(store.canvas.data)
+        masks = masks_in(labels, wanted)
         if target is not None and target.only_new:
-            labels = not_covered(labels, key.read(target.store.canvas.data))
-        for label, mask in masks_in(labels, wanted).items():
+            labels = not_covered(labels, key.read_labels(target.store.canvas.data))
+        free = set(labels_in(labels).tolist())
+        for label, mask in masks.items():
             outline = Outline(mask, origin="everything")
             if target is not None:
                 outline = replace(outline, model=target.model, model_hash=target.weights)
@@ -175,10 +179,15 @@ def _found(
                 outline = replace(outline, score=source.iou)
                 stabilities[label] = min(source.stability, stabilities.get(label, 1.0))
             place = upright(key)
-            own = outlines.setdefault(label, {})
-            own[place] = outline if place == key else outline.turned()
-    found = {k: Proposal(one, stabilities.get(k)) for k, one in sorted(outlines.items())}
-    return found, len(seen - set(found))
+            outline = outline if place == key else outline.turned()
+            everywhere.setdefault(label, {})[place] = outline
+            if label in free:
+                outlines.setdefault(label, {})[place] = outline
+    found = {
+        label: Proposal(one, stabilities.get(label), everywhere[label])
+        for label, one in sorted(outlines.items())
+    }
+    return found, len(everywhere) - len(found)
 
 
 def _completed(

@@ -107,6 +107,7 @@ class FilledLayer:
         self.view, self.frame = view, frame
         self.edits = UserEdits()
         self.verdicts: dict[int, Verdict] = {}
+        self._judged: NDArray[np.int32] = np.zeros(0, np.int32)  # their labels, ascending
         self._findings = _Findings({}, {})
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
@@ -159,8 +160,8 @@ class FilledLayer:
         values = self.values.get(key)
         if values is None:
             return 0
-        gone = np.isin(values, list(self.verdicts)) if self.verdicts else 0
-        return len(values) - int(np.sum(gone))
+        left, right = (np.searchsorted(self._judged, values, side) for side in ("left", "right"))
+        return len(values) - int((right - left).sum())
 
     def judge(self, labels: Collection[int], verdict: Verdict) -> None:
         """Note what the user's last edit of the layer, which took labels out, says of them."""
@@ -245,6 +246,7 @@ class FilledLayer:
     def _collect(self) -> None:
         """Find out what is the user's; a new value, which workers can go on reading."""
         self.verdicts = {k: one for step in self._done for k, one in step.verdicts.items()}
+        self._judged = np.array(sorted(self.verdicts), np.int32)
         own = (step.edit for step in self._done if step.other_side is None)
         edits = tuple(edit for edit in own if edit is not None)
         self.edits = UserEdits(edits, frozenset(self.view.store.objects))

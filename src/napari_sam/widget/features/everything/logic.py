@@ -58,6 +58,7 @@ class Everything(Feature):
         self._read_joining: Callable[[], Joining | None] = lambda: None
         self._exposure: tuple[Any, LiveSelection] | None = None  # of the last run on a stack
         self._selecting = False
+        self._only_new = True  # as in the last selection
         self._then: Callable[[], None] = lambda: None  # once what runs is done
         self.verdicts = VerdictControls(context, self.panel, self.reselect)
         self.proposals = self.verdicts.proposals
@@ -136,7 +137,7 @@ class Everything(Feature):
                 self._say_found(filled)
 
         self.status.progress(EVERYTHING, "everything: encoding ...")
-        self._selecting = False
+        self._selecting, self._only_new = False, self.proposals.only_new
         filled.begin()
         found = partial(live.found, session, planes)
         steps = partial(self._written, filled, found, text, self.verdicts.kept())
@@ -166,7 +167,7 @@ class Everything(Feature):
         if self.context.scheduler.is_busy(Lane.BULK) and not self._selecting:
             return  # the run looks at the thresholds itself
         live = self._live(filled, list(filled.candidates))
-        self._selecting = True
+        self._selecting, self._only_new = True, self.proposals.only_new
         steps = partial(self._written, filled, live.anew, EVERYTHING, self.verdicts.kept())
         self._submit(steps, lambda _: self._link(filled), "selecting")
 
@@ -215,7 +216,7 @@ class Everything(Feature):
             if step.candidates is not None:
                 self.verdicts.spreads.look(step.candidates, self._thresholds)
             if kept is not None:
-                labels = not_covered(step.labels, step.plane.key.read(kept))
+                labels = not_covered(step.labels, step.plane.key.read_labels(kept))
                 step = PlaneResult.of(step.plane, labels, step.candidates)
             return filled.filled(step, text, self._thresholds.min_mask_region_area)
 
@@ -308,6 +309,10 @@ class Everything(Feature):
 
     def _say_found(self, filled: FilledLayer, linked_along: Extent | None = None) -> None:
         self.status.progress(EVERYTHING)
+        if self._only_new != self.proposals.only_new:  # changed during the run
+            self.reselect()
+            if self.context.scheduler.is_busy(Lane.BULK):
+                return
         self.status.hint(found_text(filled, linked_along))
         self.verdicts.show()
         then, self._then = self._then, lambda: None

@@ -15,7 +15,7 @@ from ...context import Context
 from ...labels_view import LabelsView
 from ...scheduler import Lane, Work
 from .accepted import Target, Verdicts, accepted, rejected
-from .filled_layer import FilledLayer
+from .filled_layer import FilledLayer, Verdict
 
 SOURCE = "proposals"
 """The source of progress in the status line."""
@@ -25,6 +25,7 @@ SAME_LAYER = (
     "objects go into the layer of the proposals itself, so there is nothing to accept; choose "
     "another layer under Into to accept them one by one"
 )
+GONE = "another image or layer was chosen meanwhile; go back and do it again"
 BUSY = "wait until everything mode is done, or cancel it"
 Plan = Callable[[], Generator[Progress, None, Verdicts]]
 
@@ -37,21 +38,32 @@ class Proposals:
     context : Context
     filled : callable
         Returns the layer of the proposals; None if there is none.
+    only_new : callable
+        Returns whether proposals that lie on kept objects are left out, and others get free pixels
+        only.
 
     Attributes
     ----------
-    only_new : bool
-        Whether proposals that lie on kept objects are left out, and others get free pixels only.
     settled : callable
         Called when nothing is being accepted any more.
     """
 
-    def __init__(self, context: Context, filled: Callable[[], FilledLayer | None]) -> None:
-        self.context, self._filled = context, filled
-        self.only_new = True
+    def __init__(
+        self,
+        context: Context,
+        filled: Callable[[], FilledLayer | None],
+        only_new: Callable[[], bool],
+    ) -> None:
+        self.context, self._filled, self._only_new = context, filled, only_new
         self.settled: Callable[[], None] = lambda: None
         self._waiting: list[Callable[[], None]] = []
-        self._busy = False
+        self._busy = self._writing = False
+        self._run: object = None  # of what was begun last; None once it is cancelled
+
+    @property
+    def only_new(self) -> bool:
+        """Whether proposals are left out where objects are kept."""
+        return self._only_new()
 
     @property
     def busy(self) -> bool:
@@ -60,11 +72,11 @@ class Proposals:
 
     def accept(self) -> None:
         """Make a kept object of the proposal under the pointer, else of the selected one."""
-        self._do(lambda: self._accept(self._current()))
+        self._do(partial(self._accept, self._current()))
 
     def reject(self) -> None:
         """Take the proposal under the pointer, else the selected one, from the proposals."""
-        self._do(lambda: self._reject(self._current()))
+        self._do(partial(self._reject, self._current()))
 
     def accept_all(self) -> None:
         """Make kept objects of all proposals, as one step."""
@@ -84,7 +96,7 @@ class Proposals:
         if filled is None or plane is None or frame is None or not label:
             return
         filled.view.layer.selected_label = label
-        pixels = int((plane.key.read(filled.view.layer.data) == label).sum())
+        pixels = int((plane.key.read_labels(filled.view.layer.data) == label).sum())
         size = layers.area_text(pixels, frame, plane.key)
         self.context.status.hint(f"proposal {label}, {size}: A accepts it, X rejects it")
 
@@ -121,8 +133,8 @@ class Proposals:
         if label == 0:
             context.status.hint(NONE_HERE)
             return
-        if not self._may_write(filled):
-            return
+        if label in filled.verdicts or not self._may_write(filled):
+            return  # a second click or key was for the same one
         again = partial(self._accept, label)
         results = self._results(filled, again)
         if results is None:
@@ -149,7 +161,7 @@ class Proposals:
         if filled is None or not label:
             self.context.status.hint(NO_PROPOSALS if filled is None else NONE_HERE)
             return
-        if self._may_write(filled):
+        if label not in filled.verdicts and self._may_write(filled):
             plan = partial(rejected, filled.view.store, filled.planes_of(label), label)
             self._begin(plan, filled, filled.view, partial(self._reject, label))
 
@@ -182,18 +194,24 @@ class Proposals:
         """Plan in the background and write then, unless something was changed meanwhile."""
         history, status = self.context.history, self.context.status
         number, seen = history.number, filled.edits
+        run = self._run = object()
 
         def planned(verdicts: Verdicts) -> None:
+            if run is not self._run:
+                return  # it was cancelled
             if filled is not self._filled() or into not in (
                 filled.view,
                 self.context.bench.results,
             ):
-                self._end()  # a layer is gone, or another one was chosen
+                self._end()
+                status.error(f"not {_done(verdicts)}: {GONE}")
             elif history.walking:
                 QTimer.singleShot(0, partial(planned, verdicts))
             elif (history.number, filled.edits) != (number, seen):
                 self._busy = False
                 again()
+                if not self._busy:
+                    self._end()  # it cannot be done any more, which is said
             else:
                 steps = self._written(verdicts, filled, into)
                 history.write(into, steps, lambda: None, also=[filled.view])
@@ -214,31 +232,42 @@ class Proposals:
         self, verdicts: Verdicts, filled: FilledLayer, into: LabelsView
     ) -> Generator[Progress, None, None]:
         """Write what was planned as one step."""
-        step = None
+        step, self._writing = None, True
         try:
             if verdicts.kept is not None:
                 yield from self.context.recording.keep_outlines(verdicts.kept)
                 step = yield from into.make_or_join(verdicts.kept, None)
                 yield Progress(1, 2)  # each layer is drawn in a turn of its own
             yield from filled.view.make_or_join(verdicts.gone, step)
-            filled.judge(verdicts.labels, "rejected" if verdicts.kept is None else "accepted")
+            filled.judge(verdicts.labels, _done(verdicts))
             self.context.status.hint(said(verdicts, into))
         finally:
             QTimer.singleShot(0, self._end)  # once the history is free again
 
     def cancel(self) -> None:
-        """Accept nothing that is not written yet."""
+        """Accept nothing that is not written yet; what is being written goes on to its end."""
+        self.forget_waiting()
+        if self._writing:
+            return
+        self._run = None
         self.context.scheduler.cancel(Lane.ACCEPT)
-        self._waiting.clear()
         self._end()
 
+    def forget_waiting(self) -> None:
+        """Leave out what was asked for, but not begun."""
+        self._waiting.clear()
+
     def _end(self) -> None:
-        self._busy = False
+        self._busy = self._writing = False
         self.context.status.progress(SOURCE)
-        if self._waiting:
+        while self._waiting and not self._busy:
             self._waiting.pop(0)()
         if not self._busy:
             self.settled()
+
+
+def _done(verdicts: Verdicts) -> Verdict:
+    return "rejected" if verdicts.kept is None else "accepted"
 
 
 def said(verdicts: Verdicts, into: LabelsView) -> str:

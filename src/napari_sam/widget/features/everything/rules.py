@@ -8,6 +8,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from ....everything.rules import ENDING, Rule, read_rule, rules_in, write_rule
 from ....preferences import preferences_file
@@ -16,6 +17,8 @@ from ...scheduler import Lane
 from .panel import EverythingPanel
 from .voxels import square_micrometres
 
+WAIT_MS = 50
+"""Until it is looked again whether what was accepted before is written."""
 Run = Callable[[bool], None]
 
 
@@ -40,6 +43,9 @@ class Rules:
         self.all_planes = False
         self._seen: WeakSet[Image] = WeakSet()
         self._encoded: WeakSet[Image] = WeakSet()
+        self._later = QTimer(panel)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self._look)
         panel.rule.save_asked.connect(self.save)
         panel.rule.apply_asked.connect(self.apply)
         panel.rule.to_each.toggled.connect(self._on_to_each_toggled)
@@ -123,6 +129,9 @@ class Rules:
         if frame.layer in self._seen or frame.layer not in self._encoded:
             return
         if context.bench.counting or context.scheduler.any_busy((Lane.FILES, Lane.LABELS)):
+            return
+        if context.history.walking or context.saves.awaited():
+            self._later.start(WAIT_MS)
             return
         self._seen.add(frame.layer)
         results = context.bench.results

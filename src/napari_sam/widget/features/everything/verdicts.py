@@ -42,7 +42,7 @@ class VerdictControls:
         self.context, self.panel, self._reselect = context, panel, reselect
         self.filled: FilledLayer | None = None
         self.spreads = Spreads()
-        self.proposals = Proposals(context, lambda: self.filled)
+        self.proposals = Proposals(context, lambda: self.filled, panel.verdicts.only_new.isChecked)
         self.tool = ClickTool(context, self.proposals, lambda: panel.verdicts.set_tool(""))
         self.sheet = ContactSheet(context, panel)
         self._reselect_later = False
@@ -55,16 +55,18 @@ class VerdictControls:
         box.accept_all_asked.connect(self.proposals.accept_all)
         box.tool_changed.connect(self.tool.use)
         box.sheet_asked.connect(self.sheet.show)
-        box.only_new_changed.connect(self._on_only_new_changed)
+        box.only_new_changed.connect(lambda _: self._reselect())
 
     def start(self) -> None:
-        """Let Escape end the tool of clicks."""
+        """Let Escape end the tool of clicks, and saves wait for what is being accepted."""
+        self.context.saves.awaited = lambda: self.proposals.busy
         end_others = self.context.end_tool
         self.context.end_tool = lambda: self._end_tool() or end_others()
 
     def watch(self, filled: FilledLayer | None) -> None:
         """Deal with the proposals of another layer; None: with none."""
         self.filled = filled
+        self.proposals.forget_waiting()
         self.tool.watch(None if filled is None else filled.view.layer)
         self.panel.verdicts.set_tool("")
         if filled is not None:
@@ -131,10 +133,6 @@ class VerdictControls:
             self.panel.verdicts.set_tool("")
             self.context.status.hint("clicks are prompts again")
         return used
-
-    def _on_only_new_changed(self, wanted: bool) -> None:
-        self.proposals.only_new = wanted
-        self._reselect()
 
     def _on_proposals_settled(self) -> None:
         if self._reselect_later:

@@ -113,8 +113,8 @@ class Assessing:
     def _on_failed(
         self, objects: Mapping[int, SegmentedObject], spacing: tuple[float, ...], text: str
     ) -> None:
-        """Say why, and try again when something changes."""
-        self._objects, self._spacing = objects, spacing
+        """Say why, and measure all objects again when something changes."""
+        self._objects, self._spacing, self._known = objects, spacing, {}
         self.context.status.error(text)
 
     def _on_touched(self, edit: Edit) -> None:

@@ -81,6 +81,8 @@ class Review:
             self.leave()
         elif one is not None and objects[one.label] is not one:
             self._hide_contour()
+        if self.context.work.numbers():
+            self._later = False
         if self._later and self.assessing.is_ready:
             self.go_on()
         elif changed:
@@ -88,6 +90,7 @@ class Review:
 
     def go_on(self) -> None:
         """Show the riskiest object that is not finished and was not looked at in this pass."""
+        self._later = False
         self.context.status.acted()
         hindrance = self.context.hindrance()
         if hindrance or not self._objects:
@@ -105,11 +108,8 @@ class Review:
             self._place = self._visited.index(after[0], self._place + 1)
             self._show(after[0])
             return
-        left = [
-            one
-            for label, one in self.assessing.assessed.items()
-            if label not in self._seen and not one.measured.one.locked
-        ]
+        open_ones = {label for label, one in self._objects.items() if not one.locked} - self._seen
+        left = [one for label, one in self.assessing.assessed.items() if label in open_ones]
         if not left:
             again = "; R begins again" if self._seen else ""
             text = "all objects were looked at" if self._seen else "all objects are finished"
@@ -212,7 +212,7 @@ class Review:
             return
         if self._contour is None or self._contour not in self.context.viewer.layers:
             self._contour = layers.make_contour(bench.frame)
-            bench.add_below_prompts(self._contour)
+            bench.add_below_prompts(self._contour, overlay=True)
         one = outline if upright(plane.key) == plane.key else outline.turned()
         layers.show_contour(self._contour, bench.frame, plane.key, one.mask)
 

@@ -17,6 +17,9 @@ from ...work.question import ObjectInWork, Question
 from .candidate_list import CandidateRow
 from .panel import PromptPanel
 
+MOST_WIDTH = 8
+"""Of the outlines of other candidates, pixels of the plane: each takes time to find."""
+
 
 class AnswerView:
     """Paints answers into the preview, and says what they are.
@@ -46,7 +49,7 @@ class AnswerView:
         lines = others_of(one.candidates, one.shown) if one.candidates else {}
         side = math.sqrt(pixel_area(bench.frame.transform, key.displayed))
         zoom = float(self.context.viewer.camera.zoom)
-        width = max(1, math.ceil(1 / (zoom * side)))  # a pixel of the screen
+        width = min(max(1, math.ceil(1 / (zoom * side))), MOST_WIDTH)  # a pixel of the screen
         layers.show_preview(preview, bench.frame, key, masks, lost, lines, width)
 
     def say(self, question: Question, number: int, size: int | None) -> None:

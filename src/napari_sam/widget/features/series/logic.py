@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Image, Layer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from ....formats.exchange import FORMATS
@@ -16,6 +16,7 @@ from ....images.readers import StackImage, read_image
 from ....types import Progress
 from ... import layers
 from ...context import Context
+from ...live_save import WAIT_MS
 from ...scheduler import Lane, Work
 from ..feature import Feature
 from .ahead import Ahead
@@ -97,7 +98,9 @@ class Series(Feature):
         """Go on once nothing of the open image of the series is unsaved."""
         saves, frame = self.context.saves, self.context.bench.frame
         here = frame is not None and frame.layer is self._image
-        if here and saves.unsaved:
+        if here and saves.awaited():
+            QTimer.singleShot(WAIT_MS, partial(self._leave, then))
+        elif here and saves.unsaved:
             saves.save(then)  # type: ignore[arg-type]
         else:
             then()  # type: ignore[operator]

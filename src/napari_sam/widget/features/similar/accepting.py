@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
+from ....everything.accepting import read_in_chunks
 from ....objects import edits
 from ....objects.overlap import RULES
 from ....objects.segmented import SegmentedObject
@@ -46,7 +47,7 @@ def accepted_in_pieces(
     }
     search.view.look_again()
     edit = yield from edits.commit_in_pieces(
-        search.view.store,
+        read_in_chunks(search.view.store),
         outlines,
         {},
         RULES[context.overlap].rule,
@@ -55,14 +56,17 @@ def accepted_in_pieces(
         time=time.time(),
     )
     made: dict[int, SegmentedObject] = {}
+    features = {}
     for label, (_, after) in edit.objects.items():
         if after is not None:
             one = whose[id(next(iter(after.outlines.values())))]
             made[label] = replace(after, attributes={"stability": round(one.stability, 4)})
-            search.accepted[label] = one.features
+            features[label] = one.features
     edit = replace(edit, objects={label: (None, after) for label, after in made.items()})
     yield from context.recording.keep_outlines(edit)
     yield from search.view.make_or_join(edit, None)
+    for label, kept in made.items():
+        search.accept(kept, features[label])
     return list(made)
 
 
@@ -73,5 +77,5 @@ def all_ranked(
     found = []
     for done, key in enumerate(list(search.found)):
         yield Progress(done, len(search.found), "ranking")
-        found += [(key, one) for one in search.ranked(key) if one.likeness >= least]
+        found += [(key, one) for one in search.ranked(key, least)]
     return found

@@ -171,8 +171,7 @@ class Similar(Feature):
             return
         self.ranked = []
         if plane.key in search.found:
-            least = self.panel.least
-            self.ranked = [one for one in search.ranked(plane.key) if one.likeness >= least]
+            self.ranked = search.ranked(plane.key, self.panel.least)
             self._counts[plane.key] = len(self.ranked)
         if self.ranked or self.shown.layer is not None:
             self.shown.show(frame, plane.key, [one.mask for one in self.ranked])
@@ -302,7 +301,7 @@ class Similar(Feature):
         if search is not self.search:
             return
         if isinstance(step, Learnt):
-            search.accepted.update(step.features)
+            search.learnt.update(step.features)
         elif isinstance(step, Progress):
             text = f"similar objects: {step.text}"
             self.status.progress(SOURCE, text, step.done, step.total, self.cancel)
@@ -352,8 +351,7 @@ class Similar(Feature):
 
     def _count(self, search: Search, key: SliceKey) -> None:
         """Count the proposals of a plane that is not shown."""
-        least = self.panel.least
-        self._counts[key] = sum(one.likeness >= least for one in search.ranked(key))
+        self._counts[key] = len(search.ranked(key, self.panel.least))
         self._say_count()
 
     def _on_plane_changed(self) -> None:

@@ -93,5 +93,5 @@ class ShownProposals:
                 **frame.drawing,
             )
             self.layer.editable = False
-            self.context.bench.add_below_prompts(self.layer)
+            self.context.bench.add_below_prompts(self.layer, overlay=True)
         return self.layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from napari.layers import Image, Labels, Layer
 
@@ -10,15 +10,17 @@ from ...frame import Frame
 from ...views import Views
 
 
-def fitting_labels(layers: Iterable[Layer], frame: Frame, preview: Labels | None) -> list[Labels]:
+def fitting_labels(
+    layers: Iterable[Layer], frame: Frame, overlays: Collection[Layer | None]
+) -> list[Labels]:
     """Return the Labels layers that objects of an image can go into: those of its shape.
 
     Parameters
     ----------
     layers : iterable of napari.layers.Layer
     frame : Frame
-    preview : napari.layers.Labels or None
-        Ours, which holds no objects.
+    overlays : collection of (napari.layers.Layer or None)
+        Ours, which hold no objects.
     """
     return [
         layer
@@ -26,7 +28,7 @@ def fitting_labels(layers: Iterable[Layer], frame: Frame, preview: Labels | None
         if isinstance(layer, Labels)
         and not layer.multiscale
         and tuple(layer.data.shape) == frame.shape
-        and layer is not preview
+        and layer not in overlays
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog
 
@@ -62,7 +62,7 @@ class Source(Feature):
         labels = None
         if image is not None:
             frame = frame_of(image, self.viewer.dims)
-            fitting = fitting_labels(self.viewer.layers, frame, self.bench.prompts.preview)
+            fitting = fitting_labels(self.viewer.layers, frame, self._overlays())
             labels = labels_to_go_on_with(fitting, image, self.bench.views)
         self.bench.use_image(image, counting=labels is not None)
         if labels is not None and self.bench.counting:
@@ -115,6 +115,9 @@ class Source(Feature):
         work = Work(steps, on_result=done, on_error=failed, text="counting labels")
         self.context.scheduler.submit(work, Lane.LABELS)
 
+    def _overlays(self) -> list[Layer | None]:
+        return [self.bench.prompts.preview, *self.bench.overlays]
+
     def refresh(self) -> None:
         """Show what layers there are."""
         bench, frame = self.bench, self.bench.frame
@@ -123,7 +126,7 @@ class Source(Feature):
         self.panel.image.set_things([layer.name for layer in images], images, current)
         self.seen.refresh()
         layers = self.viewer.layers
-        fitting = [] if frame is None else fitting_labels(layers, frame, bench.prompts.preview)
+        fitting = [] if frame is None else fitting_labels(layers, frame, self._overlays())
         results = None if bench.results is None else bench.results.layer
         new = NEW_FOLDER if frame is not None and frame.needs_folder else NEW_LAYER
         names = [*(layer.name for layer in fitting), new]

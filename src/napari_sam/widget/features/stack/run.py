@@ -38,7 +38,7 @@ class Occupied:
         if self.labels is None:
             labels = np.zeros(line.plane.size, np.int32)
         else:
-            labels = np.array(line.key(place).read(self.labels), np.int32)
+            labels = np.array(line.key(place).read_labels(self.labels), np.int32)
             labels[np.isin(labels, self.own)] = 0
         other = np.iinfo(np.int32).max
         for mask in self.masks.get(place, ()):
