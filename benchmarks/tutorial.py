@@ -42,7 +42,14 @@ class Tutorial:
     ----------
     out : Path
         Folder of the pictures.
+
+    Attributes
+    ----------
+    name : str
+        With which the names of the pictures begin.
     """
+
+    name = "tutorial"
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -101,7 +108,7 @@ class Tutorial:
         image = Image.fromarray(pixels[..., :3]).quantize(
             COLOURS, kmeans=3, dither=Image.Dither.NONE
         )
-        image.save(self.out / f"tutorial_{name}.png", optimize=True)
+        image.save(self.out / f"{self.name}_{name}.png", optimize=True)
 
 
 def main() -> None:
