@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QScrollArea,
     QScrollBar,
@@ -252,3 +253,13 @@ class ChoiceGuard(QObject):  # type: ignore[misc]
             event.ignore()
             return True
         return False
+
+
+def row(*parts: QWidget) -> QWidget:
+    """Return widgets side by side."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        layout.addWidget(part)
+    return box

@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 from ....everything.amg_params import SELECT_FIELDS, AmgParams
 from ....everything.rules import SIZES
 from ....everything.spread import Spread
-from ...controls import Chooser, Section
+from ...controls import Chooser, Section, row
 from ...histogram import Histogram
 from .across import AcrossPlanes
 from .rule_box import RuleBox
@@ -131,7 +130,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         for name in LIVE:
             self.widgets[name].changed.connect(lambda _: self.thresholds_changed.emit())
         self.planes = Chooser('Which planes "All planes" means')
-        self.planes_row = _row(QLabel("Planes"), self.planes)
+        self.planes_row = row(QLabel("Planes"), self.planes)
         more = [name for name in WORDS if name not in (*SELECT_FIELDS, *FIRST)]
         self.more = Section("More settings", self._form(more))
         layout = QVBoxLayout(self)
@@ -207,7 +206,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; what was found stays")
         self.cancel_button.clicked.connect(self.cancel_asked)
-        return _row(self.plane_button, self.stack_button, self.cancel_button)
+        return row(self.plane_button, self.stack_button, self.cancel_button)
 
     def _readout(self, name: str) -> QLabel:
         """Return a label that shows the value of a slider."""
@@ -233,7 +232,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
             widget, label = self.widgets[name], QLabel(WORDS[name].label)
             label.setToolTip(widget.tooltip)
             if widget.widget_type == "FloatSlider":
-                form.addRow(_row(label, self._readout(name)))
+                form.addRow(row(label, self._readout(name)))
                 if name in self.histograms:
                     form.addRow(self.histograms[name])
                 form.addRow(widget.native)
@@ -265,15 +264,6 @@ def params_widgets(defaults: AmgParams) -> dict[str, Any]:
             options={**options, "tooltip": f"{effect}.\n{name}: {option.metadata['help']}"},
         )
     return widgets
-
-
-def _row(*parts: QWidget) -> QWidget:
-    box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for part in parts:
-        layout.addWidget(part)
-    return box
 
 
 def _group(title: str, *parts: QWidget) -> QGroupBox:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSlider,
@@ -14,6 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from ....everything.exemplars import LIKELY
+from ...controls import row
 
 STEPS = 100
 """Of the slider."""
@@ -66,8 +66,8 @@ class SimilarPanel(QWidget):  # type: ignore[misc]
         self.forget = _button("End", "Propose nothing any more; what was accepted stays")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(_row(self.here, self.everywhere))
-        layout.addWidget(_row(caption, self.value))
+        layout.addWidget(row(self.here, self.everywhere))
+        layout.addWidget(row(caption, self.value))
         layout.addWidget(self.slider)
         layout.addWidget(self.count)
         grid = QGridLayout()
@@ -111,12 +111,3 @@ def _button(text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tip)
     return button
-
-
-def _row(*parts: QWidget) -> QWidget:
-    box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for part in parts:
-        layout.addWidget(part)
-    return box
