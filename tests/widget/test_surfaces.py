@@ -315,7 +315,7 @@ NEED_A_PLANE = ("Enter", "Escape", "N", "O", "E", "T", "W", "Control-D", "K", "Q
 BUTTONS = (
     *("Commit  Enter", "Clear  Esc", "Next answer  N", "New object  O", "This plane", "All planes"),
     *("Finished  K", "To check  Q", "Complete  Y", "Region", "Propagate  P"),
-    *("boxes", "objects"),
+    *("prompt", "region", "scribble", "objects"),
 )
 IN_3D = "switch to the 2-D view to prompt"
 
