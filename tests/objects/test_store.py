@@ -208,7 +208,7 @@ def test_pieces(history):
     store = ObjectStore(Canvas(np.zeros((5, 8, 24), np.int32)))
     edit = edits.keep(store, [planes(5)])
     steps = history.make_in_pieces(store, edit)
-    assert [step.done for step in steps] == [1, 2, 3, 4, 5]
+    assert [step.done for step in steps] == [0, 1, 2, 3, 4, 5]  # recorded, then each plane
     assert list(store.objects) == [1]
     steps = history.undo_in_pieces()
     assert next(steps).text == "object 1"
