@@ -142,7 +142,6 @@ def run(image: NDArray[np.uint8], labels: Path, pictures: Path | None) -> None:
     window.rest(2)
     hands.point_at(at[9], at[9])
     hands.key("find similar", KEYS.Key_F)
-    hands.key("accept one", KEYS.Key_A)
     hands.key("next to look at", KEYS.Key_R)
     hands.key("delete", KEYS.Key_D, CONTROL)
 
