@@ -185,13 +185,13 @@ def test_ten_thousand_objects_are_listed_sorted_and_filtered_quickly():
         k: SegmentedObject(k, {}, "ab"[k % 2], "finished" if k % 5 == 0 else "")
         for k in range(1, 10_001)
     }
-    start = time.perf_counter()
+    start = time.thread_time()  # other programs do not count
     table.set_objects(objects)
     table.set_filter("a", "finished")
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 0.5
     assert table.rowCount() == 1000
     table.set_filter("*", "*")
-    start = time.perf_counter()
+    start = time.thread_time()
     table.sort(2)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 0.5
     assert [table.label_at(k) for k in (0, 5000)] == [2, 1]

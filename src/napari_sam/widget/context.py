@@ -187,6 +187,13 @@ class Context(QObject):  # type: ignore[misc]
             return str(error)
         return ""
 
+    @property
+    def listed(self) -> LabelsView | None:
+        """The layer whose objects the list shows: the active one, or else that of commits."""
+        active = self.viewer.layers.selection.active
+        chosen = next((one for one in self.bench.views if one.layer is active), None)
+        return chosen or self.bench.results
+
     def object_meant(self, *views: LabelsView | None) -> tuple[LabelsView | None, int]:
         """Return the object that a key acts on: that under the pointer, or that of a review.
 
@@ -203,9 +210,10 @@ class Context(QObject):  # type: ignore[misc]
         """
         looked, points = self.looked_at, self.bench.prompts.points
         resting = looked is not None and looked.resting
+        pointer = self.viewer.cursor.position
         if not resting and points is not None and self.viewer.mouse_over_canvas and self.shown():
             for view in dict.fromkeys(views):
-                label = 0 if view is None else label_at(view.layer, points, self.viewer)
+                label = 0 if view is None else label_at(view.layer, points, pointer)
                 if view is not None and label:
                     return view, label
         if looked is None or looked.view not in self.bench.views:

@@ -330,17 +330,18 @@ def drawn_prompts(points: Points, boxes: Shapes, key: SliceKey) -> list[DrawnPro
     return found
 
 
-def label_at(labels: Labels, points: Points, viewer: Viewer) -> int:
-    """Return the label under the pointer; 0 if there is none.
+def label_at(labels: Labels, points: Points, position: Any) -> int:
+    """Return the label at a place of the world; 0 if there is none.
 
     Parameters
     ----------
     labels : napari.layers.Labels
     points : napari.layers.Points
         Of the same shape; its place in the world is that of the plane shown.
-    viewer : napari.viewer.Viewer
+    position : sequence of float
+        Such as that of the pointer, `viewer.cursor.position`.
     """
-    value = labels.get_value(points.world_to_data(viewer.cursor.position), world=False)
+    value = labels.get_value(points.world_to_data(position), world=False)
     return int(value or 0)
 
 

@@ -12,7 +12,7 @@ from ...context import Context
 from .click_tool import ClickTool
 from .jobs import Jobs
 from .panel import EditingPanel
-from .targets import Targets, listed, meant, object_at, refusal
+from .targets import Targets, meant, object_at, refusal
 
 ENDED = "clicks prompt again"
 
@@ -45,7 +45,7 @@ class Clicks:
         if not self._begin("absorb", self._on_absorb_clicked):
             return
         here, selected = meant(self.context), tuple(self.context.selected())
-        if here is None or here.view is not listed(self.context):
+        if here is None or here.view is not self.context.listed:
             selected = ()
         if here is not None and len(selected) == 1 and here.labels == selected:
             self._absorbing = here

@@ -17,7 +17,7 @@ from .clicks import Clicks
 from .jobs import Jobs
 from .lengths import PixelSize, pixel_size
 from .panel import EditingPanel
-from .targets import listed, meant
+from .targets import meant
 
 SMOOTHING = 2
 """Pixels over which outlines are smoothed if nothing else is chosen."""
@@ -78,7 +78,7 @@ class Editing(Feature):
             self._say_no_target()
             return
         selected = self.context.selected()
-        if selected and here.view is not listed(self.context):
+        if selected and here.view is not self.context.listed:
             self.status.hint(
                 f"the selected objects are not in {here.view.layer.name}; choose that layer first"
             )

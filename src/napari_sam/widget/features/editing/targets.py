@@ -13,6 +13,7 @@ from ....stack.planes import all_planes
 from ....types import Plane, SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
+from ...layers import label_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def meant(context: Context, everywhere: bool = False) -> Targets | None:
     plane = context.shown()
     if plane is None:
         return None
-    view, labels = listed(context), context.selected()
+    view, labels = context.listed, context.selected()
     if context.viewer.mouse_over_canvas:
         pointed_at, label = context.object_meant(*_views(context))
         if pointed_at is not None:
@@ -100,9 +101,8 @@ def object_at(context: Context, position: Any) -> Targets | None:
     plane, points = context.shown(), context.bench.prompts.points
     if plane is None or points is None:
         return None
-    place = points.world_to_data(position)
     for view in _views(context):
-        label = int(view.layer.get_value(place, world=False) or 0)
+        label = label_at(view.layer, points, position)
         if label:
             return Targets(view, (label,), plane)
     return None
@@ -125,15 +125,8 @@ def fits(context: Context, view: LabelsView) -> bool:
     return frame is not None and view.store.canvas.shape == frame.shape
 
 
-def listed(context: Context) -> LabelsView | None:
-    """Return the layer whose objects the list shows."""
-    active = context.viewer.layers.selection.active
-    chosen = next((one for one in context.bench.views if one.layer is active), None)
-    return chosen or context.bench.results
-
-
 def _views(context: Context) -> list[LabelsView]:
     """Return the layers that an object may be pointed at in, in this order."""
     bench = context.bench
-    views = dict.fromkeys((listed(context), bench.results, bench.everything))
+    views = dict.fromkeys((context.listed, bench.results, bench.everything))
     return [view for view in views if view is not None and fits(context, view)]

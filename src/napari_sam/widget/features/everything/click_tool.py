@@ -79,7 +79,7 @@ class ClickTool:
         if max(abs(a - b) for a, b in zip(start, event.pos, strict=True)) > CLICK:
             return  # the view was moved
         points, viewer = self.context.bench.prompts.points, self.context.viewer
-        label = 0 if points is None else layers.label_at(layer, points, viewer)
+        label = 0 if points is None else layers.label_at(layer, points, viewer.cursor.position)
         if not label:
             self.context.status.hint(NONE_HERE)
         elif self.tool == ACCEPT:

@@ -118,7 +118,7 @@ class Proposals:
             return 0
         layer = filled.view.layer
         if viewer.mouse_over_canvas:
-            label = layers.label_at(layer, points, viewer)
+            label = layers.label_at(layer, points, viewer.cursor.position)
             if label:
                 return label
         selected = int(layer.selected_label)

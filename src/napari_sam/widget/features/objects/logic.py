@@ -88,9 +88,7 @@ class Objects(Feature):
     @property
     def view(self) -> LabelsView | None:
         """The layer whose objects are listed; None if there is none."""
-        active = self.context.viewer.layers.selection.active
-        chosen = next((one for one in self.bench.views if one.layer is active), None)
-        return chosen or self.bench.results
+        return self.context.listed
 
     @property
     def _class_view(self) -> LabelsView | None:

@@ -12,6 +12,7 @@ from ....objects.segmented import Outline, SegmentedObject, upright
 from ....types import SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
+from ...layers import label_at
 from ...places import show_place
 from .asker import Asker
 from .panel import OBJECTS
@@ -122,8 +123,7 @@ class Reopener:
         points = self.bench.prompts.points
         for view in (self.bench.results, self.bench.everything):
             if view is not None and points is not None:
-                place = points.world_to_data(position)
-                label = int(view.layer.get_value(place, world=False) or 0)
+                label = label_at(view.layer, points, position)
                 if label:
                     return view, label
         return None, 0
