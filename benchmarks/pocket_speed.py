@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--device", default="cpu", help="cuda adds the IoU with the processor's")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    predictor = SamPredictor(load_model(args.model, "cpu"))
+    predictor = SamPredictor(load_model(args.model, args.device))
     plane = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
     embedding = predictor.encode(plane)
     click = Prompts([(250, 260)], [1])
@@ -58,6 +59,7 @@ def main() -> None:
     nuclei = discs()
     result = {
         "model": args.model,
+        "device": predictor.model.device,
         "threads": args.threads,
         "encode_ms": median_ms(lambda: predictor.encode(plane), args.repeats),
         "click_ms": median_ms(lambda: predictor.predict(embedding, click), args.repeats),
@@ -66,7 +68,18 @@ def main() -> None:
         "everything_ms": median_ms(lambda: generator.generate(nuclei), 5),
         "everything_objects": len(generator.generate(nuclei)),
     }
+    if args.device != "cpu":
+        on_cpu = SamPredictor(load_model(args.model, "cpu"))
+        own, other = (masks_of(p, nuclei, many) for p in (predictor, on_cpu))
+        union = (own | other).sum((1, 2)).clip(min=1)
+        result["iou_with_cpu"] = round(float(((own & other).sum((1, 2)) / union).mean()), 4)
     print(json.dumps(result))
+
+
+def masks_of(predictor: SamPredictor, plane: np.ndarray, prompts: list[Prompts]) -> np.ndarray:
+    """Return the best mask of each prompt, (P, H, W) bool."""
+    answers = predictor.predict_many(predictor.encode(plane), prompts)
+    return np.stack([answer.masks[answer.best] for answer in answers])
 
 
 if __name__ == "__main__":

@@ -50,11 +50,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="steps of a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--profile", action="store_true", help="print what a step's time goes to")
     parser.add_argument("--old", type=Path, help="an older checkout, for comparison")
     parser.add_argument("--folder", type=Path, help="folder of `.npz` sources, for the older one")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     trainer = prepared(args.data, args.device, args.crops)
+    if args.profile:
+        profile(trainer, args.steps)
     other = started(args.old, args.folder, args.threads) if args.old else None
     ours, theirs = [], []
     for _ in range(args.turns):
@@ -95,6 +98,16 @@ def pace(trainer: object, steps: int) -> float:
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
     return steps * trainer.params.crops / (time.perf_counter() - start)
+
+
+def profile(trainer: object, steps: int) -> None:
+    """Print the operations that take most of the device's time."""
+    kinds = torch.profiler.ProfilerActivity
+    cuda = trainer.device.type == "cuda"
+    with torch.profiler.profile(activities=[kinds.CPU, *([kinds.CUDA] if cuda else [])]) as found:
+        pace(trainer, steps)
+    order = "self_cuda_time_total" if cuda else "self_cpu_time_total"
+    print(found.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=60))
 
 
 def started(checkout: Path, folder: Path, threads: int) -> subprocess.Popen[str]:
