@@ -58,7 +58,8 @@ def main() -> None:
     args = parser.parse_args()
     predictor = SamPredictor(load_model(args.model))
     generator = AutomaticMaskGenerator(
-        predictor, AmgParams(**predictor.model.amg_defaults | {"seeds": "auto"})
+        predictor,
+        AmgParams(**predictor.model.amg_defaults | {"seeds": "auto", "look_closer": "never"}),
     )
     found: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     seconds: dict[str, float] = {}

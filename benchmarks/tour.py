@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +25,8 @@ from napari_sam.images.samples import STACK_SCALE, cells_stack_labels
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 ZOOM = 14.0
+TOUCHING = 13
+"""The number of a nucleus that touches the one below it."""
 Place = tuple[float, float]
 """Row and column, pixels of the plane."""
 
@@ -68,15 +71,24 @@ class Tour(Tutorial):
         row, column = self.middle(number)
         (top, left), (bottom, right) = self.box(number)
         turns = np.linspace(0, 2 * np.pi, 40)
-        path = [
-            self.place(row + (bottom - top) * 0.55 * s, column + (right - left) * 0.55 * c)
+        self.stroke(
+            (row + (bottom - top) * 0.55 * s, column + (right - left) * 0.55 * c)
             for s, c in zip(np.sin(turns), np.cos(turns), strict=True)
-        ]
-        QTest.mousePress(self.window.canvas, Qt.MouseButton.LeftButton, pos=path[0])
-        for place in path[1:]:
+        )
+
+    def scribble(self, number: int, row: float) -> None:
+        """Draw a line along a row of a nucleus, shorter than that is wide."""
+        (_, left), (_, right) = self.box(number)
+        self.stroke((row, column) for column in np.linspace(left + 4, right - 4, 20))
+
+    def stroke(self, path: Iterable[Place]) -> None:
+        """Draw a line with the left button held, and wait for the answer."""
+        places = [self.place(*one) for one in path]
+        QTest.mousePress(self.window.canvas, Qt.MouseButton.LeftButton, pos=places[0])
+        for place in places[1:]:
             QTest.mouseMove(self.window.canvas, place)
             self.window.rest(0.02)
-        QTest.mouseRelease(self.window.canvas, Qt.MouseButton.LeftButton, pos=path[-1])
+        QTest.mouseRelease(self.window.canvas, Qt.MouseButton.LeftButton, pos=places[-1])
         self.wait()
 
     def open_only(self, title: str) -> None:
@@ -109,6 +121,13 @@ def take(hands: Tour) -> None:
     hands.picture("region")
     hands.press(Qt.Key.Key_Return)
     hands.press(Qt.Key.Key_W)
+    row, column = hands.middle(TOUCHING)
+    hands.look_at((row + 20, column))
+    hands.scribble(TOUCHING, hands.middle(TOUCHING)[0])
+    hands.press(Qt.Key.Key_T)
+    hands.scribble(TOUCHING, hands.box(TOUCHING)[1][0] + 2)
+    hands.picture("scribble")
+    hands.press(Qt.Key.Key_Escape)
     hands.press(Qt.Key.Key_W)
     for number in (2, 3):
         hands.look_at(hands.middle(number), 3.0)

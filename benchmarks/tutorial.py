@@ -10,7 +10,9 @@ Needs a display:
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 from qtpy.QtCore import QPoint, Qt
@@ -29,6 +31,8 @@ BOX = ((100, 216), (118, 236))
 SIDE_PLANE = 222
 IN_SIDE_VIEW = (13.2, 242)
 """Row and column of another nucleus in this plane of the view from the side."""
+LONGEST = 600.0
+"""Seconds that a step may take on a busy machine."""
 COLOURS = 256
 """Of a picture; more make the files large."""
 
@@ -92,8 +96,9 @@ class Tutorial:
 
     def wait(self) -> None:
         """Wait until all is done."""
+        status = self.window.dock.context.status
         self.window.rest(0.5)
-        self.window.until(self.window.quiet)
+        self.window.until(lambda: self.window.quiet() and status.measured is None, LONGEST)
         self.window.rest(0.3)
 
     def place(self, row: float, column: float) -> QPoint:
@@ -117,7 +122,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=IMAGES)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    hands = Tutorial(options.out)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ["NAPARI_SAM_STATE_DIR"] = folder  # no journal of before is offered
+        follow(Tutorial(options.out))
+
+
+def follow(hands: Tutorial) -> None:
+    """Do what the tutorial says, and draw a picture of each step."""
     hands.click(*NUCLEUS)
     hands.picture("prompt")
     hands.press(Qt.Key.Key_P)

@@ -78,12 +78,20 @@ class Window:
         self, action: Callable[[], object], done: Callable[[], object], timeout: float = 60.0
     ) -> float:
         """Return the longest time that the event loop is held from an action on, in seconds."""
-        longest, last = 0.0, time.perf_counter()
+        return self.holds(action, done, timeout)[0]
+
+    def holds(
+        self, action: Callable[[], object], done: Callable[[], object], timeout: float = 60.0
+    ) -> tuple[float, float]:
+        """Return `held`, and the most that the main thread computes in one event, in seconds."""
+        longest = computed = 0.0
+        last, spent = time.perf_counter(), time.thread_time()
 
         def tick() -> None:
-            nonlocal longest, last
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
+            nonlocal longest, computed, last, spent
+            now, own = time.perf_counter(), time.thread_time()
+            longest, computed = max(longest, now - last), max(computed, own - spent)
+            last, spent = now, own
 
         timer = QTimer()
         timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -94,7 +102,7 @@ class Window:
         self.until(done, timeout)
         self.rest(0.3)  # what was put off counts too
         timer.stop()
-        return longest
+        return longest, computed
 
     def painted(self, action: Callable[[], object], ready: Callable[[], object]) -> float:
         """Return when the first picture was on the screen after an action, with something ready."""

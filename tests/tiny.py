@@ -56,6 +56,7 @@ class Stub:
     mask_threshold = 0.0
     half_pixel = True
     takes_guide = False
+    fine_features = False
     tidy_masks = False
     amg_defaults = MappingProxyType({})
     notice = ""
@@ -77,9 +78,6 @@ class Stub:
         return h, w
 
     def instance_fields(self, features):
-        return None
-
-    def dense_features(self, features):
         return None
 
     def feature_maps(self, features):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import SceneModel
 
+from napari_sam.evaluate.report import object_rows
 from napari_sam.evaluate.scores import (
     POOLED,
     THRESHOLDS,
@@ -158,6 +159,8 @@ def test_intervals_come_from_images_not_from_objects():
     expected = 1.96 * np.std([s.clicks[0] for s in spread]) / np.sqrt(70)
     assert (figure.high - figure.low) / 2 == pytest.approx(expected, rel=0.2)
     assert summarise(spread)[0].figures == summarise(spread)[0].figures
+    rows = [object_rows(summarise(one))[1] for one in (same, spread)]
+    assert [("±" in cell) for row in rows for cell in row[2:3]] == [False, True]
 
 
 def test_sources_of_few_objects_are_pooled():

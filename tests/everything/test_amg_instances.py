@@ -9,10 +9,10 @@ from napari_sam.everything.amg_instances import (
     COARSE,
     InstanceProposer,
     covered,
-    found_objects,
     iou_of,
     linked,
     objects_of,
+    one_of_each,
     resolved,
 )
 from napari_sam.predict.predictor import SamPredictor
@@ -70,8 +70,16 @@ def test_objects_of_both_scales_are_the_same():
 
 def test_the_larger_an_object_the_more_the_coarser_scale_counts():
     fields = fine_and_coarse(labelled(disc(60, 60, 30), disc(330, 300, 160)))
-    found = sorted(found_objects(fields), key=lambda one: one.side)
+    found = sorted(one_of_each([objects_of(one) for one in fields]), key=lambda one: one.side)
     assert [one.fields.stride for one in found] == [2, 4]
+
+
+def test_where_objects_are_small_the_coarser_scale_does_not_count():
+    small = [disc(x, y, 6) for y in (30, 60, 90) for x in (30, 60, 90)]
+    fine, other = objects_of(true_fields(labelled(*small))), labelled(disc(330, 330, 60))
+    coarse = objects_of(fine_and_coarse(other)[1])
+    assert len(resolved(fine, coarse)) == len(small) + 1
+    assert one_of_each([fine, coarse]) == fine
 
 
 def test_an_object_that_falls_apart_comes_from_the_other_scale():

@@ -90,3 +90,10 @@ def test_a_guide_of_another_size_is_refused(pocket):
             multimask_output=True,
             guide=(features, np.zeros((2, 3, 3), np.float32)),
         )
+
+
+def test_fine_features_have_the_cells_of_the_logits(model):
+    features = model.encode(plane(64))
+    finest = model.feature_maps(features)[0]
+    logits = given(model, features)["mask_input"]
+    assert (finest.shape[1:] == logits.shape[1:]) is model.fine_features

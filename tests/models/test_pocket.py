@@ -341,10 +341,11 @@ def test_fields_of_both_scales(random_pocket):
     np.testing.assert_array_equal(full.field, torch.stack(field))
 
 
-def test_dense_features_begin_on_the_grid_of_the_logits(random_pocket):
+def test_feature_maps_begin_on_the_grid_of_the_logits(random_pocket):
     rgb = np.random.default_rng(0).integers(0, 256, (100, 70, 3)).astype(np.uint8)
     features = random_pocket.encode(rgb)
-    levels = random_pocket.dense_features(features)
+    levels = random_pocket.feature_maps(features)
+    assert random_pocket.fine_features
     coords = np.full((1, 1, 2), 30, np.float32)
     answers = random_pocket.decode(features, coords, np.ones((1, 1), np.int64), None, None, True)
     assert levels[0].shape[1:] == answers.low_res_logits.shape[-2:]

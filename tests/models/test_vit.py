@@ -4,9 +4,10 @@ import pytest
 import torch
 from another_sam import SMALL, draw, published
 
-from napari_sam.models import vit
+from napari_sam.models import vit, vit_attention
 from napari_sam.models.recognition import recognise
-from napari_sam.models.vit import attend, relative_positions
+from napari_sam.models.vit import relative_positions
+from napari_sam.models.vit_attention import attend
 
 
 @pytest.fixture
@@ -31,8 +32,25 @@ def test_scores_are_computed_in_chunks(monkeypatch):
             written_out[:, i, j] = (q[:, i] * (k[:, j] / 8**0.5 + shift)).sum(-1)
     expected = written_out.softmax(-1) @ v
     for most in (10**6, 4 * 20, 20 * 20, 2 * 20 * 20 + 1, 1):
-        monkeypatch.setattr(vit, "CHUNK_SCORES", most)
+        monkeypatch.setattr(vit_attention, "CHUNK_SCORES", most)
         torch.testing.assert_close(attend(q, k, v, *tables), expected)
+
+
+@pytest.mark.parametrize("most", [10**6, 4 * 20, 20 * 20, 1])
+def test_gradients_are_those_of_attention_in_one_piece(monkeypatch, most):
+    monkeypatch.setattr(vit_attention, "CHUNK_SCORES", most)
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, 20, 8)] * 3 + [(5, 5, 8), (4, 4, 8)]
+    own = [torch.randn(s, generator=generator).double().requires_grad_() for s in shapes]
+    q, k, v, rel_h, rel_w = own
+    grid = q.reshape(3, 5, 4, 8)
+    bias = torch.einsum("gyxc,yvc->gyxv", grid, rel_h)[..., None]
+    bias = bias + torch.einsum("gyxc,xuc->gyxu", grid, rel_w)[..., None, :]
+    expected = (bias.reshape(3, 20, 20) + q @ k.mT / 8**0.5).softmax(-1) @ v
+    given = torch.randn(3, 20, 8, generator=generator).double()
+    wanted = torch.autograd.grad(expected, own, given)
+    found = torch.autograd.grad(attend(*own), own, given)
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)  # some sums are float32
 
 
 @torch.inference_mode()

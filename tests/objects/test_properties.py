@@ -93,6 +93,21 @@ def test_a_label_is_not_given_out_twice_after_a_deletion(store):
     assert list(edit.objects) == [4]
 
 
+def test_several_objects_get_classes_of_their_own_in_one_edit(store):
+    one, other = list(store.objects)[:2]
+    edit = properties.set_categories(store, {one: "nucleus", other: "debris"})
+    assert edit.text == "classes of 2 objects"
+    assert not edit.patches
+    assert {label: after.category for label, (_, after) in edit.objects.items()} == {
+        one: "nucleus",
+        other: "debris",
+    }
+    edit = properties.set_categories(store, {other: "debris"})
+    assert edit.text == f"class debris of object {other}"
+    with pytest.raises(ValueError, match="there is no object 99"):
+        properties.set_categories(store, {99: "nucleus"})
+
+
 def test_classes_are_added_renamed_merged_and_removed(store):
     History().make(store, add_class(store, "nucleus"))
     History().make(store, add_class(store, "debris"))

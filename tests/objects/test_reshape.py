@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_sam.objects import reshape
 from napari_sam.objects.islands import without_islands
 from napari_sam.objects.reshape import (
     cut_out,
@@ -28,6 +29,10 @@ from napari_sam.types import Mask, SliceKey
 def disc(row, column, radius, size=(40, 60)):
     rows, columns = np.indices(size)
     return np.hypot(rows - row, columns - column) <= radius
+
+
+def overlap(one, other):
+    return (one & other).sum() / (one | other).sum()
 
 
 def square(start=10, stop=20, size=(40, 60)):
@@ -87,6 +92,29 @@ def test_smoothing_over_more_than_the_image_leaves_a_disc():
     pixels = square(15, 25)
     assert np.array_equal(smooth(pixels, 1e9), smooth(pixels, 60))
     assert abs(int(smooth(pixels, 1e9, (0.5, 0.5)).sum()) - 100) <= 8
+    disc_of_its_area = disc(19.5, 19.5, (100 / np.pi) ** 0.5)
+    assert overlap(smooth(pixels, 1e9), disc_of_its_area) > 0.8
+
+
+def test_a_wide_gaussian_of_box_filters_is_one(monkeypatch):
+    pixels = disc(100, 120, 60, (200, 260)) & ~disc(60, 100, 20, (200, 260))
+    pixels[90:110, 100:230] = True
+    made = [smooth(pixels, sigma) for sigma in (8, 15, 30)]
+    monkeypatch.setattr(reshape, "WIDE", np.inf)
+    for sigma, boxes in zip((8, 15, 30), made, strict=True):
+        assert overlap(boxes, smooth(pixels, sigma)) > 0.99
+
+
+def test_the_work_of_smoothing_does_not_grow_with_the_radius(monkeypatch):
+    asked = []
+
+    def blurred(values, sigma, *rest, **options):
+        asked.append(sigma)
+        return values
+
+    monkeypatch.setattr(reshape.ndimage, "gaussian_filter1d", blurred)
+    smooth(disc(100, 120, 60, (200, 260)), 1000)
+    assert not asked  # a kernel as long as the radius
 
 
 def test_repeated_smoothing_does_not_wear_an_object_away():

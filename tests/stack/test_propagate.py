@@ -177,8 +177,8 @@ def test_all_keyframes_teach_how_an_object_looks(session):
     planes, both, small = planes_of(image), Keyframes(masks), Keyframes({12: masks[12]})
     assert both.area == masks[8].area > small.area == masks[12].area
     for one in (both, small):
-        one.learn(session, planes, False)
+        one.learn(session, planes)
     dark = pixel_features(image[8], (0, 255))[ball(8)]
     assert both.appearance.evidence(dark).mean() > 1
     assert small.appearance.evidence(dark).mean() < both.appearance.evidence(dark).mean()
-    assert both.cells is None  # the model has no dense features
+    assert both.cells is None  # the model has no fine features

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 from tiny import SceneModel
 
 from napari_sam.types import Progress
-from napari_sam.widget import history
+from napari_sam.widget import history, in_turn
 from napari_sam.widget.dock import SegmentAnything
 from napari_sam.widget.features.everything.logic import Everything
 from napari_sam.widget.features.prefetch.logic import Prefetch
@@ -148,15 +148,24 @@ class Turns:
     def singleShot(self, ms, go_on):
         (go_on if self._free else partial(self._waiting.append, go_on))()
 
+    @property
+    def waiting(self):
+        """How many wait for their turn."""
+        return len(self._waiting)
+
+    def step(self):
+        """Let the next one have its turn."""
+        self._waiting.pop(0)()
+
     def until(self, condition):
         """Let pieces be written until something is so."""
         while not condition():
-            self._waiting.pop(0)()
+            self.step()
 
     def rest(self):
         """Write all that waits, and let what comes be written at once."""
         while self._waiting:
-            self._waiting.pop(0)()
+            self.step()
         self._free = True
 
 
@@ -166,6 +175,14 @@ def turns(monkeypatch):
     turns = Turns()
     monkeypatch.setattr(history, "SLICE", 0.0)
     monkeypatch.setattr(history, "QTimer", turns)
+    return turns
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What is done in turn is done when `events` says so, each in an event of its own."""
+    turns = Turns()
+    monkeypatch.setattr(in_turn, "QTimer", turns)
     return turns
 
 

@@ -288,6 +288,18 @@ def test_what_failed_stays_said(hands, scene, monkeypatch):
     assert hands.status.endswith("the plane cannot be read")
 
 
+def test_answers_that_others_cover_are_listed(hands, scene):
+    view = hands.bench.results
+    everywhere = Mask.of(np.ones(scene[0].shape, bool))
+    points = hands.viewer.add_points(POINTS[:1])
+    cover = edits.keep(view.store, [{PLANE: Outline(everywhere)}])
+    when_answered(batch_of(hands), lambda: view.apply(cover))
+    batch = run(hands, points)
+    hands.until_said("nothing to commit here: other objects cover all of it")
+    assert failed(batch) == ["point 0: most of it belongs to other objects"]
+    assert sorted(view.store.objects) == [1]
+
+
 def test_columns_that_are_new_are_offered(hands):
     layer = hands.viewer.add_points(POINTS, features={"score": [0.5] * 5})
     batch = batch_of(hands)

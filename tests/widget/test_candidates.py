@@ -10,9 +10,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from tiny import DiscModel
 
-from napari_sam.masks import edge_of
+from napari_sam.masks import edge_of, stability_score
 from napari_sam.models.contract import Answers
-from napari_sam.types import Mask, Prediction, Prompts, Stroke
+from napari_sam.objects import Outline, edits
+from napari_sam.types import Mask, Prediction, Prompts, SliceKey, Stroke
+from napari_sam.widget.features.objects.logic import Objects
 from napari_sam.widget.features.prompting.answer_view import MOST_WIDTH
 from napari_sam.widget.layers import GONE
 from napari_sam.widget.work.candidates import (
@@ -223,6 +225,33 @@ def test_candidates_are_lines_and_rows(window):
     assert rows(window) == []
 
 
+def stable(one):
+    """Return how stable an answer is to a model whose threshold is 0."""
+    return round(stability_score(one.candidate.logits.values, 0.0, 1.0), 4)
+
+
+def stability_of(hands, label):
+    return hands.bench.results.store.objects[label].attributes["stability"]
+
+
+def test_a_kept_object_knows_how_stable_its_outlines_are(open_dock, model):
+    model.made = Discs()
+    hands = open_dock(("add_image", np.full((2, 96, 128), 50, np.uint8), {"name": "grey"}))
+    hands.go(0)
+    hands.settled()
+    hands.click_and_wait(40, 60)
+    first = stable(hands.prompting.asker.current)
+    hands.go(1)
+    hands.settled()
+    hands.click_and_wait(40, 60)
+    hands.press(Qt.Key.Key_N)
+    second = stable(hands.prompting.asker.current)
+    assert 0 < first < second < 1  # a larger disc is more stable
+    hands.press(Qt.Key.Key_Enter)
+    hands.until(lambda: not hands.context.work.numbers())
+    assert stability_of(hands, 1) == first
+
+
 def test_lines_are_no_wider_than_some_pixels_however_far_out_the_view_is(window):
     click(window, 40, 60)
     window.viewer.camera.zoom = 0.001
@@ -339,3 +368,77 @@ def test_a_worse_answer_is_not_silent(window):
     click(window, 40, 60)
     window.click_and_wait(40 / 2, 69 / 2)  # beside the outline: a correction
     window.until_said("predicted IoU fell from 0.95 to 0.70, B steps back")
+
+
+# -- of the object of a review --------------------------------------------------------------------
+
+
+class BoxedDiscs(Discs):
+    """Answers a box as a point in its middle."""
+
+    def decode(self, features, coords, labels, boxes, mask_input, several, guide=None):
+        if not coords.shape[1]:
+            coords = boxes.reshape(-1, 2, 2).mean(axis=1, keepdims=True)
+        return super().decode(features, coords, labels, boxes, mask_input, several, guide)
+
+
+KEPT = Mask.of(np.ones((11, 11), bool), (55, 35), (96, 128))  # its middle is (60, 40)
+
+
+@pytest.fixture(params=["painted", "clicked"])
+def reviewed(request, open_dock, model):
+    """A window in which a review shows an object, with prompts or without."""
+    model.made = BoxedDiscs()
+    hands = open_dock(("add_image", np.full((96, 128), 50, np.uint8), {"name": "grey"}))
+    hands.bench.ensure_layers()
+    view = hands.bench.results
+    prompts = Prompts([(60, 40), (61, 41)], [1, 1]) if request.param == "clicked" else None
+    outline = Outline(KEPT, prompts, origin="painted" if prompts is None else "prompted")
+    view.apply(edits.keep(view.store, [{SliceKey((0, 1)): outline}]))
+    objects = hands.dock.feature(Objects)
+    objects.look()
+    hands.until(lambda: objects.assessing.is_ready and objects.assessing.assessed)
+    hands.press(Qt.Key.Key_R)
+    hands.until_said("N shows other outlines")
+    return hands
+
+
+def test_in_a_review_n_shows_the_candidates_and_enter_keeps_one(reviewed):
+    hands = reviewed
+    before = hands.labels.copy()
+    hands.press(Qt.Key.Key_N)
+    hands.until(lambda: len(rows(hands)) == 3)
+    assert [row[0] for row in rows(hands)] == ["part", "whole", "group"]
+    assert hands.context.work.numbers() == [-1]
+    assert np.array_equal(hands.labels, before)
+    hands.press(Qt.Key.Key_N)
+    chosen = hands.prompting.asker.current
+    assert chosen.mask is chosen.candidates[1].mask
+    assert chosen.mask.area > 2 * KEPT.area
+    hands.press(Qt.Key.Key_Enter)
+    hands.until(lambda: not hands.context.work.numbers())
+    assert np.array_equal(hands.labels == 1, np.asarray(chosen.mask))
+    (outline,) = hands.bench.results.store.objects[1].outlines.values()
+    assert outline.score == pytest.approx(0.8)
+    assert stability_of(hands, 1) == stable(chosen)
+    hands.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    hands.until(lambda: np.array_equal(hands.labels, before))
+
+
+def test_in_a_review_esc_leaves_the_object_as_it_was(reviewed):
+    hands = reviewed
+    before = hands.labels.copy()
+    hands.press(Qt.Key.Key_N, SHIFT)
+    hands.until(lambda: len(rows(hands)) == 3)
+    hands.press(Qt.Key.Key_Escape)
+    hands.until_said("object 1 stays as it was")
+    assert np.array_equal(hands.labels, before)
+    assert not hands.bench.prompts.drawing()
+
+
+def test_in_a_review_a_finished_object_offers_no_candidates(reviewed):
+    hands = reviewed
+    hands.press(Qt.Key.Key_K)
+    hands.press(Qt.Key.Key_N)
+    hands.until_said("object 1 is finished; K unlocks it")
+    assert hands.prompting.asker.current is None

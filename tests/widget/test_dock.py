@@ -121,6 +121,17 @@ def test_a_section_that_is_opened_is_scrolled_into_view(opened):
     opened.until(seen)
 
 
+def test_the_status_line_is_seen_wherever_the_dock_is_scrolled(opened):
+    opened.dock.resize(300, 700)
+    bar = opened.dock._scroll.verticalScrollBar()
+    for place in (0, bar.maximum()):
+        bar.setValue(place)
+        opened.rest()
+        for part in (opened.source.panel, opened.dock.status, opened.dock.long_work):
+            top = part.mapTo(opened.dock, QPoint(0, 0)).y()
+            assert 0 <= top < top + part.height() < opened.dock._scroll.y()
+
+
 def test_more_settings_fit_the_width(opened):
     assert opened.dock.column.minimumSizeHint().width() <= 300 - 16
 
@@ -134,6 +145,15 @@ def test_a_long_status_moves_nothing(opened):
     assert opened.dock.status.text() == text
     assert opened.dock.status.toolTip() == text
     assert (commit.y(), opened.dock.column.sizeHint()) == before
+
+
+def test_four_lines_of_a_status_are_seen_whole(opened):
+    opened.context.status.error("\n".join(f"line {k}" for k in range(4)))
+    opened.rest()
+    assert opened.dock.status.verticalScrollBar().maximum() == 0
+    opened.context.status.error("\n".join(f"line {k}" for k in range(5)))
+    opened.rest()
+    assert opened.dock.status.verticalScrollBar().maximum() > 0
 
 
 def test_long_words_of_a_status_are_broken():

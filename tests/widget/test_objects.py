@@ -94,7 +94,7 @@ def test_status_and_class_of_selected_objects_are_undone(stack):
     assert panel.classes.table.rowCount() == 0
     panel.select([1])
     panel.delete_asked.emit()
-    assert list(store_of(stack).objects) == [2]
+    stack.until(lambda: list(store_of(stack).objects) == [2])
     assert not (stack.labels == 1).any()
 
 

@@ -199,7 +199,8 @@ def test_a_correction_that_is_taken_back_is_followed_back(propagated, follower):
     assert marks(propagated)[6] == "found"
 
 
-def test_cancelled_propagation_keeps_what_was_found(stack, follower):
+@pytest.mark.parametrize("by", ["Escape", "P", "the button of the bar"])
+def test_cancelled_propagation_keeps_what_was_found(stack, follower, by):
     stack.click_and_wait(*CENTRES[1])
     follower.gate = Semaphore(0)
     stack.press(Qt.Key.Key_P)
@@ -207,10 +208,16 @@ def test_cancelled_propagation_keeps_what_was_found(stack, follower):
     follower.gate.release(2)
     stack.until(lambda: len(stack.context.work.propagated[1]) == 2)
     found = dict(stack.context.work.propagated[1])
-    stack.press(Qt.Key.Key_Escape)
+    bar = stack.dock.long_work
+    stack.until(bar.isVisible)
+    if by == "the button of the bar":
+        QTest.mouseClick(bar.button, Qt.MouseButton.LeftButton)
+    else:
+        stack.press(Qt.Key.Key_P if by == "P" else Qt.Key.Key_Escape)
     follower.gate.release(PLANES)
     ended(stack)
-    assert "kept" in stack.status
+    assert "what was found so far is kept" in stack.status
+    assert not bar.isVisible()
     assert len(stack.context.work.propagated[1]) == len(found)
     assert stack.answers is not None
     stack.press(Qt.Key.Key_Return)

@@ -142,6 +142,13 @@ def test_all_are_accepted_as_one_step(hands, scene):
     assert np.array_equal(hands.everything.view.layer.data, found)
 
 
+def test_where_no_proposal_is_shown_nothing_fails(hands):
+    run(hands, pred_iou_thresh=1.0)
+    press(hands, Qt.Key.Key_A, SHIFT)
+    assert hands.status == proposals_module.NONE_SHOWN
+    assert not hands.labels.any()
+
+
 def test_only_where_nothing_is_labelled_yet(hands, scene):
     hands.click_and_wait(*INSIDE[2])
     hands.press(Qt.Key.Key_Return)
@@ -298,6 +305,25 @@ def test_a_rule_is_saved_and_applied_to_each_new_image(hands, scene):
     assert there(hands.bench.results.layer, scene[1]) == {2, 3}
     press(hands, Qt.Key.Key_Z, CONTROL)
     assert not hands.labels.any()
+
+
+def test_a_save_misses_proposals_only_while_there_are_any(hands, tmp_path):
+    saves, missed = hands.context.saves, "the labels of everything mode are not in it"
+    run(hands)
+    point_at(hands, *INSIDE[1])
+    press(hands, Qt.Key.Key_X)
+    saves.save_as(tmp_path / "a.samproject")
+    hands.until_said(missed)
+    press(hands, Qt.Key.Key_A, SHIFT)
+    told = []
+    saves.saved.connect(told.append)
+    saves.save()
+    hands.until_said("saved 2 objects")
+    assert missed not in hands.status
+    assert told == [hands.context.history.number]
+    press(hands, Qt.Key.Key_Z, CONTROL)
+    saves.save()
+    hands.until_said(missed)
 
 
 def test_a_name_that_is_no_file_is_refused(hands):

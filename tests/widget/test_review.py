@@ -107,8 +107,8 @@ def test_a_key_goes_from_the_riskiest_object_to_the_next(stack):
     low, high = pictures.size.passing
     (blue,) = np.flatnonzero((low <= pictures.size.middles) & (pictures.size.middles <= high))
     assert pictures.size.counts[blue] == 1
+    stack.until(lambda: contours(stack) and contours(stack)[0].data.shape == (1, 14, 14))
     (contour,) = contours(stack)
-    assert contour.data.shape == (1, 14, 14)
     assert np.allclose(contour.data_to_world((0, 1, 1)), (12, 13, 33))
     assert stack.bench.results.layer.contour == 1
     camera = stack.viewer.scene.camera
@@ -134,13 +134,22 @@ def test_a_key_goes_from_the_riskiest_object_to_the_next(stack):
     assert shown(stack) == 2
 
 
+def test_the_reason_stays_when_the_contour_appears(stack):
+    stack.go(4)
+    stack.settled()
+    stack.press(Qt.Key.Key_R)
+    stack.until(lambda: contours(stack))
+    stack.rest(0.2)
+    assert stack.status.startswith("object 2: jump between planes 3 and 4")
+
+
 def test_keys_act_on_the_object_of_the_review_until_the_pointer_is_on_another(stack):
     store = stack.bench.results.store
     point_at(stack, 13, 13)
     stack.press(Qt.Key.Key_R)
     stack.press(Qt.Key.Key_K)
     assert store.objects[2].locked
-    assert not contours(stack)
+    stack.until(lambda: not contours(stack))
     look(stack)
     stack.press(Qt.Key.Key_R)
     assert shown(stack) == 3
@@ -168,6 +177,7 @@ def test_keys_act_on_the_object_of_the_review_until_the_pointer_is_on_another(st
 
 def test_an_object_of_a_review_is_worked_on_again(stack):
     stack.press(Qt.Key.Key_R)
+    stack.until(lambda: contours(stack))
     stack.press(Qt.Key.Key_E)
     stack.until_said("object 2 is in work again")
     assert stack.context.work.numbers() == [-2]

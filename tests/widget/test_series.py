@@ -252,6 +252,17 @@ def test_what_is_labelled_while_the_next_image_is_read_is_saved(three, tmp_path,
     assert [(labels == one).sum() for one in (3, 4)] == [6, 6]
 
 
+def test_labels_keep_their_name_when_they_are_opened_again(three):
+    feature = three.dock.feature(Series)
+    keep_box(three, slice(3, 9), 3)
+    feature.go(1)
+    opened(three, "b")
+    feature.go(0)
+    opened(three, "a")
+    three.until(lambda: three.labels.max() == 3)
+    assert three.bench.results.layer.name == "a objects"
+
+
 def test_a_project_is_not_saved_over_before_it_is_read(three, tmp_path, monkeypatch):
     feature, place = three.dock.feature(Series), tmp_path / "a.samproject"
     keep_box(three, slice(3, 9), 3)

@@ -30,6 +30,7 @@ from ..images.channels import channels_text
 from ..images.labelled import find_labelled, read_labelled
 from ..images.readers import StackImage, read_image
 from ..masks import to_labels
+from ..models.cards import read_card
 from ..models.registry import available, check_name, find_spec, is_path, loading
 from ..models.specs import SPECS
 from ..objects.journal_folder import journal_folder, left_over, remove
@@ -66,7 +67,9 @@ def models(args: Namespace, say: Say) -> str:
     if args.model is not None and is_path(args.model):
         if args.fetch:
             raise ValueError(f"{args.model} is a file already; --fetch needs the name of a model")
-        return f"{args.model} loads: it is a model that sees {load(args, say).image_size} px"
+        line = f"{args.model} loads: it is a model that sees {load(args, say).image_size} px"
+        card = read_card(args.model)
+        return line if card is None else f"{line}\n{card.as_text()}"
     if args.fetch:
         if args.model is None:
             raise ValueError("say which model to fetch, for example --model vit_b --fetch")

@@ -28,6 +28,12 @@ class TerminatedError(BaseException):
         self.status = 128 + number
 
 
+class Declined(str):
+    """A result that is printed, and says why what was asked for was not done."""
+
+    __slots__ = ()
+
+
 @contextmanager
 def signals_raised() -> Iterator[None]:
     """Raise TerminatedError at SIGTERM and SIGHUP; only the main thread can."""

@@ -1,4 +1,4 @@
-"""Scores of a model on labelled images, and of two annotators against each other."""
+"""Scores of a model on labelled images; two models, and two annotators, compared."""
 
 from .annotators import Agreement, Comparison, compare
 from .scores import (
@@ -12,15 +12,18 @@ from .scores import (
     session_answer,
     summarise,
 )
+from .versus import Versus, comparing
 
 __all__ = [
     "Agreement",
     "Comparison",
     "ObjectScore",
     "Summary",
+    "Versus",
     "average_precision",
     "background_noticed",
     "compare",
+    "comparing",
     "plane_answer",
     "pool_small",
     "score_image",

@@ -67,13 +67,17 @@ def as_markdown(rows: list[tuple[str, ...]]) -> str:
 def object_rows(summaries: list[Summary]) -> list[tuple[str, ...]]:
     """Return a table of clicks and boxes; behind each mean half its interval.
 
-    The ellipse never looks at the image, so a box answer should beat it.
+    One image says nothing of others, so there is no interval then. The ellipse never looks at the
+    image, so a box answer should beat it.
     """
     rows = [
         (
             s.source,
             str(s.objects),
-            *(f"{f.mean:.3f}±{(f.high - f.low) / 2:.2f}" for f in s.figures.values()),
+            *(
+                f"{f.mean:.3f}" + (f"±{(f.high - f.low) / 2:.2f}" if s.images > 1 else "")
+                for f in s.figures.values()
+            ),
         )
         for s in summaries
     ]

@@ -362,17 +362,57 @@ def average_precision(
     ValueError
         If one is no (H, W) of integers, or they differ in size.
     """
-    labels, truth = _label_plane(labels), _label_plane(truth)
-    found, real, counts = overlap_counts(labels, truth)
-    pairs = counts.tocoo()
-    row, column = pairs.coords
-    overlap = pairs.data / (counts.sum(1)[row] + counts.sum(0)[column] - pairs.data)
-    overlap = overlap[(found[row] > 0) & (real[column] > 0)]
-    total = np.count_nonzero(found > 0) + np.count_nonzero(real > 0)
+    found, real, _, overlap = _overlaps(labels, truth)
+    total = len(found) + len(real)
     if not total:
         return np.full(len(THRESHOLDS), np.nan)
     hits = np.array([(overlap > threshold).sum() for threshold in THRESHOLDS])
     return np.asarray(hits / (total - hits))
+
+
+def found_objects(
+    labels: NDArray[np.integer], truth: NDArray[np.integer]
+) -> tuple[NDArray[np.bool_], int]:
+    """Tell which objects of a plane were found, with an IoU above 0.5.
+
+    Parameters
+    ----------
+    labels, truth : (H, W) int
+        0 is background.
+
+    Returns
+    -------
+    found : (N,) bool
+        For each object of `truth`, by rising labels.
+    extra : int
+        Objects of `labels` that are none of `truth`.
+
+    Raises
+    ------
+    ValueError
+        See `average_precision`.
+    """
+    given, real, pairs, overlap = _overlaps(labels, truth)
+    hits = pairs[overlap > THRESHOLDS[0]]
+    return np.isin(real, hits[:, 1]), len(given) - len(hits)
+
+
+def _overlaps(
+    labels: NDArray[np.integer], truth: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the labels of both, the pairs (P, 2) of them that overlap, and their IoU (P,)."""
+    found, real, counts = overlap_counts(_label_plane(labels), _label_plane(truth))
+    table = counts.tocoo()
+    row, column = table.coords
+    overlap = table.data / (counts.sum(1)[row] + counts.sum(0)[column] - table.data)
+    pairs = np.stack([found[row], real[column]], axis=1).astype(np.int64)
+    objects = (pairs > 0).all(axis=1)
+    overlap = np.asarray(overlap[objects], np.float64)
+    return _objects(found), _objects(real), pairs[objects], overlap
+
+
+def _objects(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    return labels[labels > 0].astype(np.int64)
 
 
 def _label_plane(labels: NDArray[np.integer]) -> NDArray[np.integer]:

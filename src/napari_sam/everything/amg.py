@@ -22,9 +22,11 @@ from ..types import ImageEmbedding, Mask, MaskRecord, Progress, Prompts, Window
 from .amg_instances import InstanceAnswer, InstanceProposer
 from .amg_params import AmgParams, crop_boxes
 from .amg_select import Candidate, Candidates, least_iou, passes, select
+from .closer import are_small, closer_tiles, is_better
+from .looks import FoundSoFar, Look
 from .tiles import Levels, tiles_of
 
-__all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates"]
+__all__ = ["AutomaticMaskGenerator", "Candidate", "Candidates", "FoundSoFar"]
 
 IOU_FLOOR = 0.5
 """Candidates with a lower predicted IoU are not kept, unless the threshold asks for them."""
@@ -33,19 +35,8 @@ IOU_FLOOR = 0.5
 TILES = 64
 """Tiles of a large plane after which it is told what was found so far, and again after twice,
 four times as many and so on: each time all that was found is selected anew."""
-
-
-@dataclass(frozen=True)
-class FoundSoFar(Progress):
-    """Progress in a plane that is divided into tiles.
-
-    Attributes
-    ----------
-    candidates : Candidates or None
-        Those of the tiles that are done; objects at their edge are cut.
-    """
-
-    candidates: Candidates | None = None
+CLOSER = "closer look, "
+"""How the text of progress in a closer look begins."""
 
 
 @dataclass(frozen=True)
@@ -136,29 +127,57 @@ class AutomaticMaskGenerator:
         -------
         Candidates
         """
+        levels, floor = self.tiles(size, spacing), least_iou(self.params.pred_iou_thresh)
+        look = Look.at(size, levels, min(IOU_FLOOR, floor))
+        if not levels:
+            layers, overlap = self.params.crop_n_layers, self.params.crop_overlap_ratio
+            look.crops, look.layers = crop_boxes(size, layers, overlap)
+        yield from self._looked(look, embed, "")
+        candidates = look.candidates
+        while tiles := self._closer(look, spacing):
+            if look.levels:
+                yield FoundSoFar(0, len(tiles), CLOSER, candidates)
+            look = Look.at(size, (tiles,), look.floor)
+            yield from self._looked(look, embed, CLOSER)
+            before = candidates.tiles or (((0, 0, size[1], size[0]),),)
+            items = (*look.found, *candidates.items)
+            both = Candidates(size, items, look.floor, look.told_apart, (tiles, *before))
+            if not is_better(self.select(both), self.select(candidates)):
+                break
+            candidates = both
+        return candidates
+
+    def _closer(self, look: Look, spacing: tuple[float, float]) -> tuple[Window, ...]:
+        """Return where to look closer after a look; nowhere if that shows no small objects."""
+        if self.params.look_closer != "auto" or self.params.crop_n_layers:
+            return ()
+        if not are_small(look.shown):
+            return ()
+        model = self.predictor.model
+        return closer_tiles(look.size, look.levels, model.image_size, model.largest_scale, spacing)
+
+    def _looked(
+        self, look: Look, embed: Callable[[Window], ImageEmbedding], name: str
+    ) -> Generator[Progress, None, None]:
+        """Ask the model at every point of the crops of a look."""
         grids = self.params.grids()
-        crops, layers = crop_boxes(size, self.params.crop_n_layers, self.params.crop_overlap_ratio)
-        levels = self.tiles(size, spacing)
-        tiles = [tile for level in levels for tile in level]
-        if tiles:
-            crops, layers = tiles, [0] * len(tiles)
-        total = sum(len(grids[layer]) for layer in layers)
-        floor = min(IOU_FLOOR, least_iou(self.params.pred_iou_thresh))
-        found: list[Candidate] = []
-        done, told, told_apart = 0, TILES, False
+        total = sum(len(grids[layer]) for layer in look.layers)
+        done, told = 0, TILES
+        finest = set(look.levels[0] if look.levels else look.crops)
 
         def step(number: int, text: str) -> Progress:
             """Return how far it is: in tiles, where there are any."""
-            if tiles:
-                return Progress(number, len(tiles), f"tile {number + 1} of {len(tiles)}")
-            return Progress(done, total, text)
+            if not look.levels:
+                return Progress(done, total, text)
+            count = len(look.crops)
+            return Progress(number, count, f"{name}tile {number + 1} of {count}")
 
-        yield Progress(0, len(tiles) or total, "encoding")
-        for number, (crop, layer) in enumerate(zip(crops, layers, strict=True)):
-            if tiles and number == told:
+        yield Progress(0, len(look.crops) if look.levels else total, f"{name}encoding")
+        for number, (crop, layer) in enumerate(zip(look.crops, look.layers, strict=True)):
+            if look.levels and number == told and not name:
                 told *= 2
-                so_far = Candidates(size, tuple(found), floor, told_apart, levels)
-                yield FoundSoFar(number, len(tiles), step(number, "").text, so_far)
+                so_far = look.candidates
+                yield FoundSoFar(number, len(look.crops), step(number, "").text, so_far)
             x0, y0, x1, y1 = crop
             embedding = embed(crop)
             points = grids[layer] * (x1 - x0, y1 - y0)
@@ -169,19 +188,19 @@ class AutomaticMaskGenerator:
             head = None
             if self.params.seeds == "auto":
                 head = self.predictor.instance_fields(embedding)
-            frame = _Frame(size, crop, floor)
+            frame = _Frame(look.size, crop, look.floor)
             if head is None:
                 steps = self._at_points(embedding, points, frame)
             else:
-                told_apart = True
+                look.told_apart = True
                 proposer = InstanceProposer(self.predictor, embedding, head)
+                look.shown += proposer.shown if crop in finest else []
                 total += len(proposer.doubtful) - len(points)
                 steps = self._from_head(proposer, frame)
             for answered, latest in steps:
-                found += latest
+                look.found += latest
                 done += answered
                 yield step(number, f"point {done} of {total}")
-        return Candidates(size, tuple(found), floor, told_apart, levels)
 
     def tiles(self, size: tuple[int, int], spacing: tuple[float, float] = (1.0, 1.0)) -> Levels:
         """Return the tiles that a plane is divided into; see `tiles.tiles_of`.

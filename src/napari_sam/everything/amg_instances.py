@@ -17,6 +17,7 @@ from ..models.contract import InstanceFields
 from ..predict.predictor import SamPredictor
 from ..predict.upsampling import Upsampler
 from ..types import ImageEmbedding, Prompts
+from .closer import are_small
 from .instance_fit import Part, fit_of
 from .instances import FOREGROUND, FlowFields, instances_of
 
@@ -134,6 +135,8 @@ class InstanceProposer:
     ----------
     doubtful : list of HeadObject
         Those that agree badly with the head's own fields.
+    shown : list of (side, fit) float
+        All objects that the finest scale shows; see `closer.are_small`.
     """
 
     def __init__(
@@ -144,7 +147,9 @@ class InstanceProposer:
     ) -> None:
         self.predictor = predictor
         self.embedding = embedding
-        objects = found_objects(scales)
+        levels = [objects_of(fields) for fields in scales]
+        objects = one_of_each(levels)
+        self.shown = [(found.side, found.fit) for found in levels[0]]
         self.doubtful = [found for found in objects if DOUBT[0] <= found.fit < DOUBT[1]]
         self._others = [found for found in objects if not DOUBT[0] <= found.fit < DOUBT[1]]
 
@@ -193,11 +198,16 @@ class InstanceProposer:
         return np.asarray(np.clip(moved, 0, (width - 1, height - 1)))
 
 
-def found_objects(scales: Sequence[InstanceFields]) -> list[HeadObject]:
-    """Return the objects of all scales, finest first, each object once."""
-    objects = objects_of(scales[-1])
-    for fields in reversed(scales[:-1]):
-        objects = resolved(objects_of(fields), objects)
+def one_of_each(levels: Sequence[list[HeadObject]]) -> list[HeadObject]:
+    """Return each object of all scales, finest first, once.
+
+    Where most objects are small, coarser scales do not count: they show groups as one object.
+    """
+    if are_small([(found.side, found.fit) for found in levels[0]]):
+        return levels[0]
+    objects = levels[-1]
+    for finer in reversed(levels[:-1]):
+        objects = resolved(finer, objects)
     return objects
 
 

@@ -66,6 +66,14 @@ class AmgParams:
             "help": "do not ask at points inside masks that were found and pass both thresholds",
         },
     )
+    look_closer: str = field(
+        default="auto",
+        metadata={
+            "choices": ("auto", "never"),
+            "help": "look again in magnified tiles if seeds is auto and most objects are small; "
+            "what they show counts if its scores are no lower",
+        },
+    )
     point_grids: tuple[NDArray[np.float64], ...] | None = None
     """Own grids (N, 2), (x, y) in 0..1, one for each layer, in place of `points_per_side`."""
 

@@ -224,7 +224,7 @@ def _at_points(
 def _proposed(
     session: Session, embedding: ImageEmbedding, options: dict[str, object]
 ) -> Generator[Progress, None, tuple[Candidate, ...]]:
-    defaults = {**session.predictor.model.amg_defaults, "crop_n_layers": 0}
+    defaults = {**session.predictor.model.amg_defaults, "crop_n_layers": 0, "look_closer": "never"}
     generator = OneLook(session.predictor, AmgParams(**{**defaults, **options}))
     size = embedding.original_size
     return (yield from generator.propose_on(size, lambda crop: embedding)).items

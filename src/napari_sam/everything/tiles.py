@@ -53,17 +53,17 @@ def tiles_of(
             levels.append(((0, 0, size[1], size[0]),))
             break
         sides = [max(1, round(tile * finest / step)) for step in spacing]
-        rows, columns = (_spans(length, side) for length, side in zip(size, sides, strict=True))
+        rows, columns = (spans(length, side) for length, side in zip(size, sides, strict=True))
         levels.append(tuple((x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)))
         tile *= STEP
     return tuple(levels)
 
 
-def _spans(length: int, side: int) -> list[tuple[int, int]]:
-    """Return evenly spaced spans of a side that cover a length, overlapping by `OVERLAP`."""
+def spans(length: int, side: int, share: float = OVERLAP) -> list[tuple[int, int]]:
+    """Return evenly spaced spans of a side that cover a length, overlapping by a share of it."""
     if length <= side:
         return [(0, length)]
-    overlap = round(side * OVERLAP)
+    overlap = round(side * share)
     count = -(-(length - overlap) // max(side - overlap, 1))
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
     return [(start, start + side) for start in starts]

@@ -69,6 +69,17 @@ def read(path: Path) -> Checkpoint:
     return checkpoint
 
 
+def stored_tensors(path: Path) -> dict[str, StoredTensor | UnsupportedTensor]:
+    """Return the tensors of a safetensors file as they are, of whatever model.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read or is damaged.
+    """
+    return _safetensors(StoredFile(path))
+
+
 def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
     """Give a module a checkpoint's tensors as float32, each name exactly once.
 

@@ -79,6 +79,9 @@ class PromptableModel(Protocol):
         Whether coordinates reach the input by their pixels' centres (see `transforms`).
     takes_guide : bool
         Whether an object can be asked for by its outline in an earlier plane.
+    fine_features : bool
+        Whether the cells of the finest of its `feature_maps` are those of the low-resolution
+        logits; else they are coarser.
     tidy_masks : bool
         Whether loose pieces and small holes are better removed from its masks.
     amg_defaults : mapping
@@ -96,6 +99,7 @@ class PromptableModel(Protocol):
     mask_threshold: float
     half_pixel: bool
     takes_guide: bool
+    fine_features: bool
     tidy_masks: bool
     amg_defaults: Mapping[str, Any]
     notice: str
@@ -145,17 +149,11 @@ class PromptableModel(Protocol):
         None where the family has no such head.
         """
 
-    def dense_features(self, features: Any) -> tuple[NDArray[np.float32], ...] | None:
-        """Return features (C, h, w) that tell one pixel from another, over the padded input.
-
-        The finest level comes first; its cells are those of the low-resolution logits. None where
-        the family has no level as fine.
-        """
-
     def feature_maps(self, features: Any) -> tuple[NDArray[np.float32], ...]:
-        """Return features (C, h, w) at all resolutions that there are, over the padded input.
+        """Return features (C, h, w) that say what a part of a plane looks like.
 
-        They say what a part of a plane looks like; unlike `dense_features` they may be coarse.
+        There is one array for each resolution, the finest first; all cover the padded input. See
+        `fine_features`.
         """
 
     def decode(

@@ -92,6 +92,7 @@ class PocketModel:
     mask_threshold = 0.0
     half_pixel = True
     takes_guide = True
+    fine_features = True
     precision = "float32"
     tidy_masks = True
     amg_defaults: Mapping[str, Any] = MappingProxyType(
@@ -162,14 +163,10 @@ class PocketModel:
             )
         return tuple(found)
 
-    def dense_features(self, features: TwoScales) -> tuple[NDArray[np.float32], ...]:
+    def feature_maps(self, features: TwoScales) -> tuple[NDArray[np.float32], ...]:
         """Return the levels of the input at its full size; see `PromptableModel`."""
         levels = features.full[: len(STRIDES)]
         return tuple(level[0].float().cpu().numpy() for level in levels)
-
-    def feature_maps(self, features: TwoScales) -> tuple[NDArray[np.float32], ...]:
-        """Return the same levels; see `PromptableModel`."""
-        return self.dense_features(features)
 
     @limited
     @torch.inference_mode()

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 from ..checks import shown
 from ..steps import drive
 from ..types import Progress
+from .cards import Card, read_card, verify
 from .families import runtime_of
 from .specs import BUNDLED, SPECS, ModelSpec
 
 if TYPE_CHECKING:
-    from .contract import FamilyModule, PromptableModel, Runtime
+    from .contract import FamilyModule, ModelFile, PromptableModel, Runtime
 
 WORKING_MEMORY = 1_000_000_000
 """Bytes that everything mode takes beside the weights; `benchmarks/memory.py` measured 810 MB."""
+
+MOST_TUNED = 8
+"""Tuned files that are each based on the one before."""
 
 
 def find_spec(name: str) -> ModelSpec:
@@ -82,6 +86,49 @@ def fetching(
     return path
 
 
+def reading(
+    name: str | Path, device: str = "auto", offline: bool | None = None, above: int = 0
+) -> Generator[Progress, None, ModelFile]:
+    """Read the weights of a model; a tuned file's are merged into those of its base.
+
+    Parameters
+    ----------
+    name : str or Path
+    device : str
+    offline : bool, optional
+        As in `loading`.
+    above : int
+        How many tuned files are based on this model.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    ValueError
+        As in `loading`, or if the base is not there or another one.
+    """
+    check_name(name)
+    published = None if is_path(name) else find_spec(str(name))
+    path = (yield from fetching(published, device, offline)) if published else Path(name)
+    card = read_card(path)
+    if card is not None:
+        verify(path)
+    if card is None or card.complete:
+        runtime: Runtime = _module(runtime_of(path))
+        return runtime.read(path)
+    if above == MOST_TUNED:
+        raise ValueError(f"{path} is the base of {above} tuned files; export one as a full model")
+    base = yield from reading(_base_of(path, card), device, offline, above + 1)
+    merged: ModelFile = _module("adapters").merged(base, path, card)
+    return merged
+
+
 def loading(
     name: str | Path = BUNDLED,
     device: str = "auto",
@@ -120,11 +167,11 @@ def loading(
     check_name(name)
     called = label(name)
     yield Progress(0, 0, f"loading {called}")
-    published = None if is_path(name) else find_spec(str(name))
-    runtime: Runtime = _module(runtime_of(published.file_name if published else name))
+    runtime: Runtime = _module(
+        runtime_of(find_spec(str(name)).file_name if not is_path(name) else name)
+    )
     chosen = runtime.choose_device(device)
-    path = (yield from fetching(published, device, offline)) if published else Path(name)
-    file = runtime.read(path)
+    file = yield from reading(name, device, offline)
     yield Progress(0, 0, f"loading {called}")  # here it can be stopped
     runtime.check_memory(file.nbytes, WORKING_MEMORY, chosen, called)
     family: FamilyModule = _module(file.family)
@@ -133,7 +180,7 @@ def loading(
         try:
             model = family.build(file, called, device)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{name}: {error}") from error
         model.set_precision(precision)
         return model
 
@@ -186,6 +233,18 @@ def is_path(name: str | Path) -> bool:
     if any(spec.name == str(name) for spec in SPECS):
         return False
     return bool(Path(name).suffix) or Path(name).exists()
+
+
+def _base_of(path: Path, card: Card) -> str | Path:
+    """Return the model that a file was tuned on: where it was, or beside the file."""
+    if not is_path(card.base) or Path(card.base).is_file():
+        return card.base
+    beside = path.with_name(Path(card.base).name)
+    if beside.is_file() and beside != path:
+        return beside
+    raise ValueError(
+        f"{path} was tuned on {card.base}, which is not there; put {beside.name} beside it"
+    )
 
 
 def _module(name: str) -> Any:

@@ -76,6 +76,7 @@ class SamModel:
     mask_threshold = 0.0
     half_pixel = False
     takes_guide = False
+    fine_features = False
     tidy_masks = False
     amg_defaults: Mapping[str, Any] = MappingProxyType({})
 
@@ -140,9 +141,6 @@ class SamModel:
 
     def instance_fields(self, features: Tensor) -> None:
         """Return None: the published SAM has no instance head."""
-
-    def dense_features(self, features: Tensor) -> None:
-        """Return None: the features of the published SAM are coarse."""
 
     def feature_maps(self, features: Tensor) -> tuple[NDArray[np.float32], ...]:
         """Return the embedding; see `PromptableModel`."""

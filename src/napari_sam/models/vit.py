@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,15 +15,13 @@ from .. import stopping
 from .blocks import MLPBlock
 from .recognition import Checkpoint
 from .sam import STRIDE, SamModel, assemble, neck
+from .vit_attention import attend
 
 EPS = 1e-6  # of the transformer's layer normalisations
 COLOURS = 3
 EARLY_SHARE = 0.25
 """Of the blocks, 3 of 12. Their MLPs and windowed attention stay in float32: a ViT-B takes some
 20 % longer for it, and its embedding's error is a third smaller."""
-CHUNK_SCORES = 2**20
-"""Scores of attention that are computed at a time: they stay in the processor's cache, where
-torch's own fused attention, which takes the bias as a mask, needs 1.3 to 1.7 times as long."""
 
 
 class PatchEmbed(nn.Module):
@@ -79,7 +76,8 @@ class Attention(nn.Module):
         rows, columns = -(-h // wh), -(-w // ww)  # of windows
         qkv = self.qkv(x.to(self.qkv.weight.dtype))
         if (rows * wh, columns * ww) != (h, w):
-            unpadded, qkv = qkv, self.qkv.bias.repeat(b, rows * wh, columns * ww, 1)
+            unpadded, bias = qkv, self.qkv.bias.to(qkv.dtype)  # autocast lowers only the product
+            qkv = bias.repeat(b, rows * wh, columns * ww, 1)
             qkv[:, :h, :w] = unpadded
         qkv = qkv.reshape(b, rows, wh, columns, ww, 3, self.num_heads, -1)
         qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, b, rows, columns, heads, wh, ww, c)
@@ -92,40 +90,6 @@ class Attention(nn.Module):
         # in one piece, or the product goes row by row
         result: Tensor = self.proj(out[:, :h, :w].contiguous())
         return result
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, rel_h: Tensor, rel_w: Tensor) -> Tensor:
-    """Return attention with decomposed relative positions, at most `CHUNK_SCORES` scores at a time.
-
-    Parameters
-    ----------
-    q, k, v : (G, h*w, c) float
-    rel_h : (h, h, c) float
-        By row of the query and row of the key.
-    rel_w : (w, w, c) float
-
-    Returns
-    -------
-    (G, h*w, c) float
-    """
-    groups, _, c = q.shape
-    h, w = len(rel_h), len(rel_w)
-    grid = q.reshape(groups, h, w, c)
-    rows = torch.einsum("gyxc,yvc->gyxv", grid, rel_h)
-    columns = torch.einsum("gyxc,xuc->gyxu", grid, rel_w)
-    chunk_rows = max(1, min(h, CHUNK_SCORES // (w * h * w)))  # of queries
-    chunk_groups = max(1, CHUNK_SCORES // (chunk_rows * w * h * w))
-    out = torch.empty_like(q)
-    for g in range(0, groups, chunk_groups):
-        chunk = slice(g, g + chunk_groups)
-        keys = k[chunk].transpose(1, 2).contiguous()
-        for y in range(0, h, chunk_rows):
-            cells = np.s_[chunk, y : y + chunk_rows]
-            bias = rows[cells][..., :, None] + columns[cells][..., None, :]  # (g, y, w, h, w)
-            queries = np.s_[chunk, y * w : (y + chunk_rows) * w]
-            scores = torch.baddbmm(bias.flatten(3).flatten(1, 2), q[queries], keys, alpha=c**-0.5)
-            out[queries] = scores.softmax(-1) @ v[chunk]
-    return out
 
 
 class Block(nn.Module):

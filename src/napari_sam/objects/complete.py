@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..types import SliceKey
 from .classes import changed_property
@@ -49,15 +50,20 @@ def complete_boxes(store: ObjectStore, key: SliceKey) -> tuple[Region, ...]:
     return tuple(box for one, box in _regions(store) if one == key and box is not None)
 
 
-def _regions(store: ObjectStore) -> list[tuple[SliceKey, Region | None]]:
+def regions_of(properties: Mapping[str, Any]) -> list[tuple[SliceKey, Region | None]]:
+    """Return all that is marked complete: planes, and boxes of them; None is a whole plane."""
     found: list[tuple[SliceKey, Region | None]] = []
-    for one in store.properties.get(COMPLETE) or ():
+    for one in properties.get(COMPLETE) or ():
         box = None
         if one["box"] is not None:
             x0, y0, x1, y1 = (int(n) for n in one["box"])
             box = x0, y0, x1, y1
         found.append((key_from_json(one["plane"]), box))
     return found
+
+
+def _regions(store: ObjectStore) -> list[tuple[SliceKey, Region | None]]:
+    return regions_of(store.properties)
 
 
 def _with_regions(

@@ -40,6 +40,20 @@ def set_category(
     return _edit(store, labels, found, text, lambda one: replace(one, category=name))
 
 
+def set_categories(store: ObjectStore, names: Mapping[int, str]) -> Edit:
+    """Make one edit that gives objects classes, by label.
+
+    Raises
+    ------
+    ValueError
+        If a label has no object.
+    """
+    edit = _edit(store, names, None, "class", lambda one: replace(one, category=names[one.label]))
+    shared = set(names.values())
+    text = f"class {shared.pop()}" if len(shared) == 1 else "classes"
+    return replace(edit, text=f"{text}{edit.text.removeprefix('class')}")
+
+
 def set_status(
     store: ObjectStore,
     labels: Iterable[int],

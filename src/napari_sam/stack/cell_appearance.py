@@ -21,7 +21,7 @@ MOST_CELLS = 4096
 """Cells of the surroundings that are looked at, about."""
 
 Levels = Sequence[NDArray[np.float32]]
-"""What `PromptableModel.dense_features` returns: (C, h, w) each, the finest first."""
+"""What `PromptableModel.feature_maps` returns: (C, h, w) each, the finest first."""
 
 
 def cells_of(

@@ -51,18 +51,10 @@ class Keyframes:
         self.appearance: Appearance | None = None
         self.cells: CellAppearance | None = None
 
-    def learn(self, session: Session, planes: Sequence[Plane], dense: bool) -> None:
-        """Learn how the object looks, the first time this is asked for.
-
-        Parameters
-        ----------
-        session : Session
-        planes : sequence of Plane
-        dense : bool
-            Whether the model has dense features.
-        """
+    def learn(self, session: Session, planes: Sequence[Plane]) -> None:
+        """Learn how the object looks, the first time this is asked for."""
         if self.appearance is None:
-            self.cells = self._learnt_cells(session, planes) if dense else None
+            self.cells = self._learnt_cells(session, planes)
             self.appearance = self._learnt_pixels(session, planes)
 
     def _learnt_pixels(self, session: Session, planes: Sequence[Plane]) -> Appearance:
@@ -77,11 +69,11 @@ class Keyframes:
 
     def _learnt_cells(self, session: Session, planes: Sequence[Plane]) -> CellAppearance | None:
         model, samples, inside = session.predictor.model, [], []
+        if not model.fine_features:
+            return None
         for place, mask in self._masks.items():
             stopping.check()
-            levels = model.dense_features(session.embedding(planes[place]).features)
-            if levels is None:
-                return None
+            levels = model.feature_maps(session.embedding(planes[place]).features)
             outline = logits_of(mask, model, None, planes[place].spacing, False).values
             shares = np.asarray((outline / CERTAIN + 1) / 2, np.float32)
             features, own = cells_of(levels, shares)

@@ -203,10 +203,9 @@ def everything_in(
     for done, one in enumerate(planes):
         plane = one.whole
         place = partial(_placed, plane, done, len(planes))
-        tiled = bool(generator.tiles(plane.size, plane.spacing))
         # hundreds of tiles would take the place of what is clicked on
-        shown = exposed(session, plane, share)
-        embed = partial(session.crop_embedding, shown, keep=not tiled)
+        shown, keep = exposed(session, plane, share), generator.params.crop_n_layers > 0
+        embed = partial(session.crop_embedding, shown, keep=keep)
         steps = generator.propose_on(plane.size, embed, plane.spacing)
         result = partial(PlaneResult.selected, plane, params=generator.params, largest=largest)
         told = partial(_told, result if so_far else None, place)
@@ -225,6 +224,7 @@ def best_share(
     See `best_exposure`. The progress is that of `everything_in` before its first plane.
     """
     generator = AutomaticMaskGenerator(session.predictor, params)
+    generator.params = replace(generator.params, look_closer="never")
     total = PER_PLANE * len(planes)
     steps = best_exposure(session, planes, generator)
     return (yield from mapped(steps, lambda step: Progress(0, total, step.text)))

@@ -185,21 +185,21 @@ def follow(
         None where an object has ended, or nothing is seen.
     """
     place = sweeps[0].next
-    predictor = session.predictor
+    predictor, model = session.predictor, session.predictor.model
     embedding = session.embedding(planes[place])
     stopping.check()
     here = features_of(session, planes[place], [around_mask(sweep.mask) for sweep in sweeps])
-    levels = predictor.model.dense_features(embedding.features)
+    levels = model.feature_maps(embedding.features) if model.fine_features else ()
     for sweep in sweeps:
-        sweep.keyframes.learn(session, planes, levels is not None)
+        sweep.keyframes.learn(session, planes)
     stopping.check()
     asked = [Prompts(box=_grown_box(sweep.mask)) for sweep in sweeps]
     answers = predictor.predict_many(embedding, asked, False)
     evidence = []
     for sweep, answer in zip(sweeps, answers, strict=True):
         logits = np.clip(answer.low_res_logits[answer.best], -CERTAIN, CERTAIN)
-        if levels is not None and sweep.keyframes.cells is not None:
-            outline = logits_of(sweep.mask, predictor.model, None, planes[place].spacing, False)
+        if sweep.keyframes.cells is not None:
+            outline = logits_of(sweep.mask, model, None, planes[place].spacing, False)
             seen = around(outline.values > 0)
             logits[seen] += sweep.keyframes.cells.evidence(levels, *seen)
         part = around_mask(sweep.mask)

@@ -8,6 +8,7 @@ import napari.viewer
 
 from .dock import DOCK_NAME, SegmentAnything, open_dock
 from .features.everything.logic import Everything
+from .features.objects.logic import Objects
 from .features.prompting.logic import Prompting
 from .features.saving.logic import Saving
 from .features.stack.logic import Stack
@@ -105,6 +106,11 @@ def everything_plane(viewer: napari.viewer.Viewer) -> None:
 def everything_stack(viewer: napari.viewer.Viewer) -> None:
     """Find every object of every plane."""
     find_dock(viewer).feature(Everything).run(all_planes=True)
+
+
+def propose_classes(viewer: napari.viewer.Viewer) -> None:
+    """Propose classes for the objects that have none."""
+    find_dock(viewer).feature(Objects).naming.propose_classes()
 
 
 def cancel(viewer: napari.viewer.Viewer) -> None:

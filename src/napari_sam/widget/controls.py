@@ -177,11 +177,14 @@ class StatusArea(QScrollArea):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._text = ""
+        self._lines = QLabel("\n".join("|" * STATUS_LINES), self)  # as high as so many are
+        self._lines.hide()
         self._label = QLabel()
-        self._label.setTextFormat(Qt.TextFormat.PlainText)
-        self._label.setWordWrap(True)
-        self._label.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._label.setContentsMargins(0, 0, 0, 0)
+        for label in (self._label, self._lines):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
+            label.setAlignment(Qt.AlignmentFlag.AlignTop)
+            label.setContentsMargins(0, 0, 0, 0)
         self.setWidget(self._label)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -201,8 +204,8 @@ class StatusArea(QScrollArea):  # type: ignore[misc]
             self.verticalScrollBar().setValue(0)
 
     def sizeHint(self) -> QSize:
-        """Take the height of some lines in the font of the theme."""
-        return QSize(0, STATUS_LINES * self._label.fontMetrics().lineSpacing() + 4)
+        """Take the height of some lines in the font of the theme, with the margins of labels."""
+        return QSize(0, self._lines.sizeHint().height() + 4)
 
     def minimumSizeHint(self) -> QSize:
         """Be no smaller than that: a longer text moves nothing."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import napari
+from qtpy.QtGui import QGuiApplication
 
 from ..images.samples import STACK_SCALE, cells_stack
 from .dock import SegmentAnything
+
+SIZE = (1400, 940)
+"""Of the window, pixels, as far as the screen is that large: most of the dock is seen."""
 
 
 def main() -> None:
@@ -14,6 +18,8 @@ def main() -> None:
     viewer.add_image(cells_stack(), name="cells", scale=STACK_SCALE, units=("um",) * 3)
     viewer.dims.set_current_step(0, 12)
     viewer.window.add_dock_widget(SegmentAnything(viewer), name="Segment Anything")
+    room = QGuiApplication.primaryScreen().availableSize()
+    viewer.window.resize(min(SIZE[0], room.width()), min(SIZE[1], room.height()))
     viewer.reset_view()
     napari.run()
 

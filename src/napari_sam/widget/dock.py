@@ -133,25 +133,26 @@ class SegmentAnything(QWidget):  # type: ignore[misc]
         super().closeEvent(event)
 
     def _lay_out(self) -> None:
-        self.column = column = QWidget()
-        inner = QVBoxLayout(column)
-        inner.setContentsMargins(4, 6, 4, 6)
-        inner.setSpacing(4)
+        """Lay out the features; those above the status line and that itself are always seen."""
+        outer, inner = QVBoxLayout(self), QVBoxLayout()
+        self.column = QWidget()
+        self.column.setLayout(inner)
+        outer.setContentsMargins(4, 6, 4, 0)
+        inner.setContentsMargins(0, 0, 0, 6)
+        for layout in (outer, inner):
+            layout.setSpacing(4)
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for feature in self.features:
-            if isinstance(feature, BELOW[0]):
-                inner.addWidget(self.status)
-                inner.addWidget(self.long_work)
-            self._add(feature, inner)
+            self._add(feature, outer if isinstance(feature, ABOVE) else inner)
         inner.addStretch(1)
         scroll = self._scroll
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(column)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        scroll.setWidget(self.column)
+        for part in (self.status, self.long_work):
+            outer.addWidget(part)
+        outer.addWidget(scroll, 1)
         self.setMinimumWidth(300)
 
     def _lay_out_sentence(self, text: str) -> None:

@@ -27,6 +27,7 @@ from ..objects.store import ObjectStore
 from ..types import Progress, SliceKey
 from .frame import Frame
 from .history import Happened, History
+from .in_turn import in_turn
 from .status import Status
 
 
@@ -116,7 +117,7 @@ class LabelsView:
     def apply_in_pieces(
         self, edit: Edit, done: Callable[[], None] = lambda: None, refresh: bool = True
     ) -> None:
-        """Make an edit that may be long: the window stays alive.
+        """Make an edit that may be long: the window stays alive. It is shown in the next event.
 
         Parameters
         ----------
@@ -133,7 +134,7 @@ class LabelsView:
         """
 
         def written() -> None:
-            self._shown(refresh)
+            in_turn(partial(self._shown, refresh))
             self.on_edit(edit, "made")
             done()
 
@@ -147,8 +148,18 @@ class LabelsView:
         self.history.steps.join(self, edit, step)
         self._shown(refresh)
 
-    def make_or_join(self, edit: Edit, step: Step | None) -> Generator[Progress, None, Step]:
+    def make_or_join(
+        self, edit: Edit, step: Step | None, refresh: bool = True
+    ) -> Generator[Progress, None, Step]:
         """Make an edit a piece at a time, as a part of a step or as a new one.
+
+        Parameters
+        ----------
+        edit : Edit
+        step : Step or None
+            The one that it becomes a part of; None: a new one.
+        refresh : bool
+            Whether the plane shown may have changed.
 
         Returns
         -------
@@ -158,7 +169,7 @@ class LabelsView:
             step = yield from self.history.steps.make_in_pieces(self, edit)
         else:
             yield from self.history.steps.join_in_pieces(self, edit, step)
-        self._shown()
+        self._shown(refresh)
         self.on_edit(edit, "made")
         return step
 

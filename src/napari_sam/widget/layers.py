@@ -155,11 +155,11 @@ def set_edge_width(boxes: Shapes, zoom: float) -> None:
         boxes.current_edge_width = width
 
 
-def make_labels(frame: Frame, name: str, data: Any = None) -> Labels:
+def make_labels(frame: Frame, name: str, data: Any = None, visible: bool = True) -> Labels:
     """Return a Labels layer with the pixels of a frame: empty, or with labels of its shape."""
     if data is None:
         data = np.zeros(frame.shape, np.int32)
-    return Labels(data, name=name, **frame.transform)
+    return Labels(data, name=name, visible=visible, **frame.transform)
 
 
 def add_image(viewer: Viewer, image: StackImage, name: str) -> Image:
@@ -182,15 +182,13 @@ def make_preview(frame: Frame) -> Labels:
     """Return the layer that shows the answer; it holds one plane."""
     shape = (1,) * (len(frame.shape) - 2) + frame.shape[-2:]
     colours = CyclicLabelColormap(colors=PREVIEW_COLOURS, background_value=0)
-    layer = Labels(
-        np.zeros(shape, np.int32),
+    return Labels(
+        np.zeros(shape, np.uint8),  # napari draws these in a tenth of the time of int32
         name="SAM preview",
         opacity=0.6,
         colormap=colours,
         **frame.drawing,
     )
-    layer.editable = False
-    return layer
 
 
 def set_label_kind(points: Points, kind: str) -> None:
@@ -390,7 +388,7 @@ def show_preview(
     if preview.data.shape == shape:
         preview.data[...] = 0
     else:
-        preview.data = np.zeros(shape, np.int32)
+        preview.data = np.zeros(shape, np.uint8)
     flat = preview.data.reshape([n for axis, n in enumerate(shape) if axis in key.displayed])
     plane = flat.T if key.displayed[0] > key.displayed[1] else flat
     for label, mask in masks.items():

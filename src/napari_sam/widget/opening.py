@@ -150,10 +150,12 @@ class Opening(QObject):  # type: ignore[misc]
         layer.metadata[METADATA] = Carried(
             annotation.objects, annotation.properties, image=annotation.image
         )
+        name = layer.name
         bench.add_below_prompts(layer)
         bench.use_results(layer, largest)
         if before is not None and not before.store.objects and _is_empty(before.layer.data):
             self.context.viewer.layers.remove(before.layer)
+            layer.name = name  # the one that left had it
         if annotation.prompts:
             bench.prompts.redraw(bench.prompts.drawing(), annotation.prompts)
             bench.prompts.changed.emit()

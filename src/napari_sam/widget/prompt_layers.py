@@ -24,6 +24,9 @@ ADDING, ADDED = "adding", "added"
 DONE_ACTIONS = (ADDED, "changed", "removed")
 """Of a layer's `data` event; those of a drag in progress are not among them."""
 
+BRUSH = "the brush adds to the object, the eraser takes away; choose prompt in the dock to click"
+"""What strokes in the preview do."""
+
 
 class PromptLayers(QObject):  # type: ignore[misc]
     """Points, boxes and preview on the image that is worked on; regions and scribbles are boxes'.
@@ -185,6 +188,8 @@ class PromptLayers(QObject):  # type: ignore[misc]
         if self.points is None or self.boxes is None:
             return ""
         if active is not self.points and active is not self.boxes:
+            if active is self.preview and self.preview is not None:
+                return BRUSH
             where = "no layer" if active is None else active.name
             return f"{where} is selected, so a click makes no prompt; choose prompt in the dock"
         if not active.visible:

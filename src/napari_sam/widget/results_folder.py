@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -127,9 +128,9 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             self.status.error(str(error))
             return
         self._folders[frame.layer] = self._absolute(path)
-        then, self._then = self._then, None
-        if then is not None:
-            then()
+        then, self._then = self._then or (lambda: None), None
+        work = Work(_zarr_imported, on_result=lambda _: then(), text="preparing the folder")
+        self.scheduler.submit(work, Lane.LABELS)
 
     def decline(self) -> None:
         """Say what happens where the user named none."""
@@ -159,24 +160,20 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             return
         if not self.ready(lambda: self.open_objects(key, then)):
             return
-        try:
-            layer = self._make(frame, OBJECTS, key)
-        except ValueError as error:
-            self.status.error(str(error))
-            return
 
-        def done(largest: int) -> None:
+        def done(opened: tuple[Any, int]) -> None:
             self.status.progress(COUNTING)
-            now = self.bench.frame
+            now, (array, largest) = self.bench.frame, opened
             if now is None or now.layer is not frame.layer or self.bench.results is not None:
                 return
+            name = f"{frame.layer.name} {OBJECTS}"
+            layer = layers.make_labels(frame, name, array, visible=False)
             self.bench.use_results(layer, largest)
-            self.bench.add_below_prompts(layer)
-            then()
+            self.bench.add_below_prompts(layer, then=then)
 
         self.status.progress(COUNTING, "counting the labels of the folder ...")
-        steps = partial(largest_label, layer.data)
-        work = Work(steps, on_result=done, on_error=self._on_error, text="counting labels")
+        steps = partial(_opened, self._opening(frame, OBJECTS, key))
+        work = Work(steps, on_result=done, on_error=self._on_error, text="opening the labels")
         self.scheduler.submit(work, Lane.LABELS)
 
     def new_labels(self, frame: Frame, kind: str, key: SliceKey) -> Labels:
@@ -188,7 +185,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             If the folder cannot be written to.
         """
         if not frame.needs_folder:
-            return layers.make_labels(frame, f"{frame.layer.name} {kind}")
+            return layers.make_labels(frame, f"{frame.layer.name} {kind}", visible=False)
         return self._make(frame, free_name(self._folders[frame.layer], kind), key)
 
     def reopened(self, frame: Frame, place: Path) -> Labels:
@@ -249,15 +246,21 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         work = Work(steps, step, done, self._on_error, "copying labels")
         self.scheduler.submit(work, Lane.FILES)
 
-    def _make(self, frame: Frame, name: str, key: SliceKey) -> Labels:
-        attributes = _attributes(frame)
+    def _opening(self, frame: Frame, name: str, key: SliceKey) -> Callable[[], Any]:
+        """Return what opens an array of the folder; it may be called in a worker."""
         folder, axes = self._folders[frame.layer], frame.layer.axis_labels
+        return partial(
+            open_labels, folder, name, frame.shape, key.displayed, axes, _attributes(frame)
+        )
+
+    def _make(self, frame: Frame, name: str, key: SliceKey) -> Labels:
+        """Return a layer, hidden until `Workbench.add_below_prompts` has added it."""
         try:
-            array = open_labels(folder, name, frame.shape, key.displayed, axes, attributes)
+            array = self._opening(frame, name, key)()
         except ValueError:
             self.forget()
             raise
-        return layers.make_labels(frame, f"{frame.layer.name} {name}", array)
+        return layers.make_labels(frame, f"{frame.layer.name} {name}", array, visible=False)
 
     def _absolute(self, path: str) -> Path:
         """Return a folder that the user named; a mere name lies where the suggestion does."""
@@ -275,6 +278,18 @@ class ResultsFolder(QObject):  # type: ignore[misc]
     def _on_error(self, text: str) -> None:
         self.forget()
         self.status.error(text)
+
+
+def _zarr_imported() -> Generator[Progress, None, None]:
+    """Import zarr; in a worker, for it takes longer than the window may be held."""
+    import_module("zarr")
+    yield from ()
+
+
+def _opened(opening: Callable[[], Any]) -> Generator[Progress, None, tuple[Any, int]]:
+    """Open an array and find its largest label."""
+    array = opening()
+    return array, (yield from largest_label(array))
 
 
 def _attributes(frame: Frame) -> dict[str, Any]:

@@ -77,6 +77,8 @@ class Saves(QObject):  # type: ignore[misc]
     awaited : callable
         Returns whether objects that the user has accepted are still to be written into the labels;
         a save waits for them.
+    proposed : callable
+        Returns whether the layer of everything mode holds what is nowhere else.
 
     Signals
     -------
@@ -101,6 +103,7 @@ class Saves(QObject):  # type: ignore[misc]
         self.scheduler, self.status = scheduler, status
         self.image_paths: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self.awaited: Callable[[], bool] = lambda: False
+        self.proposed: Callable[[], bool] = lambda: True
         self._places: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
         self._states: WeakKeyDictionary[Image, State] = WeakKeyDictionary()
         self._saved_steps: WeakKeyDictionary[LabelsView, int] = WeakKeyDictionary()
@@ -332,7 +335,12 @@ class Saves(QObject):  # type: ignore[misc]
         return True
 
     def _unsaved_step(self, view: LabelsView) -> int | None:
-        """Return the number of the newest step of a layer; None if it is in a file."""
+        """Return the number of the newest step of a layer; None if it is in a file.
+
+        Nothing has to be in a file of a layer whose proposals were all accepted or rejected.
+        """
+        if view is self.bench.everything and not self.proposed():
+            return None
         newest = self.history.steps.newest_of(view)
         if newest is None or newest.number <= self._saved_steps.get(view, 0):
             return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -17,6 +19,7 @@ from .frame import Frame, chosen_contrast, frame_of
 from .history import History
 from .image_prompts import ImagePrompts
 from .image_watch import ImageWatch
+from .in_turn import in_turn
 from .labels_view import LabelsView
 from .model_view import ModelView
 from .placement import pixel_spacing
@@ -56,6 +59,8 @@ class Workbench(QObject):  # type: ignore[misc]
         What the model sees: the image layer alone, or several layers or channels.
     counting : bool
         Whether labels of the chosen results are being counted.
+    adding : bool
+        Whether one of our layers is being added: which one is selected does not count then.
 
     Signals
     -------
@@ -92,7 +97,7 @@ class Workbench(QObject):  # type: ignore[misc]
         self.everything: LabelsView | None = None
         self.overlays: WeakSet[Layer] = WeakSet()
         self.views = Views(history, status, self._on_labels_replaced)
-        self.counting = False
+        self.counting = self.adding = False
         self._parked: list[tuple[Image, LabelsView]] = []  # of images worked on before
         self._prompts_of: list[ImagePrompts] = []  # one for each image
         self._watch = ImageWatch(viewer)
@@ -163,21 +168,35 @@ class Workbench(QObject):  # type: ignore[misc]
         self.changed.emit()
         return view
 
-    def add_below_prompts(self, layer: Labels, overlay: bool = False) -> None:
+    def add_below_prompts(
+        self,
+        layer: Labels,
+        overlay: bool = False,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
         """Add a layer to the viewer underneath the preview; clicks go where they went before.
 
         Parameters
         ----------
         layer : napari.layers.Labels
+            One that is hidden is shown in the next event: adding a large one and drawing it take
+            too long for one.
         overlay : bool
             Whether it only shows something: it holds neither objects nor prompts.
+        then : callable
+            Called in the event after that.
         """
         if overlay:
             self.overlays.add(layer)
         stack = self.viewer.layers
         active, preview = stack.selection.active, self.prompts.preview
-        stack.insert(len(stack) if preview is None else stack.index(preview), layer)
-        stack.selection.active = active
+        self.adding = True  # napari selects it for a moment
+        try:
+            stack.insert(len(stack) if preview is None else stack.index(preview), layer)
+            stack.selection.active = active
+        finally:
+            self.adding = False
+        in_turn(partial(setattr, layer, "visible", True), then)
 
     def plane(self) -> Plane:
         """Return the plane shown now.

@@ -44,6 +44,8 @@ class ObjectInWork:
         Whether the outline was found by propagation.
     before : Candidate or None
         What was shown before the last prompt.
+    all_sizes : bool
+        Whether part, whole and group are asked for, however much the prompts say.
     """
 
     prompts: Prompts
@@ -54,6 +56,7 @@ class ObjectInWork:
     start: Mask | None = None
     propagated: bool = False
     before: Candidate | None = None
+    all_sizes: bool = False
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -132,9 +135,13 @@ class Question:
 
     def ask(self, session: Session) -> dict[int, Prediction]:
         """Return answers to the objects that wait for one; for workers."""
-        asked = [_asked(one, session, self.plane) for one in self.open.values()]
-        answers = session.predict_many(self.plane, asked, view=self.view)
-        return dict(zip(self.open, answers, strict=True))
+        answers: dict[int, Prediction] = {}
+        for all_sizes, many in ((False, None), (True, True)):
+            some = {k: one for k, one in self.open.items() if one.all_sizes == all_sizes}
+            asked = [_asked(one, session, self.plane) for one in some.values()]
+            found = session.predict_many(self.plane, asked, many, self.view) if asked else []
+            answers.update(zip(some, found, strict=True))
+        return answers
 
     def answered(
         self,

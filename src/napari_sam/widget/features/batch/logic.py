@@ -309,7 +309,12 @@ class BatchPrompts(Feature):
             if painted is not None:
                 found = yield from unchanged_since(view, batch.before, outlines, painted)
             facts = batch.reading.classes, stability, batch.overlap
-            kept.update((yield from kept_in_pieces(self.context, view, found, *facts, painted)))
+            try:
+                kept.update((yield from kept_in_pieces(self.context, view, found, *facts, painted)))
+            except ValueError:
+                if not batch.refined:  # others cover all answers: the list says so of each
+                    self._tell(batch, kept)
+                raise
 
         history.write(batch.view, written(), lambda: self._tell(batch, kept))
 

@@ -135,6 +135,12 @@ class FilledLayer:
     def lineage(self, lineage: Lineage | None) -> None:
         self._findings.lineage = lineage
 
+    @property
+    def settled(self) -> bool:
+        """Whether no proposal is shown, and nothing was painted or otherwise made here."""
+        own = (step for step in self._done if step.other_side is None)
+        return all(step.verdicts for step in own) and not any(map(self.shown_in, self.values))
+
     def close(self) -> None:
         """Release the layer; its labels stay, and the user may paint in it."""
         self.view.hold(False, "everything")

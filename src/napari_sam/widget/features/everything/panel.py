@@ -59,6 +59,9 @@ WORDS = {
     "skip_points": Words(
         "Points in objects", "Skip: faster; parts of an object that was found are not found"
     ),
+    "look_closer": Words(
+        "Small objects", "Look closer: if most objects are small, again at enlarged tiles; slower"
+    ),
     "points_per_batch": Words(
         "Points at a time", "Fewer: less memory is needed; the result is the same"
     ),
@@ -79,6 +82,7 @@ WORDS = {
 CHOICES = {
     "seeds": {"grid": "on a grid", "auto": "by the model"},
     "skip_points": {"nothing": "ask", "found": "skip"},
+    "look_closer": {"auto": "look closer", "never": "do not"},
 }
 COMPARED = {"pred_iou_thresh": "ious", "stability_score_thresh": "stabilities"}
 """What a threshold is compared with: a field of `Spread`."""

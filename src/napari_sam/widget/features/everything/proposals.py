@@ -21,6 +21,7 @@ SOURCE = "proposals"
 """The source of progress in the status line."""
 NONE_HERE = "point at a proposal, or click on one in the layer of proposals"
 NO_PROPOSALS = "there are no proposals yet: run everything mode first"
+NONE_SHOWN = "no proposal is shown: lower the thresholds, or run everything mode again"
 SAME_LAYER = (
     "objects go into the layer of the proposals itself, so there is nothing to accept; choose "
     "another layer under Into to accept them one by one"
@@ -130,8 +131,8 @@ class Proposals:
         if filled is None:
             context.status.hint(NO_PROPOSALS)
             return
-        if label == 0:
-            context.status.hint(NONE_HERE)
+        if label == 0 or (label is None and filled.settled):
+            context.status.hint(NONE_SHOWN if label is None else NONE_HERE)
             return
         if label in filled.verdicts or not self._may_write(filled):
             return  # a second click or key was for the same one

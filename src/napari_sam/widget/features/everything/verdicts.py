@@ -58,8 +58,10 @@ class VerdictControls:
         box.only_new_changed.connect(lambda _: self._reselect())
 
     def start(self) -> None:
-        """Let Escape end the tool of clicks, and saves wait for what is being accepted."""
-        self.context.saves.awaited = lambda: self.proposals.busy
+        """Let Escape end the tool of clicks, and tell saves what is still to be accepted."""
+        saves = self.context.saves
+        saves.awaited = lambda: self.proposals.busy
+        saves.proposed = lambda: self.filled is None or not self.filled.settled
         end_others = self.context.end_tool
         self.context.end_tool = lambda: self._end_tool() or end_others()
 

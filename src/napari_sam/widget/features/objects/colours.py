@@ -25,14 +25,32 @@ class ClassColours:
         self._shown: Hashable = None
 
     def show(
-        self, layer: Labels, objects: Mapping[int, SegmentedObject], classes: Sequence[ObjectClass]
+        self,
+        layer: Labels,
+        objects: Mapping[int, SegmentedObject],
+        classes: Sequence[ObjectClass],
+        proposed: Mapping[int, str],
     ) -> bool:
-        """Colour a layer; objects of no class are grey. Tells whether a colour changed."""
+        """Colour a layer; objects of no class are grey.
+
+        Parameters
+        ----------
+        layer : Labels
+        objects : mapping of int to SegmentedObject
+        classes : sequence of ObjectClass
+        proposed : mapping of int to str
+            Names of classes by label: such objects get a paler colour.
+
+        Returns
+        -------
+        bool
+            Whether a colour changed.
+        """
         colours = {one.name: one.colour for one in classes}
         by_label = {
-            label: colours[one.category]
+            label: (colours[name], label in proposed)
             for label, one in objects.items()
-            if one.category in colours
+            if (name := proposed.get(label, one.category)) in colours
         }
         shown = frozenset(by_label.items())
         if layer is self._layer and shown == self._shown:
@@ -41,17 +59,25 @@ class ClassColours:
             self.hide()
             self._layer, self._own = layer, layer.colormap
         self._shown = shown
-        rgba = {name: QColor(name).getRgbF() for name in set(by_label.values())}
+        rgba = {pair: _rgba(*pair) for pair in set(by_label.values())}
         table: dict[int | None, tuple[float, ...]] = {None: NO_CLASS, 0: CLEAR}
         table.update((label, rgba[colour]) for label, colour in by_label.items())
         layer.colormap = DirectLabelColormap(color_dict=table)
         return True
 
-    def hide(self) -> None:
-        """Give the layer its own colours back."""
+    def hide(self) -> bool:
+        """Give the layer its own colours back; tells whether it had others."""
+        shown = self._layer is not None
         if self._layer is not None:
             self._layer.colormap = self._own
         self._layer = self._own = self._shown = None
+        return shown
+
+
+def _rgba(colour: str, pale: bool) -> tuple[float, ...]:
+    """Return a colour, or one half way to white."""
+    rgba = QColor(colour).getRgbF()
+    return tuple((1 + one) / 2 for one in rgba) if pale else tuple(rgba)
 
 
 def swatch(layer: Labels, label: int) -> tuple[int, int, int]:

@@ -34,12 +34,13 @@ from ....stack.planes import all_planes
 from ....types import SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
-from ...places import show_place
+from ...places import bring_into_view, show_place
 from ...scheduler import Lane, Work
 from ..feature import Feature
 from .assessing import Assessing
 from .class_list import KEYS, NO_CLASS_KEY
 from .colours import ClassColours, swatch
+from .naming import Naming
 from .panel import ObjectsPanel
 from .region import RegionDrag
 from .review import Review
@@ -69,11 +70,13 @@ class Objects(Feature):
         self.region = RegionDrag(context, self._on_region_drawn)
         self.assessing = Assessing(context, self._on_assessed)
         self.review = Review(context, self.assessing, self._on_looked_at, self.panel.set_review)
+        self.naming = Naming(context, self.panel, self.table, self._point_out, self._show_colours)
         self.keys = {
             "K": self.finish,
             "Q": self.check,
             "R": self.review.go_on,
             "Shift-R": self.review.go_back,
+            "Shift-F": self.naming.propose_classes,
             "Y": self.toggle_complete,
             NO_CLASS_KEY: partial(self.press_class_key, NO_CLASS_KEY),
             **{key: partial(self.press_class_key, key) for key in KEYS},
@@ -81,6 +84,7 @@ class Objects(Feature):
         self._seen: Mapping[int, SegmentedObject] = {}
         self._seen_view: LabelsView | None = None
         self._classes: tuple[ObjectClass, ...] = ()
+        self._coloured: tuple[object, ...] = (None,)  # what the colours were chosen for
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.look)
         self._connect()
@@ -107,6 +111,7 @@ class Objects(Feature):
         """Give the layer its colours back, and follow no more."""
         self._timer.stop()
         self.region.end()
+        self.naming.end()
         self.review.close()
         self.assessing.leave()
         self.colours.hide()
@@ -215,9 +220,8 @@ class Objects(Feature):
             self._seen_view, self._seen = view, objects
         self.assessing.follow(view, self._seen)
         self.review.follow(view, self._seen)
-        by_class = view is not None and self.panel.by_class.isChecked()
-        if view is not None and by_class and self.colours.show(view.layer, objects, classes):
-            self.table.recolour()
+        self.naming.follow(view, self._seen)
+        self._show_colours()
         self._show_complete()
 
     def _show(self, objects: Mapping[int, SegmentedObject]) -> None:
@@ -225,6 +229,22 @@ class Objects(Feature):
         finished = sum(one.locked for one in objects.values())
         count = "1 object" if len(objects) == 1 else f"{len(objects):,} objects"
         self.panel.set_count(f"{count}, {finished:,} finished" if objects else "no objects yet")
+
+    def _show_colours(self) -> None:
+        """Show the labels in the colours of their classes, if that is wanted."""
+        view, proposals = self._seen_view, self.naming.proposals
+        wanted = bool(proposals) or self.panel.by_class.isChecked()
+        shown = view, self._seen, self._classes, proposals, wanted
+        if all(one is other for one, other in zip(shown, self._coloured, strict=False)):
+            return  # looked at many times a second
+        self._coloured = shown
+        proposed = {label: one.name for label, one in proposals.items()}
+        if view is None or not wanted:
+            changed = self.colours.hide()
+        else:
+            changed = self.colours.show(view.layer, view.store.objects, self._classes, proposed)
+        if changed:
+            self.table.recolour()
 
     def _tell_of_complete(self, view: LabelsView, objects: Mapping[int, SegmentedObject]) -> None:
         """Say so where a new object lies in a plane that was said to have all of its objects."""
@@ -359,7 +379,7 @@ class Objects(Feature):
         panel.complete_asked.connect(self.toggle_complete)
         panel.region_asked.connect(self._on_region_asked)
         panel.rule_picked.connect(self._on_rule_picked)
-        panel.colours_asked.connect(self._on_colours_asked)
+        panel.colours_asked.connect(lambda _: self.look())
         classes.add_asked.connect(
             lambda name: self._with_classes(lambda store: add_class(store, name))
         )
@@ -375,6 +395,21 @@ class Objects(Feature):
     def _on_show_asked(self, label: int) -> None:
         self.review.leave()
         self.show(label)
+
+    def _point_out(self, one: SegmentedObject | None) -> None:
+        """Show an object whose class is proposed, and let keys mean it."""
+        view = self.view
+        if one is None or view is None:
+            self.review.leave()
+        else:
+            self.show(one.label)
+            plane = self.context.shown()
+            outline = None if plane is None else one.outlines.get(upright(plane.key))
+            if plane is not None and outline is not None:
+                here = outline if upright(plane.key) == plane.key else outline.turned()
+                bring_into_view(self.context, here.mask.box)
+            self.panel.select([one.label])
+            self.review.point_out(view, one)
 
     def _on_looked_at(self, one: Assessed) -> None:
         self.panel.select([one.measured.one.label])
@@ -399,12 +434,6 @@ class Objects(Feature):
         view = self.bench.results
         if view is not None:
             self._apply(view, lambda: mark_complete(view.store, key, box))
-
-    def _on_colours_asked(self, by_class: bool) -> None:
-        if not by_class:
-            self.colours.hide()
-            self.table.recolour()
-        self.look()
 
     def _colour_of(self, label: int) -> tuple[int, int, int]:
         view = self._seen_view

@@ -24,11 +24,12 @@ from ....objects.classes import ObjectClass
 from ....objects.overlap import RULES
 from ...controls import Chooser, Section
 from .class_list import ClassList
+from .naming_panel import NamingPanel
 from .pictures import Pictures
 from .table import ANY, HEADINGS, LABEL, ObjectTable
 
 LIST_HEIGHT = 150
-WIDTHS = (1, 6, 8, 6, 18, 8, 7, 10, 13, 9, 11)
+WIDTHS = (1, 6, 12, 6, 18, 8, 7, 10, 13, 9, 11)
 """Of the columns, in letters."""
 STATUSES = ("", "finished", "to check")
 STATUS_NAMES = ("in progress", "finished", "to check")
@@ -100,6 +101,7 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         self.complete = QLabel()
         self.complete.setWordWrap(True)
         self.classes = ClassList()
+        self.naming = NamingPanel()
         self._lay_out()
         self.only_status.set_things(("any status", *STATUS_NAMES), (ANY, *STATUSES), ANY)
         names = [RULES[name].title for name in RULES]
@@ -236,6 +238,7 @@ class ObjectsPanel(QWidget):  # type: ignore[misc]
         form.setColumnStretch(1, 1)
         layout.addLayout(form)
         layout.addWidget(Section("Classes", self.classes))
+        layout.addWidget(Section("Propose classes", self.naming))
 
     def _connect(self) -> None:
         self._table.modelAboutToBeReset.connect(self._on_table_about_to_be_reset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from ....objects.risk import Assessed
 from ....objects.segmented import upright
 from ... import layers
 from ...context import Context
+from ...in_turn import in_turn
 from ...labels_view import LabelsView
 from ...looked_at import LookedAt
 from ...placement import world_transform
 from ...places import show_place
 from .assessing import Assessing
 
-KEYS = "K finishes it, E works on it again, R goes on"
+KEYS = "K finishes it, E works on it again, N shows other outlines, R goes on"
 IN_WORK = "an object is in work: Enter keeps it, Esc leaves it as it was; then R goes on"
 MOVED = 8.0
 """Pixels of the screen that the pointer may move before another object under it is meant."""
@@ -138,6 +140,11 @@ class Review:
         self._place = before[-1]
         self._show(self._visited[self._place])
 
+    def point_out(self, view: LabelsView, one: SegmentedObject) -> None:
+        """Draw the contour of an object that is not part of the review, and let keys mean it."""
+        self._shown, self.context.looked_at, self._from = one, LookedAt(view, one.label), None
+        self._show_contour(view, fill=True)
+
     def leave(self) -> None:
         """Let the keys act on what is under the pointer again."""
         self.context.looked_at = self._shown = None
@@ -200,21 +207,38 @@ class Review:
 
     # -- its outline ----------------------------------------------------------------------------
 
-    def _show_contour(self, view: LabelsView) -> None:
-        """Draw its outline in the plane shown, and all other objects as contours."""
-        bench, plane = self.context.bench, self.context.shown()
-        if bench.frame is None or plane is None or self._shown is None:
+    def _show_contour(self, view: LabelsView, fill: bool = False) -> None:
+        """Draw its outline in the plane shown, and all other objects as contours or filled.
+
+        Each in an event of its own: on a large plane all this takes too long for one.
+        """
+        fills = partial(self._draw_fill, None if fill else view.layer)
+        steps = fills, self._make_contour, self._draw_contour
+        in_turn(*(partial(self._unless_left, view, self._shown, step) for step in steps))
+
+    def _unless_left(
+        self, view: LabelsView, one: SegmentedObject | None, step: Callable[[], None]
+    ) -> None:
+        """Do something for an object, unless it was left or changed by now."""
+        if one is not None and one is self._shown and view.store.objects.get(one.label) is one:
+            step()
+
+    def _make_contour(self) -> None:
+        frame = self.context.bench.frame
+        if frame is not None and self._contour not in self.context.viewer.layers:
+            self._contour = layers.make_contour(frame)
+            self.context.bench.add_below_prompts(self._contour, overlay=True)
+
+    def _draw_contour(self) -> None:
+        frame, plane = self.context.bench.frame, self.context.shown()
+        if frame is None or plane is None or self._shown is None or self._contour is None:
             return
         outline = self._shown.outlines.get(upright(plane.key))
-        self._draw_fill(view.layer)
         if outline is None or not outline.mask:
             self._hide_contour()
             return
-        if self._contour is None or self._contour not in self.context.viewer.layers:
-            self._contour = layers.make_contour(bench.frame)
-            bench.add_below_prompts(self._contour, overlay=True)
         one = outline if upright(plane.key) == plane.key else outline.turned()
-        layers.show_contour(self._contour, bench.frame, plane.key, one.mask)
+        layers.show_contour(self._contour, frame, plane.key, one.mask)
 
     def _hide_contour(self) -> None:
         if self._contour is not None:

@@ -66,6 +66,7 @@ class ObjectTable(QAbstractTableModel):  # type: ignore[misc]
         self._colour_of = colour_of
         self._objects: Mapping[int, SegmentedObject] = {}
         self._assessed: Mapping[int, Assessed] = {}
+        self._proposed: Mapping[int, str] = {}
         self._rows: list[int] = []
         self._column, self._descending = LABEL, False
         self._category = self._status = ANY
@@ -80,6 +81,12 @@ class ObjectTable(QAbstractTableModel):  # type: ignore[misc]
         """Show what is known of the objects now, with the units of areas and volumes."""
         self._assessed, self._units = assessed, units
         self._arrange()
+
+    def set_proposed(self, classes: Mapping[int, str]) -> None:
+        """Show classes that are proposed for objects, by label, where they have none."""
+        if classes != self._proposed:
+            self._proposed = classes
+            self._arrange()
 
     def set_filter(self, category: str, status: str) -> None:
         """Show only objects of a class and a status; `ANY` lets all through."""
@@ -166,7 +173,8 @@ class ObjectTable(QAbstractTableModel):  # type: ignore[misc]
     def _value(self, label: int, column: int) -> Any:
         """Return what a column is sorted by; None where it is unknown."""
         if column in OF_OBJECT:
-            return OF_OBJECT[column](self._objects[label])
+            own = OF_OBJECT[column](self._objects[label])
+            return own or self._proposed.get(label, "") if column == CLASS else own
         known = self._assessed.get(label)
         return OF_ASSESSED[column](known) if known is not None and column in OF_ASSESSED else None
 

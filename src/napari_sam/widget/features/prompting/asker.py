@@ -129,6 +129,19 @@ class Asker:
         """The object prompted last, as it is shown; None if none is."""
         return None if self.shown is None else self.shown.objects[self._current(self.shown)]
 
+    @property
+    def current_number(self) -> int | None:
+        """The number of that object."""
+        return None if self.shown is None else self._current(self.shown)
+
+    def repaint(self) -> None:
+        """Paint the preview as it was: somebody painted into it."""
+        preview = self.bench.prompts.preview
+        if self.shown is not None:
+            self.view.paint(self.shown, self._current(self.shown))
+        elif preview is not None:
+            layers.clear_preview(preview)
+
     def show_instead(self, one: ObjectInWork) -> None:
         """Show another outline of the object prompted last, or ask about it anew."""
         if self.shown is None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from napari.viewer import Viewer
 
-from ....objects.drawn import DrawnRow
+from ....objects.drawn import DrawnRow, rows_of
 from ....predict.grouping import group_prompts
-from ....types import Plane
+from ....types import Plane, Prompts
 from ...context import Context
 from ...layers import DrawnPrompt
 from ...work.candidates import by_size
@@ -119,17 +119,38 @@ class Candidates:
         return one
 
     def _step(self, step: int) -> None:
-        """Show a candidate that is larger or smaller, or what the model makes of a kept object."""
+        """Show a candidate that is larger or smaller, or what the model makes of a kept object.
+
+        The object of a review is opened for that.
+        """
+        if self.context.looked_at is not None and self.asker.current is None:
+            view, label = self.context.object_meant(*self.context.bench.views)
+            if view is not None and not self.asker.pending:
+                self.context.reopen_asked.emit(label, view)
+                if self.asker.current is None:
+                    return  # the status line says why
         one = self._shown()
         if one is None:
             return
         if not one.kept:
             order = by_size(one.candidates)
             self._choose(one, order[(order.index(one.shown) + step) % len(order)])
-        elif one.prompts.empty:
-            self.status.hint("add a click first: there are no prompts to ask the model about")
+        elif one.prompts.empty and not one.mask:
+            self.status.hint("add a click first: there is nothing to ask the model about")
         else:
-            self.asker.show_instead(ObjectInWork(one.prompts, one.prompts))
+            prompts = self._boxed(one) if one.prompts.empty else one.prompts
+            self.asker.show_instead(ObjectInWork(prompts, prompts, all_sizes=True))
+
+    def _boxed(self, one: ObjectInWork) -> Prompts:
+        """Draw the box of an outline that has no prompts, and return it."""
+        question, number, mask = self.asker.shown, self.asker.current_number, one.mask
+        if question is None or number is None or mask is None:
+            return one.prompts
+        prompts = Prompts(box=mask.box)
+        rows = rows_of(prompts, question.plane.key, number)
+        self.context.bench.prompts.redraw((), rows)
+        self.new.log.note(text="the box of the object")
+        return prompts
 
     def _choose(self, one: ObjectInWork, index: int) -> None:
         if one.answer is not None and one.several_sizes:

@@ -7,10 +7,14 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ....masks import stability_score
+from ....models.contract import PromptableModel
 from ....objects import edits
 from ....objects.edit import Edit
 from ....objects.overlap import RULES
-from ....objects.segmented import Outline, upright
+from ....objects.reshape_edits import OF_THE_ANSWER
+from ....objects.segmented import Outline, SegmentedObject, upright
+from ....predict.batch import STABILITY_OFFSET
 from ....types import Progress, SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
@@ -18,6 +22,21 @@ from ...work.planes import WorkOnPlanes
 from ...work.question import ObjectInWork, Question
 
 Outlines = dict[SliceKey, Outline]
+
+
+class ToCommit(NamedTuple):
+    """What the objects in work have become.
+
+    Attributes
+    ----------
+    outlines : mapping of int to dict of SliceKey to Outline
+        By number, in upright planes.
+    stability : mapping of Outline to float
+        See `masks.stability_score`; of those that the model has just answered.
+    """
+
+    outlines: Mapping[int, Outlines]
+    stability: Mapping[Outline, float]
 
 
 class Plan(NamedTuple):
@@ -37,8 +56,8 @@ class Plan(NamedTuple):
 
 def outlines_to_commit(
     context: Context, work: WorkOnPlanes, questions: Sequence[Question]
-) -> dict[int, Outlines]:
-    """Return the outlines of the objects in work that are to be written, by number and plane.
+) -> ToCommit:
+    """Return the outlines of the objects in work that are to be written.
 
     Parameters
     ----------
@@ -49,8 +68,7 @@ def outlines_to_commit(
 
     Returns
     -------
-    dict of int to dict of SliceKey to Outline
-        In upright planes.
+    ToCommit
 
     Raises
     ------
@@ -60,14 +78,16 @@ def outlines_to_commit(
     session = context.session
     if session is None:
         raise ValueError(context.absence)
-    model = session.predictor.model
-    outlines = _outlines(questions, model.name, model.fingerprint)
+    found = _answered(questions, session.predictor.model)
+    outlines: dict[int, Outlines] = {}
+    for number, key, outline, _ in found:
+        outlines.setdefault(number, {})[key] = outline
     _add_propagated(outlines, work)
-    return outlines
+    return ToCommit(outlines, {outline: stability for _, _, outline, stability in found})
 
 
 def planned(
-    context: Context, work: WorkOnPlanes, outlines: Mapping[int, Outlines]
+    context: Context, work: WorkOnPlanes, to_commit: ToCommit
 ) -> Generator[Progress, None, Plan]:
     """Plan how all objects in work are written as one step; nothing is written yet.
 
@@ -78,8 +98,7 @@ def planned(
     ----------
     context : Context
     work : WorkOnPlanes
-    outlines : mapping of int to mapping of SliceKey to Outline
-        See `outlines_to_commit`.
+    to_commit : ToCommit
 
     Yields
     ------
@@ -97,7 +116,7 @@ def planned(
     OSError
         If the disk refuses it.
     """
-    results = context.bench.results
+    results, outlines = context.bench.results, to_commit.outlines
     if results is None:
         raise ValueError("there is no layer to commit to yet; try again in a moment")
     new = [planes for number, planes in sorted(outlines.items()) if number > 0]
@@ -129,7 +148,7 @@ def planned(
             annotator=context.preferences.chosen.annotator,
             time=time.time(),
         )
-        made.append((view, _shown_first(edit, context)))
+        made.append((view, _shown_first(_with_stability(edit, to_commit.stability), context)))
     text = " and ".join(edit.text for _, edit in made)
     kept = sum(len(edit.objects) for _, edit in made)
     covered = len(new) + sum(len(one) for one in changed.values()) - kept
@@ -157,16 +176,38 @@ def _shown_first(edit: Edit, context: Context) -> Edit:
     return replace(edit, patches=tuple(sorted(edit.patches, key=lambda one: one.fixed != fixed)))
 
 
-def _outlines(questions: Sequence[Question], model: str, weights: str) -> dict[int, Outlines]:
-    """Return what is to be written of each object in work, by number and plane."""
-    outlines: dict[int, Outlines] = {}
+def _with_stability(edit: Edit, stability: Mapping[Outline, float]) -> Edit:
+    """Return an edit whose objects know the least stability of their answered outlines."""
+
+    def known_of(one: SegmentedObject) -> SegmentedObject:
+        new = [stability[outline] for outline in one.outlines.values() if outline in stability]
+        known = one.attributes.get(OF_THE_ANSWER)
+        if new and len(new) < len(one.outlines) and isinstance(known, int | float):
+            new.append(known)
+        if not new:
+            return one
+        return replace(one, attributes={**one.attributes, OF_THE_ANSWER: round(min(new), 4)})
+
+    changes = edit.objects.items()
+    objects = {
+        label: (old, None if new is None else known_of(new)) for label, (old, new) in changes
+    }
+    return replace(edit, objects=objects)
+
+
+def _answered(
+    questions: Sequence[Question], model: PromptableModel
+) -> list[tuple[int, SliceKey, Outline, float]]:
+    """Return number, upright plane, outline and stability of what the model answered."""
+    found = []
     for question in questions:
         for number, one in question.objects.items():
             if not one.kept:
-                planes = outlines.setdefault(number, {})
-                key, outline = question.plane.key, _outline(one, model, weights)
-                planes[upright(key)] = outline if upright(key) == key else outline.turned()
-    return outlines
+                key, outline = question.plane.key, _outline(one, model)
+                place = upright(key)
+                outline = outline if place == key else outline.turned()
+                found.append((number, place, outline, _stability(one, model)))
+    return found
 
 
 def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> None:
@@ -176,9 +217,18 @@ def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> None:
             outlines.setdefault(number, {}).setdefault(key, outline)
 
 
-def _outline(one: ObjectInWork, model: str, weights: str) -> Outline:
+def _stability(one: ObjectInWork, model: PromptableModel) -> float:
+    """Return how little the outline that is shown depends on the threshold of its logits."""
+    shown = one.candidate
+    if shown is None:
+        return 0.0
+    return stability_score(shown.logits.values, model.mask_threshold, STABILITY_OFFSET)
+
+
+def _outline(one: ObjectInWork, model: PromptableModel) -> Outline:
     """Return an object in work as it is kept."""
     shown = one.candidate
     if shown is None:
         raise ValueError("the object has no answer yet; wait a moment")
-    return Outline(shown.mask, one.prompts, shown.index, shown.score, "prompted", model, weights)
+    name, weights = model.name, model.fingerprint
+    return Outline(shown.mask, one.prompts, shown.index, shown.score, "prompted", name, weights)

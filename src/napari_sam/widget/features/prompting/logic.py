@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 
 import numpy as np
 from qtpy.QtCore import QTimer
@@ -16,12 +16,13 @@ from ..feature import Feature
 from .asker import Asker
 from .candidates import Candidates
 from .changes import Changes
-from .commits import Outlines, Plan, outlines_to_commit, planned
+from .commits import Plan, ToCommit, outlines_to_commit, planned
 from .hints import Hints
 from .hover import Hover
 from .new_prompts import NewPrompts
 from .owners import Owners
 from .panel import PromptPanel
+from .preview_brush import PreviewBrush
 from .prompt_log import PromptLog
 from .reopener import Reopener
 from .tools import Tools
@@ -49,6 +50,7 @@ class Prompting(Feature):
         self.log = PromptLog(self.bench, context.history)
         self.new = NewPrompts(context, self.asker, self.log)
         self.candidates = Candidates(context, self.asker, self.panel, self.new)
+        self.brush = PreviewBrush(context, self.asker, self.new)
         self.hints = Hints(context)
         self.tools = Tools(context, self.panel, self.hints)
         self.reopener = Reopener(context, self.asker, self.log, self.tools)
@@ -84,6 +86,7 @@ class Prompting(Feature):
             self.context.history.finish(self._committing)
         self.hover.close()
         self.candidates.close()
+        self.brush.close()
         self.reopener.close()
         active = self.context.viewer.layers.selection.events.active
         active.disconnect(self._on_active_changed)
@@ -135,24 +138,25 @@ class Prompting(Feature):
         if self._answer_rest(self.commit):
             return
         try:
-            outlines = self._outlines(plane)
+            to_commit = self._to_commit(plane)
         except ValueError as error:
             self.status.error(str(error))
             return
+        outlines = to_commit.outlines
         few = AT_ONCE if isinstance(results.layer.data, np.ndarray) else 1
         at_once = sum(len(planes) for planes in outlines.values()) <= few
         reopened = (work.reopened.view(-number) for number in outlines if number < 0)
         also = [view for view in reopened if view is not None and view is not results]
-        steps, done = self._commits(outlines), lambda: None
+        steps, done = self._commits(to_commit), lambda: None
         self._committing = steps
         self.context.history.write(results, steps, done, at_once=at_once, also=also)
 
-    def _outlines(self, plane: Plane) -> dict[int, Outlines]:
+    def _to_commit(self, plane: Plane) -> ToCommit:
         """Return what is to be committed; raises as `outlines_to_commit` does."""
         work = self.asker.work
         return outlines_to_commit(self.context, work, self.asker.questions(plane))
 
-    def _commits(self, outlines: Mapping[int, Outlines]) -> Generator[Progress, None, None]:
+    def _commits(self, to_commit: ToCommit) -> Generator[Progress, None, None]:
         """Write objects in work as one step, a plane at a time, and end the work on them.
 
         Their prompts go first, so that the user can go on with other objects. If something cannot
@@ -160,12 +164,12 @@ class Prompting(Feature):
         """
         context, work, image = self.context, self.asker.work, self.bench.image_prompts
         rows, known = work.drawing(), work.known()
-        plan = yield from self._planned(outlines)
+        plan = yield from self._planned(to_commit)
         while not known.commits_as(work.known()):  # another answer was chosen, for one
             plane, known = context.shown(), work.known()
             if plane is None:
                 raise ValueError(CHANGED)
-            plan = yield from self._planned(self._outlines(plane))
+            plan = yield from self._planned(self._to_commit(plane))
         self._end_work()
         step = None
         if not plan.edits:
@@ -184,11 +188,11 @@ class Prompting(Feature):
                 self.changes.undo_down_to(step, rows, image, soon)
             raise
 
-    def _planned(self, outlines: Mapping[int, Outlines]) -> Generator[Progress, None, Plan]:
+    def _planned(self, to_commit: ToCommit) -> Generator[Progress, None, Plan]:
         """Plan what is written; raises `ValueError` if there is more to wait for by then."""
         context, work, prompts = self.context, self.asker.work, self.bench.prompts
         rows, results = work.drawing(), self.bench.results
-        plan = yield from planned(context, work, outlines)
+        plan = yield from planned(context, work, to_commit)
         for _, edit in plan.edits:
             yield from context.recording.keep_outlines(edit)
         changed = work.drawing() != rows or self.bench.results is not results
@@ -409,8 +413,9 @@ class Prompting(Feature):
             self.asker.ask()
 
     def _on_active_changed(self, event: object = None) -> None:
-        self.tools.show_active()
-        self._on_clicks_changed()
+        if not self.bench.adding:
+            self.tools.show_active()
+            self._on_clicks_changed()
 
     def _on_clicks_changed(self) -> None:
         if not self.bench.prompts.opens_objects:

@@ -79,7 +79,8 @@ class Tools:
         kind = kinds[(kinds.index(self.bench.prompts.kind) + 1) % len(kinds)]
         self.set_kind(kind)
         tips = SCRIBBLES if self._tool == "scribble" else {}
-        self.hints.say(tips.get(kind) or layers.POINT_KINDS[kind].tip)
+        tip = tips.get(kind) or layers.POINT_KINDS[kind].tip
+        self.hints.say(tip[0].lower() + tip[1:])
 
     def show_active(self) -> None:
         """Show which tool is in use, if one of our layers is active."""

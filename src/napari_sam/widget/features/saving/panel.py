@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QWidget
 from superqt import QElidingLabel
 
 
@@ -38,10 +38,8 @@ class SavingPanel(QWidget):  # type: ignore[misc]
             ("Import prompts ...", self.import_prompts_asked),
         ):
             self.menu.addAction(text).triggered.connect(lambda _, signal=signal: signal.emit())
-        self.more = QToolButton()
-        self.more.setText("Files")
+        self.more = QPushButton("Files")
         self.more.setToolTip("Save elsewhere, export, open, import")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self.menu)
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Leave what is being opened; everything stays as it is")

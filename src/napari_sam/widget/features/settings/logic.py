@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -76,8 +77,12 @@ class Settings(Feature):
 
     def use_folder(self, folder: str) -> None:
         """Keep encoded planes in another folder from now on; what is kept elsewhere stays there."""
+        before = self.context.disk.folder
         self._use_cache(cache_folder="" if folder == str(default_folder()) else folder)
-        self._say_kept(f"encoded planes are kept in {folder} from now on")
+        text = f"encoded planes are kept in {folder} from now on"
+        if Path(folder) != before:  # another program may use them
+            text += f"; those in {before} stay there until you choose it again and empty it"
+        self._say_kept(text)
 
     def opened(self) -> None:
         """Count what is kept."""

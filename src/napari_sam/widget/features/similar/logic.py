@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QTimer
 
 from ....everything.similar import PlaneCandidates
@@ -15,10 +14,10 @@ from ....stack.planes import all_planes
 from ....types import Progress, SliceKey
 from ... import layers
 from ...context import Context
-from ...placement import world_transform
-from ...places import show_place
+from ...frame import Frame
+from ...in_turn import in_turn
+from ...places import bring_into_view, show_place
 from ...scheduler import Lane, Work
-from ...visible import visible_window
 from ..feature import Feature
 from .accepting import Chosen, accepted_in_pieces, all_ranked
 from .given import class_of, objects_given
@@ -67,7 +66,7 @@ class Similar(Feature):
     def close(self) -> None:
         """Disconnect from the viewer, and take the layer out of it."""
         self.context.viewer.layers.events.removed.disconnect(self._on_layers_removed)
-        self.end()
+        self._on_image_changed()
 
     # -- what the user does -------------------------------------------------------------------
 
@@ -107,6 +106,12 @@ class Similar(Feature):
         self.status.progress(SOURCE, "similar objects: looking ...", cancel=self.cancel)
         context.scheduler.submit(work, Lane.SIMILAR)
         self._say_count()
+        in_turn(partial(self._prepare, search, frame))
+
+    def _prepare(self, search: Search, frame: Frame) -> None:
+        """Make the layer of proposals, unless the search was ended meanwhile."""
+        if search is self.search:
+            self.shown.prepare(frame)
 
     def cancel(self) -> None:
         """Stop searching; what was found stays proposed."""
@@ -129,7 +134,7 @@ class Similar(Feature):
         self._counts.clear()
         self._later.stop()
         self._counter.stop()
-        self.shown.remove()
+        self.shown.hide()
         self._say_count()
 
     def accept(self) -> None:
@@ -213,7 +218,7 @@ class Similar(Feature):
             if left:
                 self._show_plane(_nearest_first(left, plane.key)[0])
         if self.ranked:
-            self._bring_into_view(self.ranked[0])
+            bring_into_view(self.context, self.ranked[0].mask.box)
             text = f"{text}; next: similarity {self.ranked[0].likeness:.2f}"
         elif not self.context.scheduler.is_busy(Lane.SIMILAR):
             text = f"{text}; no proposal is left"
@@ -248,24 +253,6 @@ class Similar(Feature):
         show_place(self.context, [box])
         self.rank()
 
-    def _bring_into_view(self, one: Ranked) -> None:
-        """Move the view onto a proposal, only if it is not on screen."""
-        frame, plane, viewer = self.bench.frame, self.context.shown(), self.context.viewer
-        window = None if frame is None or plane is None else visible_window(frame, plane.key)
-        if frame is None or plane is None or window is None:
-            return
-        x0, y0, x1, y1 = one.mask.box
-        if window[0] <= x0 and window[1] <= y0 and x1 < window[2] and y1 < window[3]:
-            return
-        place = np.zeros(len(frame.shape))
-        for axis, index in plane.key.fixed:
-            place[axis] = index
-        place[list(plane.key.displayed)] = (y0 + y1) / 2, (x0 + x1) / 2
-        world = np.asarray(world_transform(frame.transform, viewer.dims)(place))
-        offset = viewer.dims.ndim - len(frame.shape)
-        shown = [float(world[axis - offset]) for axis in viewer.dims.displayed]
-        viewer.camera.center = (*viewer.camera.center[: 3 - len(shown)], *shown)
-
     def _say_count(self) -> None:
         searching = self.context.scheduler.is_busy(Lane.SIMILAR)
         if self.search is None:
@@ -292,7 +279,7 @@ class Similar(Feature):
         context.plane_changed.connect(self._on_plane_changed)
         context.session_changed.connect(self.end)
         context.pixels_changed.connect(self.end)
-        self.bench.image_changed.connect(self.end)
+        self.bench.image_changed.connect(self._on_image_changed)
         self.bench.moved.connect(self._later.start)
         self.bench.changed.connect(self._on_bench_changed)
         context.viewer.layers.events.removed.connect(self._on_layers_removed)
@@ -326,7 +313,7 @@ class Similar(Feature):
             text = "nothing is similar enough; lower the least similarity"
         self.status.hint(text)
         if self.ranked:
-            self._bring_into_view(self.ranked[0])
+            bring_into_view(self.context, self.ranked[0].mask.box)
 
     def _on_failed(self, sentence: str) -> None:
         self.end()
@@ -370,6 +357,10 @@ class Similar(Feature):
             self._on_plane_changed()
         elif self.bench.results is not self.search.view:
             self.end()  # objects go elsewhere now
+
+    def _on_image_changed(self) -> None:
+        self.end()
+        self.shown.remove()
 
     def _on_layers_removed(self, event: Any) -> None:
         if self.shown.layer is not None and event.value is self.shown.layer:

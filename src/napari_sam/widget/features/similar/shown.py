@@ -37,6 +37,10 @@ class ShownProposals:
         self.context = context
         self.layer: Labels | None = None
 
+    def prepare(self, frame: Frame) -> None:
+        """Make the layer, or show it again, before there is something to be seen."""
+        self._made(frame).visible = True
+
     def show(self, frame: Frame, key: SliceKey, masks: Sequence[Mask]) -> None:
         """Show proposals in their plane, the current one first; those before lie on top.
 
@@ -74,6 +78,12 @@ class ShownProposals:
         if self.layer is not None and self.layer.data.any():
             self.layer.data[...] = 0
             self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def hide(self) -> None:
+        """Show nothing until `prepare` is called; the layer stays, for napari removes it slowly."""
+        self.clear()
+        if self.layer is not None:
+            self.layer.visible = False
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""

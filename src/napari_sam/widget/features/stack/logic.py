@@ -22,7 +22,6 @@ from .view import StackView
 
 STRIP_MS = 50
 """The strip shows what was found so often, at most."""
-STOPPED = "stopped; what was found so far is kept, Esc takes it back"
 LOOKS_CHANGED = "the image looks otherwise now"
 MODEL_CHANGED = "another model answers now"
 HALTED = "{}: following was stopped, what was found so far is kept; P follows the objects anew"
@@ -90,8 +89,7 @@ class Stack(Feature):
         """Follow all objects in work that are not followed yet, or all anew; or stop that."""
         self.status.acted()
         if self.propagation.running and not self._is_live():
-            self.context.scheduler.cancel(Lane.FOLLOW)
-            self.status.hint(STOPPED)
+            self.propagation.stop()
             return
         line = self._line()
         if line is None:

@@ -22,6 +22,7 @@ FOLLOWING = "following"
 """The source of progress in the status line."""
 NAMED = 3
 """More objects than these are counted in the status line."""
+STOPPED = "stopped; what was found so far is kept, Esc takes it back"
 
 
 class Propagation(QObject):  # type: ignore[misc]
@@ -89,6 +90,11 @@ class Propagation(QObject):  # type: ignore[misc]
                 self.work.propagated[number] = {}
         self._end()
         return asked
+
+    def stop(self) -> None:
+        """Stop because the user wants that; what was found stays."""
+        self.context.scheduler.cancel(Lane.FOLLOW)
+        self.status.hint(STOPPED)
 
     def clear(self) -> None:
         """Follow nothing any more."""
@@ -194,8 +200,7 @@ class Propagation(QObject):  # type: ignore[misc]
             labels = [str(self.work.label(number)) for number in numbers]
             which = f"object{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
         text = f"following {which}: {self._done} of {self._total} planes (Esc stops)"
-        stop = partial(self.context.scheduler.cancel, Lane.FOLLOW)
-        self.status.progress(FOLLOWING, text, self._done, self._total, stop)
+        self.status.progress(FOLLOWING, text, self._done, self._total, self.stop)
 
     def _end(self) -> None:
         self.running = False
