@@ -74,12 +74,17 @@ def test_the_larger_an_object_the_more_the_coarser_scale_counts():
     assert [one.fields.stride for one in found] == [2, 4]
 
 
-def test_where_objects_are_small_the_coarser_scale_does_not_count():
+@pytest.mark.parametrize(("side", "count"), [(512, 9), (128, 10)])
+def test_where_objects_are_small_the_coarser_scale_does_not_count(side, count):
+    """Unless the plane is magnified four times."""
     small = [disc(x, y, 6) for y in (30, 60, 90) for x in (30, 60, 90)]
-    fine, other = objects_of(true_fields(labelled(*small))), labelled(disc(330, 330, 60))
-    coarse = objects_of(fine_and_coarse(other)[1])
-    assert len(resolved(fine, coarse)) == len(small) + 1
-    assert one_of_each([fine, coarse]) == fine
+    large = labelled(disc(330, 330, 60))
+    scales = true_fields(labelled(*small)), fine_and_coarse(large)[1]
+    model = SceneModel()
+    model.largest_scale = 4.0
+    predictor = SamPredictor(model)
+    proposer = InstanceProposer(predictor, predictor.encode(np.eye(side)), scales)
+    assert len(proposer.doubtful) + len([*proposer.certain()]) == count
 
 
 def test_an_object_that_falls_apart_comes_from_the_other_scale():

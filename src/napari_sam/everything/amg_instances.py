@@ -17,7 +17,7 @@ from ..models.contract import InstanceFields
 from ..predict.predictor import SamPredictor
 from ..predict.upsampling import Upsampler
 from ..types import ImageEmbedding, Prompts
-from .closer import are_small
+from .closer import LARGEST, are_small
 from .instance_fit import Part, fit_of
 from .instances import FOREGROUND, FlowFields, instances_of
 
@@ -148,8 +148,10 @@ class InstanceProposer:
         self.predictor = predictor
         self.embedding = embedding
         levels = [objects_of(fields) for fields in scales]
-        objects = one_of_each(levels)
         self.shown = [(found.side, found.fit) for found in levels[0]]
+        sharp = embedding.input_size[1] <= LARGEST * embedding.original_size[1]
+        # coarser scales show groups of small objects as one; of a blurred plane, specks are small
+        objects = levels[0] if sharp and are_small(self.shown) else one_of_each(levels)
         self.doubtful = [found for found in objects if DOUBT[0] <= found.fit < DOUBT[1]]
         self._others = [found for found in objects if not DOUBT[0] <= found.fit < DOUBT[1]]
 
@@ -199,12 +201,7 @@ class InstanceProposer:
 
 
 def one_of_each(levels: Sequence[list[HeadObject]]) -> list[HeadObject]:
-    """Return each object of all scales, finest first, once.
-
-    Where most objects are small, coarser scales do not count: they show groups as one object.
-    """
-    if are_small([(found.side, found.fit) for found in levels[0]]):
-        return levels[0]
+    """Return each object of all scales, finest first, once."""
     objects = levels[-1]
     for finer in reversed(levels[:-1]):
         objects = resolved(finer, objects)
