@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+
+from napari_sam.models.adapters import fingerprint_of, write_tuned
+from napari_sam.models.cards import Card
+from napari_sam.models.checkpoint import read
 
 
 def test_models_is_a_table(succeed):
@@ -24,6 +29,25 @@ def test_models_of_a_file_says_whether_it_loads(succeed, fail, published_sam):
         "models", "--model", published_sam, "--device", "cpu"
     )
     assert "is a file already" in fail("models", "--model", published_sam, "--fetch")
+
+
+def test_a_tuned_file_shows_its_card_and_is_exported(succeed, fail, published_sam, tmp_path):
+    tuned, full = tmp_path / "tuned.safetensors", tmp_path / "full.pth"
+    name = "mask_decoder.iou_token.weight"
+    card = Card(str(published_sam), fingerprint_of(read(published_sam)), figures={"1 click": 0.5})
+    write_tuned(tuned, {f"{name}.added": torch.ones(1, 256)}, card)
+    said = succeed("models", "--model", tuned, "--device", "cpu")
+    assert "sees 128 px" in said
+    assert f"base: {published_sam}" in said
+    assert "figures: 1 click: 0.5" in said
+    assert "with all its weights" in succeed("models", "--model", tuned, "--export", full)
+    before, after = (torch.load(path) for path in (published_sam, full))
+    torch.testing.assert_close(after[name], before["state_dict"][name] + 1)
+    assert after.keys() == before["state_dict"].keys()
+    assert "exists; choose another name" in fail("models", "--model", tuned, "--export", full)
+    assert "say which model to export" in fail("models", "--export", tmp_path / "other.pth")
+    published_sam.unlink()
+    assert "put small_sam.pth beside it" in fail("models", "--model", tuned, "--device", "cpu")
 
 
 @pytest.mark.parametrize(

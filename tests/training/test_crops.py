@@ -165,8 +165,9 @@ def test_as_many_crops_as_told_show_drawn_scenes(images, plain, monkeypatch):
         anchored = batch.anchor == 900
         assert int(anchored.sum()) == 3
         assert torch.equal(shown, anchored)
-        assert int(batch.exhaustive.sum()) == 7
-        assert anchored[~batch.exhaustive].all()
+        whole = batch.complete.flatten(1).all(1)
+        assert int(whole.sum()) == 7
+        assert anchored[~whole].all()
         places |= set(anchored.nonzero()[:, 0].tolist())
         # their earlier planes are their own, moved
         early = batch.earlier_labels.flatten(1).amax(1)
@@ -252,9 +253,9 @@ def test_what_has_faded_is_not_taken_for_empty(images, monkeypatch):
 
     monkeypatch.setattr(crops, "photometric", faded)
     batch = draw_crops(images, 6, 0, 2, SIZE, DeviceRandom(0))
-    assert batch.exhaustive.tolist() == [False, True] * 3
+    assert batch.complete[:, 0, 0].tolist() == [False, True] * 3
     partly = ImageSet.of([blocks("a", exhaustive=False)])
-    assert not draw_crops(partly, 6, 0, 0, SIZE, DeviceRandom(0)).exhaustive.any()
+    assert not draw_crops(partly, 6, 0, 0, SIZE, DeviceRandom(0)).complete.any()
 
 
 def test_a_warp_of_nothing_keeps_every_pixel_and_a_middle_stays():
@@ -278,3 +279,19 @@ def test_a_warp_moves_as_far_as_it_says():
     mean = moved.mean((1, 2))  # of the bends only the mean over 25 is left
     wanted = reach * (0.12**2 + 0.07**2 / 25) ** 0.5
     assert float(mean.std()) == pytest.approx(wanted, rel=0.05)
+
+
+def test_ground_that_may_hold_more_objects_is_not_complete_and_has_no_label():
+    item = blocks("a")
+    labels = np.where(item.labels > 3, -1, item.labels)
+    whole, partly = (
+        draw_crops(ImageSet.of([replace(item, labels=given)]), 12, 0, 4, SIZE, DeviceRandom(3))
+        for given in (np.where(item.labels > 3, 0, item.labels), labels)
+    )
+    assert whole.complete.any()
+    assert torch.equal(whole.labels, partly.labels)
+    assert torch.equal(whole.earlier_labels, partly.earlier_labels)
+    assert not (partly.complete & ~whole.complete).any()
+    lost = whole.complete & ~partly.complete
+    assert lost.any()
+    assert not (lost & (partly.labels > 0)).any()

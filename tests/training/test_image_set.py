@@ -175,3 +175,15 @@ def test_what_cannot_be_learnt_from_is_refused():
     with pytest.raises(ValueError, match=f"below {LABELS}, but one is {LABELS}"):
         ImageSet.of([item])
     assert len(ImageSet.of([nothing, blocks()]).count) == 1
+
+
+def test_ground_that_may_hold_more_objects_stays_marked_and_is_no_object():
+    item = blocks("a")
+    labels = item.labels.copy()
+    labels[labels == 2] = -1
+    images = ImageSet.of([replace(item, labels=labels)])
+    assert 2 not in images.objects[:, 0].tolist()
+    assert images.objects[:, 0].min() == 1
+    grid = torch.tensor([[[[70.0, 20.0], [20.0, 20.0], [5.0, 5.0], [-3.0, 5.0]]]])
+    read = images.read_labels(torch.zeros(1, dtype=torch.int64), grid)
+    assert read[0, 0].tolist() == [-1, 1, 0, 0]

@@ -82,7 +82,7 @@ def test_the_instance_head_learns_foreground_and_field():
     targets = InstanceTargets(share, field, field[:, 0], near)
     answer = torch.zeros(1, 3, 2, 2)
     squares = 0.1**2 + (0.6**2 + 0.8**2) + 0.5**2
-    known = torch.tensor([True])
+    known = torch.tensor(True)
     wanted = math.log(2) + FIELD_WEIGHT * squares / 4
     assert float(instance_loss(answer, targets, known)) == pytest.approx(wanted)
     # where not all is labelled, the upper left cell counts a little, and its field may be anything
@@ -107,7 +107,7 @@ def test_a_right_answer_of_the_instance_head_costs_nothing():
     labels[:, 24:40, 8:40] = 2
     targets = instance_targets(labels)
     right = torch.cat([targets.foreground[:, None] * 60 - 30, targets.field], dim=1)
-    known = torch.tensor([True, False])
+    known = torch.tensor([True, False])[:, None, None]
     assert float(instance_loss(right, targets, known)) < 1e-6
     right[:, 1:] *= -1
     assert float(instance_loss(right, targets, known)) > 0.1
@@ -118,7 +118,7 @@ def test_what_is_not_labelled_is_unknown_but_in_planes_in_which_all_is():
     labels[:, 24:40, 24:40] = 3
     targets = instance_targets(labels)
     answer = torch.zeros(2, 3, 16, 16, requires_grad=True)
-    instance_loss(answer, targets, torch.tensor([True, False])).backward()
+    instance_loss(answer, targets, torch.tensor([True, False])[:, None, None]).backward()
     pull = answer.grad[:, 0].abs() / answer.grad[:, 0].abs().max()
     assert (pull[0] == 1).all()
     heeded = pull == 1
@@ -137,3 +137,18 @@ def test_clicks_that_are_heeded_cost_nothing():
     assert float(click_loss(logits, coords, torch.tensor([[1, 0, -1]]), 4)) < 1e-6
     assert float(click_loss(logits, coords, torch.tensor([[0, 0, -1]]), 4)) == pytest.approx(15)
     assert float(click_loss(logits, coords, torch.tensor([[-1, -1, -1]]), 4)) == 0
+
+
+def test_where_labels_are_not_complete_the_ground_may_teach_nothing():
+    labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+    labels[:, 24:40, 24:40] = 3
+    targets = instance_targets(labels)
+    answer = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    complete = torch.zeros(1, 16, 16, dtype=torch.bool)
+    complete[:, :2] = True
+    instance_loss(answer, targets, complete, unlabelled=0.0).backward()
+    taught = answer.grad[0, 0] != 0
+    assert taught[:2].all()
+    assert not taught[2:4].any()
+    assert taught[6:10, 6:10].all()
+    assert not taught[12:].any()

@@ -318,6 +318,16 @@ def test_a_following_box_stays_in_the_plane():
 # --- beside objects ----------------------------------------------------------------------------
 
 
+def test_background_clicks_keep_away_from_what_is_not_known():
+    labels = torch.full((50, SIZE, SIZE), -1)
+    labels[:, 20:30, 20:30] = 0
+    labels[25:] = -1
+    prompts, found = background_clicks(labels, 4, DeviceRandom(0))
+    assert found.tolist() == [True] * 25 + [False] * 25
+    assert prompts.coords[:25].min() >= 22
+    assert prompts.coords[:25].max() <= 27
+
+
 def test_background_clicks_lie_beside_all_objects():
     labels = torch.zeros(300, SIZE, SIZE, dtype=torch.int64)
     labels[:, :, :50] = torch.arange(1, SIZE + 1)[:, None]

@@ -19,7 +19,7 @@ def crops_of(labels, anchor, earlier=None, exhaustive=True):
         torch.zeros(count, 3, size, size),
         labels,
         anchor,
-        torch.tensor([exhaustive]).expand(count),
+        torch.full(labels.shape, exhaustive),
         torch.zeros(len(earlier), 3, size, size),
         earlier,
     )

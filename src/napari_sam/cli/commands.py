@@ -24,6 +24,7 @@ from ..evaluate.scores import (
 )
 from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
+from ..files import check_target
 from ..formats.label_images import PROGRAM
 from ..formats.label_result import LabelResult
 from ..images.channels import channels_text
@@ -40,6 +41,7 @@ from ..predict.session import Session
 from ..preferences import Preferences, disk_cache
 from ..stack import volumes
 from ..steps import drive
+from ..training.finetune.request import remove_left_over
 from ..types import MaskRecord, Progress
 from .compare import evaluate_pair
 from .endings import TerminatedError
@@ -64,6 +66,8 @@ def models(args: Namespace, say: Say) -> str:
     """Return a table of the models that can be loaded."""
     from ..models.fetch import fetch, models_folder  # requests and pooch take their time
 
+    if args.export is not None:
+        return _exported(args)
     if args.model is not None and is_path(args.model):
         if args.fetch:
             raise ValueError(f"{args.model} is a file already; --fetch needs the name of a model")
@@ -97,6 +101,18 @@ def models(args: Namespace, say: Say) -> str:
     return f"{report.table([head, *rows])}\n\n{note}"
 
 
+def _exported(args: Namespace) -> str:
+    """Write a model with all its weights; return where it is."""
+    if args.model is None:
+        raise ValueError("say which model to export, for example --model tuned.safetensors")
+    source = Path(args.model) if is_path(args.model) else None
+    check_target(args.export, source, overwrite=False)
+    from ..models.adapters import export_full  # torch takes its time
+
+    export_full(args.model, args.export, args.offline or None)
+    return f"{args.model} is in {args.export} with all its weights"
+
+
 def cache(args: Namespace, say: Say) -> str:
     """Return what the cache of embeddings holds, or empty it."""
     disk = disk_cache(Preferences().chosen)
@@ -120,6 +136,7 @@ def forget(args: Namespace, say: Say) -> str:
     disk, folder = disk_cache(Preferences().chosen), journal_folder()
     least = args.older_than * 24 * 3600
     sizes = [remove(path) for path in left_over(folder, least)]
+    remove_left_over(disk.folder)
     # the cache has no age: what is used often is kept in it
     planes = disk.clear() if not least else Usage(0, 0)
     if disk.notice:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 CLOSED_PIPE = 128 + 13
 """Exit status of a program whose reader has gone, as shells state it (SIGPIPE)."""
@@ -45,6 +45,39 @@ def signals_raised() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def interruption_noted(note: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl+C be noted, so that a step can end; the second one raises as always.
+
+    Parameters
+    ----------
+    note : callable
+        Called at the first one.
+
+    Yields
+    ------
+    callable returning bool
+        Tells whether there was one. Never, in another thread than the main one.
+    """
+    noted = False
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt
+        noted = True
+        note()
+
+    before: Any = None
+    with suppress(ValueError):  # another thread
+        before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: noted
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The command line: `napari-sam demo`, `models`, `segment`, `everything`, `evaluate`, `cache`."""
+"""The command line: `napari-sam demo`, `segment`, `everything`, `evaluate`, `train` and others."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ..everything.amg_params import AmgParams
 from ..formats.label_images import LABEL_FORMATS
 from ..models.specs import BUNDLED
 from ..predict.prompt_kinds import PROMPT_KINDS
-from . import commands, everything, segment
+from . import commands, everything, segment, train
 from .demo import demo
-from .endings import CLOSED_PIPE, TerminatedError, signals_raised, written
+from .endings import CLOSED_PIPE, Declined, TerminatedError, signals_raised, written
 
+DECLINED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PAUSE = 1.0
@@ -75,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 2 after an error that is stated in one line, 130 after an interruption, 143 after
-        SIGTERM, or 141 if the reader of stdout is gone.
+        0, 1 if a trained model is not better and so was not written, 2 after an error that is
+        stated in one line, 130 after an interruption, 143 after SIGTERM, or 141 if the reader of
+        stdout is gone.
     """
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
     reporter = Reporter()
@@ -102,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(reporter, "not enough memory on this device; try --device cpu", USAGE_ERROR)
     reporter.clear()
     lost = written(f"{result}\n", sys.stdout)
-    return 0 if lost is None else _unwritten(reporter, lost)
+    if lost is not None:
+        return _unwritten(reporter, lost)
+    return DECLINED if isinstance(result, Declined) else 0
 
 
 def _run(argv: Sequence[str] | None, reporter: Reporter) -> str:
@@ -178,6 +182,10 @@ def _parser() -> Parser:
             "Score a model on your own labelled images, or compare two annotations of one image.",
         )
     )
+    text = "Look labelled images over before a model is trained on them."
+    train.add_audit(bare("audit", train.audit, text))
+    text = "Train a model on your own labelled images, and keep it only if it is better."
+    train.add_train(bare("train", train.train, text))
     _add_cache(bare("cache", commands.cache, "Show what is kept of encoded planes, or empty it."))
     text = "Delete what is kept of encoded planes, and journals of unsaved work."
     _add_forget(bare("forget", commands.forget, text))
@@ -196,6 +204,11 @@ def _add_models(parser: Parser) -> None:
     parser.add_argument(
         "--fetch", action="store_true", help="download the model named by --model for later"
     )
+    parser.add_argument(
+        "--export", type=Path, metavar="FILE",
+        help="write all weights of --model, as of a tuned file, for other programs: .pth or "
+        ".safetensors",
+    )  # fmt: skip
 
 
 def _add_segment(parser: Parser) -> None:

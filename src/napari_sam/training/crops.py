@@ -33,8 +33,8 @@ class Crops(NamedTuple):
     labels : (B, S, S) int64
     anchor : (B,) int64
         Label of the object that the crop was cut about.
-    exhaustive : (B,) bool
-        Whether all that is to be seen is labelled.
+    complete : (B, S, S) bool
+        Where every object that is to be seen is labelled.
     earlier_images : (G, 3, S, S) float
     earlier_labels : (G, S, S) int64
         Equal labels are the same objects; some have ended in `labels`.
@@ -43,7 +43,7 @@ class Crops(NamedTuple):
     images: Tensor
     labels: Tensor
     anchor: Tensor
-    exhaustive: Tensor
+    complete: Tensor
     earlier_images: Tensor
     earlier_labels: Tensor
 
@@ -88,20 +88,22 @@ def draw_crops(
     """
     views = draw_views(images, count - drawn, size, rng)
     pixels = images.read_pixels(views.image, views.level, views.coords)
-    labels = images.read_labels(views.image, views.coords)
-    exhaustive, anchor = images.exhaustive[views.image], views.anchor
+    read = images.read_labels(views.image, views.coords)
+    complete = images.exhaustive[views.image, None, None] & (read >= 0)
+    labels, anchor = read.clamp(min=0), views.anchor
     if drawn:
         scene = draw(drawn, size, rng.generator)
         known = scene.labels < LABELS  # a large crop of tiny objects may have more
         scene_labels = scene.labels.long() * known
         pixels = torch.cat([pixels, scene.images])
         labels = torch.cat([labels, scene_labels])
-        exhaustive = torch.cat([exhaustive, scene.exhaustive & known.flatten(1).all(1)])
+        all_known = scene.exhaustive & known.flatten(1).all(1)
+        complete = torch.cat([complete, all_known[:, None, None].expand_as(known)])
         anchor = torch.cat([anchor, _any_label(scene_labels, rng)])
     order = rng.order(count)
     real = order < len(views.image)
     where = order.clamp(max=len(views.image) - 1)
-    pixels, labels, anchor, exhaustive = (t[order] for t in (pixels, labels, anchor, exhaustive))
+    pixels, labels, anchor, complete = (t[order] for t in (pixels, labels, anchor, complete))
     style = Style.drawn(count, rng)
     old, old_labels = pixels[:0], labels[:0]
     if earlier:
@@ -115,7 +117,7 @@ def draw_crops(
         pixels = torch.cat([removed(pixels[:earlier], gone), pixels[earlier:]])
         labels = torch.cat([labels[:earlier] * ~gone, labels[earlier:]])
     shown, faded = photometric(pixels, style, rng)
-    return Crops(shown, labels, anchor, exhaustive & ~faded, old, old_labels)
+    return Crops(shown, labels, anchor, complete & ~faded[:, None, None], old, old_labels)
 
 
 def draw_views(images: ImageSet, count: int, size: int, rng: DeviceRandom) -> Views:
@@ -185,7 +187,8 @@ def _earlier(
     pixels = torch.where(
         has.view(-1, 1, 1, 1), images.read_pixels(beside, views.level, views.coords), pixels
     )
-    labels = torch.where(has.view(-1, 1, 1), images.read_labels(beside, views.coords), labels)
+    beside_labels = images.read_labels(beside, views.coords).clamp(min=0)
+    labels = torch.where(has.view(-1, 1, 1), beside_labels, labels)
     grid = warp_grid(size, rng, torch.where(has, 0.3, 1.0), torch.where(has, 0.2, 0.6))
     moved = F.grid_sample(pixels, grid, align_corners=False, padding_mode="border")
     kept = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)

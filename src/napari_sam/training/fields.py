@@ -19,6 +19,9 @@ object's area that it lies nearer to the centre of mass."""
 CHECKED = 16
 """Steps of the distance from the centre between two looks whether all is reached."""
 
+MOST_SUMS = 2**22
+"""Sums of which `distance_to` takes the least, at a time: more would not fit into a cache."""
+
 
 class InstanceTargets(NamedTuple):
     """Targets of the instance head for B planes.
@@ -112,7 +115,11 @@ def distance_to(marked: Tensor, beyond: bool = False) -> Tensor:
     along = torch.minimum(column - left, right - column).clamp(max=far)
     row = torch.arange(h, device=marked.device, dtype=torch.float32)
     apart = (row[:, None] - row) ** 2  # (h, h)
-    squared = (apart[:, :, None] + (along * along)[:, None]).amin(2)  # (B, h, w)
+    along = (along * along)[:, None]
+    lines = max(1, MOST_SUMS // max(1, marked.numel()))  # of the result
+    squared = torch.cat(  # (B, h, w)
+        [(part[:, :, None] + along).amin(2) for part in torch.split(apart, lines)], dim=1
+    )
     if beyond:
         outside = torch.minimum(row + 1, h - row)[:, None]
         squared = torch.minimum(squared, outside * outside)

@@ -29,10 +29,10 @@ class ImageSet:
         Where each image begins in `pixels`.
     size : (LEVELS, N, 2) int64, (height, width)
     labels : (U,) int16
-        Of level 0, images after one another.
+        Of level 0, images after one another; -1 is ground that may hold objects without a label.
     labels_start : (N,) int64
     exhaustive : (N,) bool
-        Whether every object is labelled.
+        Whether every object is labelled, but on ground of -1.
     neighbours : (N, 2) int64
         Images above and below in the stack, whose equal labels are the same objects; -1 where
         there is none.
@@ -140,7 +140,7 @@ class ImageSet:
         return torch.stack(channels, dim=1) / 255
 
     def read_labels(self, image: Tensor, coords: Tensor) -> Tensor:
-        """Return the labels (B, S, S) int64 at coordinates (B, S, S, 2); 0 beyond an image."""
+        """Return the labels (B, S, S) int64, also -1, at coordinates (B, S, S, 2); 0 beyond."""
         size = self.size[0, image]
         h, w = size[:, 0, None, None], size[:, 1, None, None]
         column, row = coords.round().long().unbind(-1)
@@ -158,7 +158,7 @@ def _objects(labels: NDArray[np.int32]) -> tuple[NDArray[np.int16], NDArray[np.f
     """Return labels as int16, and (label, x, y, longest side) of every object, one row each."""
     if labels.max(initial=0) >= LABELS:
         raise ValueError(f"labels must be below {LABELS}, but one is {labels.max()}")
-    rows, columns = np.nonzero(labels)
+    rows, columns = np.nonzero(labels > 0)
     found = labels[rows, columns]
     count = int(found.max(initial=0)) + 1
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)

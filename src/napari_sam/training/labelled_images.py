@@ -53,9 +53,10 @@ class LabelledImage:
         "train", "validation", "unseen" (never trained on) or "apart".
     image : (H, W) or (H, W, 3) uint8
     labels : (H, W) int32
-        0 is background.
+        0 is background; -1 is ground that may hold objects without a label, which no packed file
+        holds.
     exhaustive : bool
-        Whether every object is labelled.
+        Whether every object is labelled, but on ground of -1.
     stack : str
         Images of one stack and consecutive `place` are neighbouring planes, in which equal labels
         are the same object. Empty where that is unknown.

@@ -22,11 +22,11 @@ from ..files import written_beside
 from ..models.pocket_decoder import Decoded
 from ..models.pocket_encoder import STRIDE, PocketFeatures, normalise
 from ..models.pocket_net import Pocket
-from .crops import draw_crops
+from .crops import Crops, draw_crops
 from .fields import instance_targets
 from .image_set import ImageSet
-from .losses import CLICK_WEIGHT, click_loss, instance_loss, prompt_loss
-from .params import TrainParams, plan_step
+from .losses import CLICK_WEIGHT, UNLABELLED, click_loss, instance_loss, prompt_loss
+from .params import StepPlan, TrainParams, plan_step
 from .prompts import PromptBatch, corrected
 from .rng import DeviceRandom
 from .task import Task, draw_task
@@ -158,57 +158,14 @@ class Trainer:
         rng = DeviceRandom(plan.seed, self.device)
         self.model.train()
         crops = draw_crops(self.images, plan.crops, plan.drawn, plan.earlier, plan.size, rng)
-        targets = instance_targets(crops.labels, STRIDE, plan.offset)
-        with self._lowered(encoder=True):
-            shown = torch.cat([crops.images, crops.earlier_images])
-            features = self.model.encoder(normalise(shown))
-        features = PocketFeatures(*(part.float() for part in features))
-        task = draw_task(crops, features, plan.slots, rng)
-        present = PocketFeatures(*(part[: plan.crops] for part in features))
-        truth = F.avg_pool2d(task.masks.float()[:, None], 2)[:, 0]
-        weight = task.weight / task.weight.sum().clamp(min=1)
-        total = instance_loss(present.instances, targets, crops.exhaustive)
-        prompts, reached = task.first, []
-        for turn in range(plan.rounds):
-            with torch.set_grad_enabled(turn in plan.learning):
-                answer = self._decode(present, task, prompts, plan.origin)
-                if turn in plan.learning:
-                    loss, iou = _round_loss(answer, prompts, task, truth, weight)
-                    total = total + loss / len(plan.learning)
-                    reached.append(iou)
-            if turn + 1 < plan.rounds:
-                best = answer.iou.detach().argmax(1)[:, None, None, None]
-                logits = answer.logits.detach()
-                chosen = logits.gather(1, best.expand(-1, 1, *logits.shape[2:]))[:, 0]
-                prompts = corrected(prompts, task.masks, chosen, rng)
+        total, reached = batch_loss(self.model, crops, plan, rng)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self._average()
-        loss, first, last = torch.stack([total.detach(), reached[0], reached[-1]]).tolist()
+        loss, first, last = torch.stack([total.detach(), *reached]).tolist()
         return plan.crops, loss, first, last
-
-    def _lowered(self, encoder: bool) -> AbstractContextManager[object]:
-        """Return what computes products in bfloat16 where that pays.
-
-        On a processor it does in the encoder alone.
-        """
-        enabled = self.device.type == "cuda"
-        if self.device.type == "cpu" and torch._C._has_mkldnn:
-            enabled = encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
-
-    def _decode(
-        self,
-        features: PocketFeatures,
-        task: Task,
-        prompts: PromptBatch,
-        origin: tuple[float, float],
-    ) -> Decoded:
-        with self._lowered(encoder=False):
-            answer = self.model.decoder(features, task.owner, *prompts, origin, task.guide)
-        return Decoded(*(part.float() for part in answer))
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -216,6 +173,86 @@ class Trainer:
         torch._foreach_lerp_(
             list(self.averaged.parameters()), list(self.model.parameters()), 1 - decay
         )
+
+
+def batch_loss(
+    model: Pocket,
+    crops: Crops,
+    plan: StepPlan,
+    rng: DeviceRandom,
+    unlabelled: float = UNLABELLED,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Prompt objects of a batch round after round.
+
+    Parameters
+    ----------
+    model : Pocket
+    crops : Crops
+    plan : StepPlan
+        Its rounds, and which of them learn.
+    rng : DeviceRandom
+    unlabelled : float
+        See `instance_loss`.
+
+    Returns
+    -------
+    loss : () float
+    reached : two of () float
+        Mean IoU of the first and of the last round.
+    """
+    targets = instance_targets(crops.labels, STRIDE, plan.offset)
+    features = encode(model, torch.cat([crops.images, crops.earlier_images]))
+    task = draw_task(crops, features, plan.slots, rng)
+    present = PocketFeatures(*(part[: len(crops.labels)] for part in features))
+    truth = F.avg_pool2d(task.masks.float()[:, None], 2)[:, 0]
+    weight = task.weight / task.weight.sum().clamp(min=1)
+    complete = F.avg_pool2d(crops.complete.float(), STRIDE) == 1
+    total = instance_loss(present.instances, targets, complete, unlabelled)
+    prompts, reached = task.first, []
+    for turn in range(plan.rounds):
+        with torch.set_grad_enabled(turn in plan.learning):
+            answer = decode(model, present, task, prompts, plan.origin)
+            if turn in plan.learning:
+                loss, iou = _round_loss(answer, prompts, task, truth, weight)
+                total = total + loss / len(plan.learning)
+                reached.append(iou)
+        if turn + 1 < plan.rounds:
+            best = answer.iou.detach().argmax(1)[:, None, None, None]
+            logits = answer.logits.detach()
+            chosen = logits.gather(1, best.expand(-1, 1, *logits.shape[2:]))[:, 0]
+            prompts = corrected(prompts, task.masks, chosen, rng)
+    return total, (reached[0], reached[-1])
+
+
+def encode(model: Pocket, images: Tensor) -> PocketFeatures:
+    """Return the features (float32) of images (B, 3, S, S), 0..1."""
+    with _lowered(images.device, encoder=True):
+        features = model.encoder(normalise(images))
+    return PocketFeatures(*(part.float() for part in features))
+
+
+def decode(
+    model: Pocket,
+    features: PocketFeatures,
+    task: Task,
+    prompts: PromptBatch,
+    origin: tuple[float, float],
+) -> Decoded:
+    """Return the answers (float32) to the prompts of a task."""
+    with _lowered(features.s4.device, encoder=False):
+        answer = model.decoder(features, task.owner, *prompts, origin, task.guide)
+    return Decoded(*(part.float() for part in answer))
+
+
+def _lowered(device: torch.device, encoder: bool) -> AbstractContextManager[object]:
+    """Return what computes products in bfloat16 where that pays.
+
+    On a processor it does in the encoder alone.
+    """
+    enabled = device.type == "cuda"
+    if device.type == "cpu" and torch._C._has_mkldnn:
+        enabled = encoder and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def _round_loss(

@@ -118,7 +118,9 @@ def prompt_loss(logits: Tensor, iou: Tensor, truth: Tensor) -> PromptLoss:
     return PromptLoss(own, (iou - reached).abs().mean(1), iou.argmax(dim=1), reached)
 
 
-def instance_loss(instances: Tensor, targets: InstanceTargets, exhaustive: Tensor) -> Tensor:
+def instance_loss(
+    instances: Tensor, targets: InstanceTargets, complete: Tensor, unlabelled: float = UNLABELLED
+) -> Tensor:
     """Cross-entropy of foreground and squared error of the field.
 
     Where not every object is labelled, only objects and what adjoins them are known; the rest
@@ -129,15 +131,18 @@ def instance_loss(instances: Tensor, targets: InstanceTargets, exhaustive: Tenso
     instances : (B, 3, h, w) float
         Logit of foreground, and the field.
     targets : InstanceTargets
-    exhaustive : (B,) bool
+    complete : (B, h, w) bool, or what broadcasts to it
+        Where every object is labelled.
+    unlabelled : float
+        Weight as background of what is not labelled elsewhere.
 
     Returns
     -------
     () float
     """
-    known = (targets.foreground > 0) | targets.near | exhaustive[:, None, None]
+    known = (targets.foreground > 0) | targets.near | complete
     raw = F.binary_cross_entropy_with_logits(instances[:, 0], targets.foreground, reduction="none")
     error = (instances[:, 1:] - targets.field).square().sum(1)
-    weight = torch.where(known, 1.0, UNLABELLED)
+    weight = torch.where(known, 1.0, unlabelled)
     loss = raw * weight + FIELD_WEIGHT * error * known
-    return loss.sum() / weight.sum()
+    return loss.sum() / weight.sum().clamp(min=1)

@@ -157,6 +157,7 @@ def background_clicks(labels: Tensor, stride: int, rng: DeviceRandom) -> tuple[P
     Parameters
     ----------
     labels : (B, S, S) int64
+        -1 where it is not known whether there is an object.
     stride : int
     rng : DeviceRandom
 
@@ -164,10 +165,10 @@ def background_clicks(labels: Tensor, stride: int, rng: DeviceRandom) -> tuple[P
     -------
     prompts : PromptBatch with one point slot
     found : (B,) bool
-        Whether there is a place at least two pixels away from every object.
+        Whether there is a place at least two pixels away from every object and what is not known.
     """
     size = labels.shape[-1]
-    empty = F.max_pool2d((labels > 0).float()[:, None], 5, 1, 2)[:, 0] == 0
+    empty = F.max_pool2d((labels != 0).float()[:, None], 5, 1, 2)[:, 0] == 0
     cells = size // stride
     prompts = PromptBatch(
         _pixel_of(empty, rng)[:, None],

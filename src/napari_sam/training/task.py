@@ -87,8 +87,9 @@ def draw_task(crops: Crops, features: PocketFeatures, slots: int, rng: DeviceRan
         logits = (F.avg_pool2d(old[:, None].float(), STRIDE)[:, 0] - 0.5) * 16
         guide = Guide(features.s16[count:], owner, logits)
     if slots == 1:
-        clicks, found = background_clicks(crops.labels, STRIDE, rng)
-        nothing = found & crops.exhaustive & rng.chance(count, odds=BACKGROUND)
+        ground = torch.where(crops.complete, crops.labels, -1)
+        clicks, found = background_clicks(ground, STRIDE, rng)
+        nothing = found & rng.chance(count, odds=BACKGROUND)
         nothing[:earlier] = False
         last = torch.zeros(count, PROMPTS, dtype=torch.bool, device=rng.device)
         last[:, -1] = nothing

@@ -130,7 +130,7 @@ def _score(model: Pocket, images: ImageSet, chosen: Tensor, rng: DeviceRandom) -
     """Return the figures (P, 6) of objects, one row each, in the order of `SourceFigures`."""
     views = _views(images, chosen)
     pixels = images.read_pixels(views.image, views.level, views.coords)
-    labels = images.read_labels(views.image, views.coords)
+    labels = images.read_labels(views.image, views.coords)  # -1: unknown ground
     masks = labels == views.anchor[:, None, None]
     good = masks.flatten(1).sum(1) >= MIN_PIXELS
     pixels, labels, masks = pixels[good], labels[good], masks[good]

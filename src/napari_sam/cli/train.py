@@ -1,0 +1,252 @@
+"""`napari-sam audit` and `napari-sam train`: labelled images looked over, and a model tuned."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import ArgumentParser, Namespace
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..files import check_target, replacing
+from ..models.registry import check_name, find_spec, is_path
+from ..models.specs import BUNDLED
+from ..steps import drive
+from ..training.finetune.findings import REMOVABLE
+from ..training.finetune.tune_params import TuneParams, TuneStep
+from ..types import Progress
+from .endings import Declined, TerminatedError, interruption_noted
+
+if TYPE_CHECKING:
+    from ..training.finetune.audit import Audit
+    from ..training.finetune.proven import Proven
+    from ..training.finetune.split import Split
+    from .commands import Say
+
+SUFFIX = ".safetensors"
+
+
+def add_audit(parser: ArgumentParser) -> None:
+    """Declare what `audit` takes."""
+    _add_data(parser)
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE.png", help="draw where there is something to look at"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+
+
+def add_train(parser: ArgumentParser) -> None:
+    """Declare what `train` takes."""
+    _add_data(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.safetensors",
+        help="the trained model; checkpoints go to FILE.training beside it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, metavar="M", help="how long to train (default 5)"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="train for N steps, however long they take"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.25, metavar="X",
+        help="share of the objects that both models are compared on (default 0.25)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--part", choices=("heads", "all", "lora"),
+        help="what is trained; by default what suits the model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--leave-out", action="append", default=[], choices=REMOVABLE, metavar="KIND",
+        help=f"leave out what `audit` found: {', '.join(REMOVABLE)}; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a training that was stopped"
+    )
+    parser.add_argument(
+        "--keep-anyway", action="store_true", help="write the model even if it is not better"
+    )
+    parser.add_argument(
+        "--everything", action="store_true",
+        help="compare everything mode, too; without it only with models that are quick in it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE.png", help="draw the objects that changed most"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads to use")
+    parser.add_argument(
+        "--device", default="auto", help="where both models are compared: auto, cpu, cuda or mps"
+    )
+    parser.add_argument("--offline", action="store_true", help="never download a model")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+
+
+def _add_data(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "data", type=Path, nargs="+", metavar="DATA",
+        help="folders of pairs NAME.tif and NAME_labels.tif, projects, COCO, .npz, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--base", default=BUNDLED, help="the model to train: a name, or the path of a checkpoint"
+    )
+    parser.add_argument(
+        "--sparse", action="store_true", help="not every object is labelled, whatever the files say"
+    )
+    parser.add_argument("--most", type=int, metavar="N", help="read at most N files, spread evenly")
+
+
+def audit(args: Namespace, say: Say) -> str:
+    """Look labelled images over; return what was found as text."""
+    _check_picture(args)
+    found = _looked_over(args, say)
+    _write_picture(args, found.as_picture())
+    return found.as_text()
+
+
+def train(args: Namespace, say: Say) -> str:
+    """Tune a model on labelled images, compare it with its base, and write it if it is better."""
+    from ..training.finetune.proven import proven_tuning  # torch takes its time
+    from ..training.finetune.split import split
+
+    check_name(args.base)
+    if args.output.suffix.lower() != SUFFIX:
+        raise ValueError(f"a tuned model is written as {SUFFIX}, but is called {args.output}")
+    _check_picture(args)
+    params = TuneParams(
+        minutes=args.minutes,
+        steps=args.steps,
+        part=args.part,
+        seed=args.seed,
+        threads=args.threads,
+    )
+    folder = _folder(args)
+    found = _looked_over(args, say)
+    say(found.as_text(), keep=True)
+    divided = split(found.without_kinds(*args.leave_out), args.held_out, args.seed)
+    say(divided.sentence, keep=True)
+    _say_estimate(args, divided, params, say)
+    folder.mkdir(exist_ok=True)
+    steps = proven_tuning(
+        args.base,
+        divided,
+        params,
+        folder,
+        device=args.device,
+        offline=args.offline or None,
+        everything=args.everything or None,
+    )
+    try:
+        proven = _driven(steps, say)
+    except (KeyboardInterrupt, TerminatedError):
+        steps.close()
+        say(f"the best so far is in {folder}; the same command with --resume goes on", keep=True)
+        raise
+    _write_picture(args, proven.versus.picture())
+    return _ended(args, proven, folder)
+
+
+def _looked_over(args: Namespace, say: Say) -> Audit:
+    """Read the labelled images and return what there is to know about them."""
+    from ..training.finetune.audit import audit
+    from ..training.finetune.collect import collect
+
+    complete = False if args.sparse else None
+    collected = drive(collect(args.data, complete=complete, most=args.most), say)
+    say("looking over the labels")
+    if is_path(args.base):
+        return audit(collected.examples, collected.refused)
+    side = find_spec(args.base).image_size
+    return audit(collected.examples, collected.refused, input_size=side)
+
+
+def _folder(args: Namespace) -> Path:
+    """Return where checkpoints go; refuse what holds another training, or remove that."""
+    check_target(args.output, None, args.overwrite)
+    folder: Path = args.output.with_suffix(".training")
+    if folder.is_dir() and any(folder.iterdir()) and not args.resume:
+        if not args.overwrite:
+            raise ValueError(
+                f"{folder} holds an earlier training; go on with it with --resume, or begin anew "
+                "with --overwrite"
+            )
+        shutil.rmtree(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is where checkpoints go, but it is a file; move it away")
+    return folder
+
+
+def _say_estimate(args: Namespace, divided: Split, params: TuneParams, say: Say) -> None:
+    from ..training.finetune.tuning import estimate
+
+    needed = estimate(args.base, divided.learn, params)
+    minutes = max(1, round(needed.seconds / 60))
+    unit = "minute" if minutes == 1 else "minutes"
+    say(f"training takes about {minutes} {unit} and {needed.bytes / 1e9:.1f} GB", keep=True)
+
+
+def _driven(steps: Generator[TuneStep | Progress, None, Proven], say: Say) -> Proven:
+    """Run a training to its end, or to the end of the step at which Ctrl+C is pressed."""
+
+    def note() -> None:
+        say("stopping after this step; Ctrl+C once more stops at once", keep=True)
+
+    with interruption_noted(note) as interrupted:
+        while not interrupted():
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                proven: Proven = end.value
+                return proven
+            _show(step, say)
+    raise KeyboardInterrupt
+
+
+def _show(step: TuneStep | Progress, say: Say) -> None:
+    """Show how far a training is."""
+    if isinstance(step, Progress):
+        say(step.text)
+        return
+    left = f"{_duration(step.left)} left"
+    if step.held_out is not None:
+        say(f"step {step.index}: held-out IoU {step.held_out:.3f}, {left}", keep=True)
+    if step.index:
+        say(f"step {step.index}: loss {step.loss:.3f}, IoU {step.iou:.3f}, {left}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _ended(args: Namespace, proven: Proven, folder: Path) -> str:
+    """Write the model if it is better or wanted all the same; return the figures."""
+    versus = proven.versus
+    text = versus.as_text()
+    if not versus.better and not args.keep_anyway:
+        return Declined(
+            f"{text}\nNothing was written. The trained weights stay in {folder}: the same command "
+            f"with --resume --keep-anyway writes {args.output} all the same."
+        )
+    proven.write(args.output)
+    shutil.rmtree(folder)
+    size = args.output.stat().st_size / 1e6
+    return f"{text}\n{args.output}: {size:.1f} MB; use it with --model {args.output}"
+
+
+def _check_picture(args: Namespace) -> None:
+    if args.figure is None:
+        return
+    if args.figure.suffix.lower() != ".png":
+        raise ValueError(f"the picture is written as .png, but is called {args.figure}")
+    check_target(args.figure, None, args.overwrite)
+
+
+def _write_picture(args: Namespace, picture: NDArray[np.uint8]) -> None:
+    if args.figure is not None:
+        with replacing(args.figure) as partial:
+            Image.fromarray(picture).save(partial, format="PNG")

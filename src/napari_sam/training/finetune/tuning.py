@@ -1,0 +1,377 @@
+"""Fine-tuning as a generator of steps: resumable, and the best weights so far are in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from ... import __version__
+from ...files import written_beside
+from ...models.adapters import fingerprint_of, write_tuned
+from ...models.cards import Card
+from ...models.contract import PromptableModel
+from ...models.inert_pickle import READ_ERRORS
+from ...models.recognition import Checkpoint
+from ...models.registry import is_path, reading
+from ...steps import drive
+from ...types import Progress
+from .examples import Example, fingerprint
+from .held_out import held_out_iou
+from .tune_params import Estimate, TuneParams, TuneStep
+
+__all__ = ["Estimate", "TuneParams", "TuneStep", "Trainable", "estimate", "tuning"]
+
+FAMILIES = {
+    "pocket": "pocket_tuning",
+    "vit": "sam_tuning",
+    "mobile_sam": "sam_tuning",
+}
+"""Module whose function `build` returns the `Trainable` of each family."""
+BEST, STATE = "best.safetensors", "state.pt"
+"""Files of a training's folder: the tuned model, and what is needed to go on."""
+WARMUP = 20
+"""Steps until the learning rate is reached."""
+AVERAGE = 0.98
+"""Decay of the running average of the weights, which is what is kept."""
+SAVED = 30.0
+"""Seconds from one checkpoint to the next."""
+PATIENCE = 3
+"""Looks at the held-out part without a new best after which training ends."""
+WORSE = 0.02
+"""IoU on the held-out part below the best that counts as worse."""
+LONGEST_STEP = 60.0
+"""Seconds above which a step was paused, which does not count as training."""
+
+
+class Trainable(Protocol):
+    """A model of one family that learns from examples; a step comes from the seed and its index.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether `weights` is all of the model; see `Card`.
+    learning_rate : float
+        What suits what learns.
+    """
+
+    complete: bool
+    learning_rate: float
+
+    def learnt(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that learn."""
+
+    def loss(self, index: int) -> tuple[Tensor, float]:
+        """Return the loss of a batch, and the IoU that its first prompts reached."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return what the tuned file holds; see `write_tuned`."""
+
+    def model(self) -> PromptableModel:
+        """Return a model that answers with the weights of now."""
+
+
+def tuning(
+    base: str | Path,
+    learn: Sequence[Example],
+    held_out: Sequence[Example],
+    params: TuneParams,
+    folder: Path,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[TuneStep | Progress, None, Path]:
+    """Fine-tune a model on examples.
+
+    Training goes on from a checkpoint that is in the folder. To pause, do not advance the
+    generator; to end early, close it: the best weights so far are in the folder then.
+
+    Parameters
+    ----------
+    base : str or Path
+        Name or file of a model.
+    learn : sequence of Example
+    held_out : sequence of Example
+        Which weights are the best is decided on these; without them the last ones are.
+    params : TuneParams
+    folder : Path
+        Made if it is not there.
+    clock : callable
+        Seconds; the time that training takes is measured by it.
+
+    Yields
+    ------
+    TuneStep, and Progress of what comes before the first
+
+    Returns
+    -------
+    Path
+        The tuned model.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be loaded or tuned, there is nothing to learn from, or the folder
+        holds another training.
+    """
+    checkpoint: Any = yield from reading(base)
+    yield Progress(0, 0, "preparing the images")
+    folder.mkdir(parents=True, exist_ok=True)
+    tuner = Tuner(checkpoint, learn, held_out, params, folder, str(base), clock)
+    if (folder / STATE).exists():
+        tuner.resume()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(params.threads or threads)
+    try:
+        yield from tuner.run()
+    finally:
+        torch.set_num_threads(threads)
+        tuner.close()
+    return folder / BEST
+
+
+def estimate(base: str | Path, learn: Sequence[Example], params: TuneParams) -> Estimate:
+    """Tell what fine-tuning will take, from two steps of it.
+
+    Raises
+    ------
+    ValueError
+        As `tuning`.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(params.threads or threads)
+    try:
+        with TemporaryDirectory() as folder:
+            checkpoint: Any = drive(reading(base))
+            tuner = Tuner(checkpoint, learn, (), params, Path(folder), str(base))
+            tuner.step()
+            start = time.perf_counter()
+            tuner.step()
+            pace = time.perf_counter() - start
+    finally:
+        torch.set_num_threads(threads)
+    steps = params.steps or max(1, int(60 * params.minutes / pace))
+    seconds = steps * pace if params.steps else 60 * params.minutes
+    return Estimate(seconds, steps, psutil.Process().memory_info().rss)
+
+
+def trainable(
+    checkpoint: Checkpoint, learn: Sequence[Example], params: TuneParams, folder: Path
+) -> Trainable:
+    """Return what learns: the family's own.
+
+    Raises
+    ------
+    ValueError
+        If the family cannot be tuned, or there is nothing to learn from.
+    """
+    if not any(example.objects for example in learn):
+        raise ValueError("none of the images to learn from holds an object; label some first")
+    if checkpoint.family not in FAMILIES:
+        raise ValueError(f"models of the family {checkpoint.family} cannot be tuned")
+    module: Any = import_module(f".{FAMILIES[checkpoint.family]}", __package__)
+    made: Trainable = module.build(checkpoint, learn, params, folder)
+    return made
+
+
+class Tuner:
+    """What learns, its optimiser, the average of its weights, and the best ones so far."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        learn: Sequence[Example],
+        held_out: Sequence[Example],
+        params: TuneParams,
+        folder: Path,
+        base: str,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        torch.manual_seed(params.seed)
+        self.params = params
+        self.held_out = [example for example in held_out if example.objects]
+        self.folder = folder
+        self.clock = clock
+        self.trained = trainable(checkpoint, learn, params, folder)
+        self.rate = params.learning_rate or self.trained.learning_rate
+        self.weights = self.trained.learnt()
+        self.average = {name: value.detach().clone() for name, value in self.weights.items()}
+        self.optimiser = torch.optim.AdamW(
+            list(self.weights.values()), self.rate, (0.9, 0.99), weight_decay=0.0
+        )
+        self.done, self.spent, self.saved = 0, 0.0, 0.0
+        self.best, self.misses, self.looks = -1.0, 0, 0
+        self.whole = True  # not within a step
+        settings = {name: value for name, value in asdict(params).items() if value is not None}
+        self.card = Card(
+            base=str(Path(base).resolve()) if is_path(base) else base,
+            base_fingerprint=fingerprint_of(checkpoint),
+            data_fingerprint=fingerprint(learn),
+            settings=settings | {"learning_rate": self.rate},
+            version=__version__,
+            complete=self.trained.complete,
+        )
+
+    def run(self) -> Generator[TuneStep, None, None]:
+        """Yield after every step to the end; the last best weights are written then."""
+        if not self.done and self.held_out:
+            yield self._seen(0.0, 0.0, self._score())
+        while self.passed < 1 and self.misses < PATIENCE:
+            start = self.clock()
+            loss, iou = self.step()
+            self._count(start)
+            score = None
+            if self.held_out and self.passed * self._checks >= self.looks + 1:
+                start = self.clock()
+                score = self._look()
+                self._count(start)
+                self.save()
+            elif self.spent - self.saved > SAVED:
+                self.save()
+            yield self._seen(loss, iou, score)
+
+    @property
+    def passed(self) -> float:
+        """Which part of the training is done, 0..1 and a little more."""
+        if self.params.steps is not None:
+            return self.done / self.params.steps
+        return self.spent / (60 * self.params.minutes)
+
+    def step(self) -> tuple[float, float]:
+        """Learn from one batch; returns the loss and the IoU."""
+        self.whole = False
+        rise = min(1.0, (self.done + 1) / WARMUP)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.passed)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * rise * max(fall, 0.01)
+        loss, iou = self.trained.loss(self.done)
+        self.optimiser.zero_grad(set_to_none=True)
+        if torch.isfinite(loss):  # or else the batch is passed over
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+            self.optimiser.step()
+        self.done += 1
+        decay = min(AVERAGE, self.done / (9 + self.done))
+        own = [value.detach() for value in self.weights.values()]
+        torch._foreach_lerp_(list(self.average.values()), own, 1 - decay)
+        self.whole = True
+        return float(loss.detach()), iou
+
+    def save(self) -> None:
+        """Write all that `resume` needs; the file is replaced in one go."""
+        state = {
+            "job": self._job(),
+            "weights": {name: value.detach() for name, value in self.weights.items()},
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "numbers": [self.done, self.spent, self.best, self.misses, self.looks],
+        }
+        with written_beside(self.folder / STATE) as partial:
+            torch.save(state, partial)
+        self.saved = self.spent
+
+    def resume(self) -> None:
+        """Go on from what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged or belongs to another training.
+        """
+        path = self.folder / STATE
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (*READ_ERRORS, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged; remove it to train anew") from error
+        if state["job"] != self._job():
+            raise ValueError(
+                f"{self.folder} holds a training on other examples or with other settings; "
+                "remove it, or choose another folder"
+            )
+        with torch.no_grad():
+            for name, value in self.weights.items():
+                value.copy_(state["weights"][name])
+                self.average[name].copy_(state["average"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.done, self.spent, self.best, self.misses, self.looks = state["numbers"]
+        self.saved = self.spent
+
+    def close(self) -> None:
+        """Write the weights of now where there are no better ones, and a checkpoint.
+
+        A step that was interrupted is in no checkpoint: the last one stays, and what came after it
+        is done again.
+        """
+        if not self.done:
+            return
+        if not self.held_out or not (self.folder / BEST).exists():
+            self._keep(self.best)
+        if self.whole:
+            self.save()
+
+    @property
+    def _checks(self) -> int:
+        """How often the held-out part is looked at."""
+        if self.params.steps is not None:
+            return min(8, max(1, self.params.steps // 50))
+        return min(8, max(2, int(self.params.minutes)))
+
+    def _look(self) -> float:
+        """Measure on the held-out part, and keep what is the best so far."""
+        self.looks = int(self.passed * self._checks)
+        score = self._score()
+        if score >= self.best:
+            self._keep(score)
+        self.misses = self.misses + 1 if score < self.best - WORSE else 0
+        return score
+
+    def _score(self) -> float:
+        self._swap()
+        try:
+            return held_out_iou(self.trained.model(), self.held_out)
+        finally:
+            self._swap()
+
+    def _keep(self, score: float) -> None:
+        """Write the averaged weights as the best ones."""
+        self.best = score
+        card = Card(**asdict(self.card) | {"made": datetime.now(UTC).isoformat(timespec="seconds")})
+        self._swap()
+        try:
+            write_tuned(self.folder / BEST, self.trained.weights(), card)
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        """Exchange the weights and their average."""
+        for name, value in self.weights.items():
+            own = value.detach().clone()
+            value.copy_(self.average[name])
+            self.average[name].copy_(own)
+
+    def _count(self, start: float) -> None:
+        self.spent += min(self.clock() - start, LONGEST_STEP)
+
+    def _seen(self, loss: float, iou: float, score: float | None) -> TuneStep:
+        if self.params.steps is None:
+            left = 60 * self.params.minutes - self.spent
+        else:
+            left = self.spent / max(1, self.done) * (self.params.steps - self.done)
+        return TuneStep(self.done, loss, iou, self.spent, max(0.0, left), score)
+
+    def _job(self) -> str:
+        """Return a hash of what a checkpoint must agree in."""
+        part = {k: v for k, v in self.card.settings.items() if k in ("part", "replay", "seed")}
+        known = [self.card.base_fingerprint, self.card.data_fingerprint, self.rate, part]
+        return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from tiny import DiscModel, SceneModel, discs
+
+from napari_sam.evaluate.paired import Bootstrap, FoundPlane, precision_difference
+from napari_sam.evaluate.scores import found_objects
+from napari_sam.evaluate.versus import comparing
+from napari_sam.steps import drive
+
+SHAPE = (96, 128)
+RADIUS = 9
+PLACES = (
+    ((20, 20), (60, 30), (100, 22)),
+    ((26, 60), (64, 72), (104, 50)),
+    ((18, 44), (50, 18), (88, 66)),
+)
+
+
+@dataclass
+class Labelled:
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+    complete: np.ndarray | None = None
+    classes: dict = field(default_factory=dict)
+
+
+class Discs(DiscModel):
+    """Answers the first point, or the middle of the box, with a disc; never looks at the image."""
+
+    def decode(self, features, coords, labels, boxes, *given):
+        if boxes is not None and not coords.shape[1]:
+            coords = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+        return super().decode(features, coords, labels, boxes, *given)
+
+
+class Boxless(SceneModel):
+    """Knows objects under points, and nothing of boxes."""
+
+    def decode(self, features, coords, labels, boxes, *given):
+        answers = super().decode(features, coords, labels, boxes, *given)
+        if coords.shape[1]:
+            return answers
+        return answers._replace(low_res_logits=np.full_like(answers.low_res_logits, -20))
+
+
+def image_of(places):
+    return discs(SHAPE, places, RADIUS)
+
+
+def labels_of(places):
+    labels = np.zeros(SHAPE, np.int32)
+    for label, place in enumerate(places, start=1):
+        labels[discs(SHAPE, [place], RADIUS) > 0] = label
+    return labels
+
+
+def right_set(**more):
+    return [Labelled(f"{k}", image_of(p), labels_of(p), **more) for k, p in enumerate(PLACES)]
+
+
+def wrong_set():
+    """Each image with the labels of another one."""
+    others = (*PLACES[1:], PLACES[0])
+    return [
+        Labelled(f"{k}", image_of(own), labels_of(other))
+        for k, (own, other) in enumerate(zip(PLACES, others, strict=True))
+    ]
+
+
+def compared(before, after, examples, **options):
+    return drive(comparing(before, after, examples, **options))
+
+
+def by_name(versus):
+    return {row.figure: row for row in versus.rows}
+
+
+def test_a_model_that_got_better_is_taken():
+    versus = compared(Discs(3.0), SceneModel(), right_set())
+    rows = by_name(versus)
+    assert list(rows) == [
+        "1 click", "2 clicks", "4 clicks", "8 clicks", "box", "NoC@85", "everything AP50"
+    ]  # fmt: skip
+    assert rows["1 click"].objects == 9
+    assert rows["1 click"].after > 0.95 > 0.3 > rows["1 click"].before
+    assert rows["NoC@85"].before == 9
+    assert rows["NoC@85"].after == 1
+    assert rows["everything AP50"].after == 1
+    assert rows["everything AP50"].before == 0
+    assert all(row.gains and not row.loses for row in rows.values())
+    assert versus.better
+    assert versus.images == 3
+    assert versus.verdict.startswith("The trained model is better: IoU after 1 click rises from 0.")
+    assert versus.verdict.endswith("9 objects of 3 images that it did not learn from.")
+
+
+def test_labels_of_other_images_are_refused_although_all_figures_rise():
+    versus = compared(SceneModel(), Discs(RADIUS), wrong_set(), everything=False)
+    rows = by_name(versus)
+    assert rows["1 click"].gains
+    assert rows["1 click"].after > 0.8
+    assert not versus.better
+    assert "does not look at the image; check that the labels belong" in versus.verdict
+
+
+def test_the_control_passes_a_model_that_looks_at_the_image():
+    versus = compared(Discs(3.0), SceneModel(), right_set(), everything=False)
+    assert versus.control.gains
+    assert versus.control.before < 0.2 < 0.95 < versus.control.after
+
+
+def test_the_same_model_is_not_better():
+    versus = compared(SceneModel(), SceneModel(), right_set())
+    assert not versus.better
+    assert "does not rise beyond the noise (+0.000" in versus.verdict
+    assert all(row.difference == row.low == row.high == 0 for row in versus.rows[:-1])
+    assert versus.changes == ()
+
+
+def test_a_model_that_got_worse_is_not_taken():
+    versus = compared(SceneModel(), Discs(4.0), right_set(), everything=False)
+    assert not versus.better
+    assert "does not look at the image" in versus.verdict
+    assert by_name(versus)["1 click"].loses
+
+
+def test_a_gain_in_clicks_does_not_pay_for_a_loss_in_boxes():
+    versus = compared(Discs(6.0), Boxless(), right_set(), everything=False)
+    assert by_name(versus)["1 click"].gains
+    assert not versus.better
+    assert versus.verdict.startswith("The trained model is not taken: box gets worse (-0.")
+
+
+def test_of_few_objects_nothing_is_told():
+    versus = compared(Discs(3.0), SceneModel(), right_set()[:1], everything=False)
+    assert not versus.better
+    assert "only 3 objects could be compared, at least 6 are needed" in versus.verdict
+    assert "paired bootstrap over objects, as there is one image" in versus.as_text()
+
+
+def test_without_an_object_there_is_nothing_to_compare():
+    empty = [Labelled("e", image_of(PLACES[0]), np.zeros(SHAPE, np.int32))]
+    with pytest.raises(ValueError, match="no object is left to compare the models on; label"):
+        compared(SceneModel(), SceneModel(), empty)
+
+
+def test_everything_is_not_scored_where_labels_are_not_complete():
+    part = np.zeros(SHAPE, bool)
+    versus = compared(Discs(3.0), SceneModel(), right_set(complete=part))
+    assert "everything AP50" not in by_name(versus)
+    assert "AP50 is not measured: no image is known to be labelled completely" in versus.as_text()
+    assert versus.better
+
+
+def test_classes_have_rows_of_their_own():
+    examples = right_set(classes={1: "cell", 2: "cell", 3: "debris"})
+    versus = compared(Discs(3.0), SceneModel(), examples, clicks=2, everything=False)
+    assert {name: rows[0].objects for name, rows in versus.classes.items()} == {
+        "cell": 6, "debris": 3
+    }  # fmt: skip
+    text = versus.as_text()
+    assert "cell: 1 click" in text
+    assert "debris: box" in text
+
+
+def test_the_same_seed_gives_the_same_figures_and_they_fit_into_json():
+    given = (Discs(3.0), SceneModel(), right_set())
+    first, second = (compared(*given, clicks=2, everything=False, seed=3) for _ in range(2))
+    assert first.rows == second.rows
+    found = json.loads(json.dumps(first.as_dict()))
+    assert found["better"] is True
+    assert found["1 click"] == [round(value, 4) for value in first.rows[0][1:5]]
+    assert found["columns"] == ["before", "after", "low", "high"]
+    assert len(json.loads(json.dumps(first.objects_as_dicts()))) == 9
+
+
+def test_the_picture_shows_what_changed_most():
+    examples = right_set()
+    examples[0].image[:] = image_of(PLACES[1])  # the later model sees other objects here
+    versus = compared(Discs(6.0), SceneModel(), examples, everything=False)
+    assert [change.gain > 0 for change in versus.changes] == [True] * 6 + [False] * 3
+    gains = [change.gain for change in versus.changes]
+    assert gains == sorted(gains, reverse=True)
+    worst = versus.changes[-1]
+    assert worst.name == "0"
+    assert worst.truth.sum() == (labels_of(PLACES[0]) == worst.label).sum()
+    assert worst.first.any()
+    assert not worst.last.any()
+    picture = versus.picture()
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    colours = {tuple(c) for c in picture.reshape(-1, 3).tolist()}
+    assert {(255, 210, 0), (90, 180, 255), (255, 120, 200)} <= colours
+
+
+def test_contrast_is_left_as_it_is():
+    seen = []
+
+    class Noting(SceneModel):
+        def encode(self, rgb):
+            seen.append(rgb)
+            return super().encode(rgb)
+
+    dim = [Labelled("dim", image_of(PLACES[0]) // 4 + 100, labels_of(PLACES[0]))]
+    compared(SceneModel(), Noting(), dim, clicks=1, everything=False)
+    assert (seen[0].min(), seen[0].max()) == (100, 150)
+
+
+def test_progress_says_which_image():
+    steps = list(comparing(Discs(), SceneModel(), right_set(), everything=False))
+    assert [(step.done, step.total) for step in steps] == [(k, 6) for k in range(6)]
+    assert steps[-1].text == "comparing on 2"
+
+
+def test_a_bootstrap_draws_images():
+    rng = np.random.default_rng(0)
+    apart = Bootstrap([0] * 50 + [1] * 50, rng)
+    before, after = np.zeros(100), np.repeat([1.0, 0.0], 50)
+    found = apart.difference("x", before, after)
+    assert (found.before, found.after, found.low, found.high) == (0, 0.5, 0, 1)
+    mixed = Bootstrap(range(100), np.random.default_rng(0)).difference("x", before, after)
+    assert 0.38 < mixed.low < 0.42
+    assert 0.58 < mixed.high < 0.62
+    one = Bootstrap([7] * 100, np.random.default_rng(0)).difference("x", before, after)
+    assert 0.38 < one.low < 0.42
+    part = apart.difference("x", before, after, chosen=after > 0)
+    assert (part.objects, part.low, part.high) == (50, 1, 1)
+
+
+def test_the_precision_of_one_plane_has_an_interval():
+    yes, no = np.ones(40, bool), np.arange(40) < 20
+    plane = FoundPlane(no, yes, 20, 0)
+    found = precision_difference([plane], "AP50", np.random.default_rng(0))
+    assert found.before == pytest.approx(20 / 60)
+    assert found.after == 1
+    assert 0.5 < found.low < 2 / 3 < found.high < 0.85
+    assert precision_difference([FoundPlane(no[:0], no[:0], 3, 4)], "x", None) is None
+
+
+def test_objects_are_found_above_half_their_union():
+    truth = np.zeros((20, 30), int)
+    truth[:10, :10], truth[:10, 20:] = 3, 8
+    labels = np.zeros_like(truth)
+    labels[:9, :10], labels[:5, 20:], labels[15:] = 1, 2, 4
+    found, extra = found_objects(labels, truth)
+    assert found.tolist() == [True, False]
+    assert extra == 2
