@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 
@@ -167,6 +168,13 @@ class Turns:
         while self._waiting:
             self.step()
         self._free = True
+
+
+@pytest.fixture
+def in_one_go(request, monkeypatch):
+    """A step is walked in one event, however long a busy machine takes; not with `turns`."""
+    if "turns" not in request.fixturenames:
+        monkeypatch.setattr(history, "SLICE", math.inf)
 
 
 @pytest.fixture

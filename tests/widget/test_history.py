@@ -9,6 +9,8 @@ from napari_sam.objects.recorder import TargetInfo
 from napari_sam.widget import history as history_module
 from napari_sam.widget.history import History
 
+pytestmark = pytest.mark.usefixtures("in_one_go")
+
 
 class Target:
     """Notes what is asked of it; each edit is written in two pieces, all or nothing."""

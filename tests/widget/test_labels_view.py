@@ -21,6 +21,7 @@ from napari_sam.widget.history import History
 from napari_sam.widget.labels_view import LabelsView
 from napari_sam.widget.status import Status
 
+pytestmark = pytest.mark.usefixtures("in_one_go")
 KEY = SliceKey((0, 1))
 
 
