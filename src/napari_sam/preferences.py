@@ -46,6 +46,8 @@ class Choices:
         How much of them is kept, bytes.
     annotator : str
         Name of the user, noted with the objects; empty for none.
+    learn : bool
+        Whether the model learns in the background from objects that are kept.
     keys : mapping of str to str
         Keys that the user changed, by the ids of actions; "" where an action has no key.
     """
@@ -57,6 +59,7 @@ class Choices:
     cache_folder: str = ""
     cache_quota: int = cache.QUOTA_BYTES
     annotator: str = ""
+    learn: bool = False
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -177,6 +180,7 @@ def _checked(content: Mapping[str, Any]) -> Choices:
         "cache_folder": _text,
         "cache_quota": lambda value: _whole(value, LEAST_QUOTA) and value <= MOST_QUOTA,
         "annotator": _text,
+        "learn": lambda value: isinstance(value, bool),
         "keys": _texts,
     }
     names = (one.name for one in fields(Choices))

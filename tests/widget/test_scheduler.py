@@ -16,7 +16,7 @@ from napari_sam.widget.scheduler import NO_MEMORY, WORKERS, Lane, Scheduler, Wor
 
 COMPUTING = (
     *(Lane.CLICK, Lane.PLANE, Lane.HOVER, Lane.EDIT, Lane.PREFETCH, Lane.FOLLOW),
-    *(Lane.BATCH, Lane.SIMILAR, Lane.BULK, Lane.NEXT),
+    *(Lane.BATCH, Lane.SIMILAR, Lane.BULK, Lane.NEXT, Lane.LEARN),
 )
 OTHERS = tuple(lane for lane in Lane if lane not in COMPUTING)
 SOON = 5000  # ms; nothing here takes that long unless it is broken
@@ -101,7 +101,7 @@ def workers():
 def test_lanes_are_in_the_order_of_their_urgency():
     names = (
         "CLICK MODEL PLANE HOVER EDIT LABELS ACCEPT SHEET CACHE FILES REVIEW THUMBNAIL "
-        "SURFACES SAVE JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT"
+        "SURFACES SAVE JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT LEARN"
     )
     assert [lane.name for lane in sorted(Lane)] == names.split()
     assert tuple(lane for lane in Lane if lane.computes) == COMPUTING

@@ -58,6 +58,8 @@ class Context(QObject):  # type: ignore[misc]
         Answers prompts; None while no model is loaded.
     absence : str
         Why there is no session.
+    model : str
+        Name or path of the model that answers, or did last; empty before the first.
     history : History
         What can be undone, in all layers of ours.
     recording : Recording
@@ -100,6 +102,8 @@ class Context(QObject):  # type: ignore[misc]
         All steps up to this number are in files.
     reopen_asked : int, LabelsView
         The user wants to work again on the object of a label, in this layer.
+    model_asked : str
+        The model of this name or path is to be used.
     """
 
     plane_changed = Signal()
@@ -112,6 +116,7 @@ class Context(QObject):  # type: ignore[misc]
     pixels_changed = Signal()
     saved = Signal(int)
     reopen_asked = Signal(int, object)
+    model_asked = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -137,6 +142,7 @@ class Context(QObject):  # type: ignore[misc]
             self.status.error(str(error))
         self.session: Session | None = None
         self.absence = ""
+        self.model = ""
         self.overlap = self.preferences.chosen.overlap
         self.category = ""
         self.selected: Callable[[], Sequence[int]] = lambda: ()

@@ -19,6 +19,7 @@ from .features.batch.logic import BatchPrompts
 from .features.editing.logic import Editing
 from .features.everything.logic import Everything
 from .features.feature import Feature
+from .features.learning.logic import Learning
 from .features.objects.logic import Objects
 from .features.prefetch.logic import Prefetch
 from .features.prompting.logic import Prompting
@@ -44,6 +45,7 @@ BELOW: tuple[type[Feature], ...] = (
     Everything,
     Similar,
     BatchPrompts,
+    Learning,
     Series,
     Settings,
 )

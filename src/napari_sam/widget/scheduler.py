@@ -26,9 +26,9 @@ EXPECTED = (MemoryError, RuntimeError, ValueError, OSError, ArithmeticError, Loo
 class Lane(IntEnum):
     """What work is for, from most to least urgent.
 
-    CLICK, PLANE, HOVER, EDIT, PREFETCH, FOLLOW, BATCH, SIMILAR, BULK and NEXT are computing lanes:
-    they compute with the model, and the less urgent one waits for the more urgent one. The others
-    wait for files and the network; they neither make others wait nor wait themselves.
+    CLICK, PLANE, HOVER, EDIT, PREFETCH, FOLLOW, BATCH, SIMILAR, BULK, NEXT and LEARN are computing
+    lanes: they compute with the model, and the less urgent one waits for the more urgent one. The
+    others wait for files and the network; they neither make others wait nor wait themselves.
     """
 
     CLICK = auto()  # prompts are answered
@@ -53,6 +53,7 @@ class Lane(IntEnum):
     SIMILAR = auto()  # objects like given ones are looked for
     BULK = auto()  # everything mode, and other long runs
     NEXT = auto()  # the next image of a series is encoded
+    LEARN = auto()  # what a model learns from is read, and two models are compared
 
     @property
     def computes(self) -> bool:
@@ -71,6 +72,7 @@ COMPUTING = (
     Lane.SIMILAR,
     Lane.BULK,
     Lane.NEXT,
+    Lane.LEARN,
 )
 
 

@@ -18,6 +18,7 @@ from ....objects.journal_folder import (
 )
 from ....objects.journal_reader import has_unsaved
 from ....predict.cache import DiskCache
+from ....training.finetune.request import remove_left_over
 from ....types import Progress
 from ...context import Context
 from ...scheduler import Lane, Work
@@ -126,6 +127,7 @@ def _deleted(folder: Path, disk: DiskCache) -> Generator[Progress, None, str]:
         yield Progress(done, len(paths), "deleting journals")
         sizes.append(remove(path))
     planes = disk.clear()
+    remove_left_over(disk.folder)
     if disk.notice:
         raise ValueError(disk.notice)
     return (

@@ -148,6 +148,7 @@ class Source(Feature):
         panel.device.picked.connect(loader.pick_device)
         self.model.picked.connect(self._on_model_picked)
         loader.listed.connect(self._show_models)
+        self.context.model_asked.connect(loader.use)
         loader.offered.connect(self._on_model_offered)
         loader.downloading.connect(offer.set_busy)
         offer.download_asked.connect(loader.download)

@@ -98,6 +98,10 @@ class ModelLoader(QObject):  # type: ignore[misc]
             self._files.append(path)
         self._use_as_wanted(path)
 
+    def use(self, name: str) -> None:
+        """Use a model by its name, or a checkpoint."""
+        (self.open_file if is_path(name) else self.pick)(name)
+
     def download(self) -> None:
         """Fetch the model that is offered, then use it."""
         spec, device = self._offer, self.device
@@ -187,6 +191,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
 
     def _put_in_use(self, session: Session) -> None:
         self._former_session = None
+        self.context.model = self.current
         self.context.use_session(session)
 
     def _on_loading_failed(self, text: str) -> None:

@@ -1,0 +1,1 @@
+"""The model learns from kept objects."""
