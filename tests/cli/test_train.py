@@ -55,9 +55,12 @@ class Training:
     def __init__(self):
         self.before, self.after = Discs(3.0), SceneModel()
         self.interrupts = 0
+        self.expected = "auto", None
+        self.kept = 1
         self.calls = []
 
-    def tuning(self, base, learn, held_out, params, folder):
+    def tuning(self, base, learn, held_out, params, folder, *, device, offline):
+        assert (device, offline) == self.expected
         self.calls.append((base, len(learn), len(held_out), params, sorted(folder.iterdir())))
         yield Progress(0, 0, "preparing the images")
         yield TuneStep(0, 0.0, 0.0, 0.0, 120.0, 0.5)
@@ -65,8 +68,10 @@ class Training:
         for _ in range(self.interrupts):
             signal.raise_signal(signal.SIGINT)
         yield TuneStep(1, 2.5, 0.4, 61.0, 59.0, 0.6)
-        (folder / "step 2").touch()
-        card = Card(str(base), "fingerprint of the base", "of the data", version="1")
+        card = Card(
+            str(base), "fingerprint of the base", "of the data",
+            {"kept_after_step": self.kept}, version="1",
+        )  # fmt: skip
         path = folder / "best.safetensors"
         write_tuned(path, {"bias": torch.zeros(3)}, card)
         return path
@@ -81,8 +86,12 @@ def training(monkeypatch):
     stand_in = Training()
     monkeypatch.setattr(proven, "tuning", stand_in.tuning)
     monkeypatch.setattr(proven, "loading", stand_in.loading)
-    guess = Estimate(300.0, 100, 1_500_000_000)
-    monkeypatch.setattr("napari_sam.training.finetune.tuning.estimate", lambda *given: guess)
+
+    def estimate(*given, device, offline):
+        assert (device, offline) == stand_in.expected
+        return Estimate(300.0, 100, 1_500_000_000)
+
+    monkeypatch.setattr("napari_sam.training.finetune.tuning.estimate", estimate)
     return stand_in
 
 
@@ -119,14 +128,17 @@ def test_a_better_model_is_written_with_its_figures(run, training, data, tmp_pat
 
 def test_a_model_that_is_not_better_is_not_written(run, training, data, tmp_path):
     target, folder = tmp_path / "discs.safetensors", tmp_path / "discs.training"
-    training.after = Discs(3.0)
-    code, out, _ = run("train", data, "-o", target)
+    training.after, training.kept = Discs(3.0), 0
+    given = "train", data, "-o", target, "--figure", tmp_path / "changed.png"
+    code, out, _ = run(*given)
     assert code == 1
+    assert "No weights of the training were better than the base's on the held-out images." in out
+    assert (tmp_path / "changed.png").exists()
     assert "The trained model is not taken: it answers as well where the image is turned" in out
     assert out.endswith(f"with --resume --keep-anyway writes {target} all the same.\n")
     assert not target.exists()
     assert (folder / "best.safetensors").exists()
-    code, out, _ = run("train", data, "-o", target, "--resume", "--keep-anyway")
+    code, out, _ = run(*given, "--resume", "--keep-anyway")
     assert code == 0
     assert "The trained model is not taken" in out
     assert read_card(target).figures["better"] is False
@@ -161,12 +173,55 @@ def test_overwrite_begins_anew(run, training, data, tmp_path):
     assert training.calls[0][-1] == []
 
 
+@pytest.mark.parametrize("flag", ["--overwrite", "--resume"])
+def test_files_of_the_user_are_never_removed(run, training, data, tmp_path, flag):
+    target, folder = tmp_path / "discs.safetensors", tmp_path / "discs.training"
+    folder.mkdir()
+    for name in ("state.pt", "thesis.txt"):
+        (folder / name).touch()
+    code, _, err = run("train", data, "-o", target, flag)
+    assert code == 2
+    assert f"{folder} is where checkpoints go, but it holds thesis.txt; move that away" in err
+    (folder / "thesis.txt").unlink()
+    (folder / "embeddings").mkdir()
+    (folder / "embeddings" / "thesis.txt").touch()
+    assert run("train", data, "-o", target, flag)[0] == 0
+    assert [path.name for path in folder.rglob("*")] == ["embeddings", "thesis.txt"]
+
+
+def test_an_earlier_training_stays_until_the_next_can_begin(run, training, data, tmp_path):
+    folder = tmp_path / "discs.training"
+    folder.mkdir()
+    (folder / "best.safetensors").touch()
+    given = "train", tmp_path / "nothing", "-o", tmp_path / "discs.safetensors", "--overwrite"
+    assert run(*given)[0] == 2
+    assert (folder / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("part", [".", "plane0.tif"])
+def test_what_is_learnt_from_is_no_place_for_checkpoints(run, training, data, tmp_path, part):
+    folder = data.rename(tmp_path / "discs.training")
+    target = tmp_path / "discs.safetensors"
+    code, _, err = run("train", folder / part, "-o", target, "--overwrite")
+    assert code == 2
+    assert "is learnt from; choose another name for the result" in err
+    assert len(list(folder.iterdir())) == 16
+
+
+def test_the_device_and_offline_hold_for_the_training(run, training, data, tmp_path):
+    training.expected = "cpu", True
+    target = tmp_path / "discs.safetensors"
+    assert run("train", data, "-o", target, "--device", "cpu", "--offline")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
         (("-o", "discs.pth"), "a tuned model is written as .safetensors, but is called"),
         (("--base", "nothing"), "no model is called 'nothing'; choose one of"),
-        (("--minutes", "0"), "training lasts more than 0 minutes, but minutes is 0.0"),
+        (("--minutes", "0"), "training lasts more than 0 and less than a million minutes"),
+        (("--minutes", "inf"), "less than a million minutes, but minutes is inf"),
+        (("--most", "0"), "at least 1 file is read, but --most is 0"),
         (("--held-out", "1"), "the held-out share lies between 0 and 1, but is 1.0"),
         (("--figure", "x.jpg"), "the picture is written as .png, but is called x.jpg"),
     ],

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from tiny import DiscModel, SceneModel, discs
 
+from napari_sam.evaluate.judged import kin_of
 from napari_sam.evaluate.paired import Bootstrap, FoundPlane, precision_difference
 from napari_sam.evaluate.scores import found_objects
 from napari_sam.evaluate.versus import comparing
 from napari_sam.steps import drive
+from napari_sam.training.finetune.examples import Example
 
 SHAPE = (96, 128)
 RADIUS = 9
@@ -19,15 +20,6 @@ PLACES = (
     ((26, 60), (64, 72), (104, 50)),
     ((18, 44), (50, 18), (88, 66)),
 )
-
-
-@dataclass
-class Labelled:
-    name: str
-    image: np.ndarray
-    labels: np.ndarray
-    complete: np.ndarray | None = None
-    classes: dict = field(default_factory=dict)
 
 
 class Discs(DiscModel):
@@ -61,14 +53,14 @@ def labels_of(places):
 
 
 def right_set(**more):
-    return [Labelled(f"{k}", image_of(p), labels_of(p), **more) for k, p in enumerate(PLACES)]
+    return [Example(f"{k}", image_of(p), labels_of(p), **more) for k, p in enumerate(PLACES)]
 
 
 def wrong_set():
     """Each image with the labels of another one."""
     others = (*PLACES[1:], PLACES[0])
     return [
-        Labelled(f"{k}", image_of(own), labels_of(other))
+        Example(f"{k}", image_of(own), labels_of(other))
         for k, (own, other) in enumerate(zip(PLACES, others, strict=True))
     ]
 
@@ -145,7 +137,7 @@ def test_of_few_objects_nothing_is_told():
 
 
 def test_without_an_object_there_is_nothing_to_compare():
-    empty = [Labelled("e", image_of(PLACES[0]), np.zeros(SHAPE, np.int32))]
+    empty = [Example("e", image_of(PLACES[0]), np.zeros(SHAPE, np.int32))]
     with pytest.raises(ValueError, match="no object is left to compare the models on; label"):
         compared(SceneModel(), SceneModel(), empty)
 
@@ -207,7 +199,7 @@ def test_contrast_is_left_as_it_is():
             seen.append(rgb)
             return super().encode(rgb)
 
-    dim = [Labelled("dim", image_of(PLACES[0]) // 4 + 100, labels_of(PLACES[0]))]
+    dim = [Example("dim", image_of(PLACES[0]) // 4 + 100, labels_of(PLACES[0]))]
     compared(SceneModel(), Noting(), dim, clicks=1, everything=False)
     assert (seen[0].min(), seen[0].max()) == (100, 150)
 
@@ -220,14 +212,16 @@ def test_progress_says_which_image():
 
 def test_a_bootstrap_draws_images():
     rng = np.random.default_rng(0)
-    apart = Bootstrap([0] * 50 + [1] * 50, rng)
+    apart = Bootstrap([0] * 50 + [1] * 50, range(100), rng)
     before, after = np.zeros(100), np.repeat([1.0, 0.0], 50)
     found = apart.difference("x", before, after)
     assert (found.before, found.after, found.low, found.high) == (0, 0.5, 0, 1)
-    mixed = Bootstrap(range(100), np.random.default_rng(0)).difference("x", before, after)
+    mixed = Bootstrap(range(100), range(100), np.random.default_rng(0)).difference(
+        "x", before, after
+    )
     assert 0.38 < mixed.low < 0.42
     assert 0.58 < mixed.high < 0.62
-    one = Bootstrap([7] * 100, np.random.default_rng(0)).difference("x", before, after)
+    one = Bootstrap([7] * 100, range(100), np.random.default_rng(0)).difference("x", before, after)
     assert 0.38 < one.low < 0.42
     part = apart.difference("x", before, after, chosen=after > 0)
     assert (part.objects, part.low, part.high) == (50, 1, 1)
@@ -235,12 +229,105 @@ def test_a_bootstrap_draws_images():
 
 def test_the_precision_of_one_plane_has_an_interval():
     yes, no = np.ones(40, bool), np.arange(40) < 20
-    plane = FoundPlane(no, yes, 20, 0)
+    plane = FoundPlane(no, yes, 20, 0, 3, tuple(range(40)))
     found = precision_difference([plane], "AP50", np.random.default_rng(0))
     assert found.before == pytest.approx(20 / 60)
     assert found.after == 1
     assert 0.5 < found.low < 2 / 3 < found.high < 0.85
-    assert precision_difference([FoundPlane(no[:0], no[:0], 3, 4)], "x", None) is None
+    assert precision_difference([FoundPlane(no[:0], no[:0], 3, 4, 0, ())], "x", None) is None
+
+
+def test_planes_of_the_same_objects_tell_no_more_than_one():
+    yes, no = np.ones(40, bool), np.arange(40) < 20
+    plane = FoundPlane(no, yes, 20, 3, 0, tuple(range(40)))
+    one, ten = (precision_difference([plane] * n, "x", np.random.default_rng(0)) for n in (1, 10))
+    assert (ten.low, ten.high) == pytest.approx((one.low, one.high))
+    gains = np.random.default_rng(0).normal(0.02, 0.1, 20)
+    once, often = (
+        Bootstrap([0] * 20 * n, [*range(20)] * n, np.random.default_rng(0)).difference(
+            "x", np.zeros(20 * n), np.tile(gains, n)
+        )
+        for n in (1, 10)
+    )
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert once.low < 0 < once.high
+
+
+@pytest.mark.parametrize("stacks", [1, 2])
+def test_chance_seldom_looks_like_a_gain_in_a_stack(stacks):
+    rng = np.random.default_rng(0)
+    tracks = np.tile(np.arange(20), 10)
+    groups = (tracks % stacks).tolist()
+    gains = losses = 0
+    for _ in range(100):
+        change = rng.normal(0, 0.1, 20)[tracks] + rng.normal(0, 0.02, 200)
+        found = Bootstrap(groups, tracks.tolist(), rng).difference("x", np.zeros(200), change)
+        gains, losses = gains + found.gains, losses + found.loses
+    assert gains <= 5
+    assert losses <= 5
+
+
+GRID = [(x, y) for y in (16, 48, 80) for x in (20, 60, 100)]
+
+
+def stack_of(count, linked):
+    """A stack in which nine discs stand still; where labels are not linked, they change."""
+    planes = []
+    for place in range(count):
+        labels = np.zeros(SHAPE, np.int32)
+        for label, at in enumerate(GRID, start=1):
+            shown = label if linked else 1 + (label + place) % 9
+            labels[discs(SHAPE, [at], RADIUS) > 0] = shown
+        image = image_of(GRID) + np.uint8(place)
+        stack = "s" if linked else ""
+        planes.append(Example(f"z{place}", image, labels, None, {}, "f", stack, place))
+    return planes
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_object_of_a_stack_is_one_object_in_all_its_planes(linked):
+    planes = stack_of(3, linked)
+    kin = kin_of(planes)
+    assert {one.group for one in kin} == {kin[0].group}
+    assert len({one.image for one in kin}) == 3
+    here = [
+        [own.tracks[plane.labels[y, x]] for x, y in GRID]
+        for own, plane in zip(kin, planes, strict=True)
+    ]
+    assert here[0] == here[1] == here[2]
+    assert len(set(here[0])) == 9
+
+
+def test_layers_of_an_image_are_one_image_of_several_objects():
+    image, rest = image_of(PLACES[0]), right_set()[1]
+    layers = [
+        Example(f"layer {k}", image, labels_of(PLACES[0][k : k + 1]), group=f"file {k}")
+        for k in range(2)
+    ]
+    first, second, other = kin_of([*layers, rest])
+    assert (first.image, first.group) == (second.image, second.group)
+    assert other.image != first.image
+    assert other.group != first.group
+    assert first.tracks[1] != second.tracks[1]
+
+
+def test_the_verdict_counts_objects_of_a_stack_once():
+    versus = compared(Discs(1.0), SceneModel(), stack_of(2, True), clicks=1, everything=False)
+    assert (versus.objects, versus.images, versus.groups) == (9, 2, 1)
+    assert versus.rows[0].objects == 18
+    assert "9 objects of a stack, in 2 planes, that it did not learn from" in versus.verdict
+    assert "paired bootstrap over objects, as there is one stack" in versus.as_text()
+    few = [plane.without(range(6, 10)) for plane in stack_of(2, True)]
+    again = compared(Discs(1.0), SceneModel(), few, clicks=1, everything=False)
+    assert len(again.pairs) == 10
+    assert "only 5 objects could be compared" in again.verdict
+
+
+def test_a_limit_takes_other_objects_in_each_plane_of_a_stack():
+    options = {"clicks": 1, "everything": False, "limit": 3}
+    versus = compared(Discs(1.0), SceneModel(), stack_of(3, True), **options)
+    assert [one.before.label for one in versus.pairs] == [1, 5, 9, 2, 3, 4, 6, 7, 8]
+    assert versus.objects == 9
 
 
 def test_objects_are_found_above_half_their_union():

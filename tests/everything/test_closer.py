@@ -9,6 +9,7 @@ from tiny import SceneModel, discs
 from napari_sam import load_model
 from napari_sam.everything.amg import CLOSER, AutomaticMaskGenerator, FoundSoFar
 from napari_sam.everything.amg_params import AmgParams
+from napari_sam.everything.amg_select import Candidate, Candidates, select
 from napari_sam.everything.closer import SMALL, are_small, closer_tiles, is_better
 from napari_sam.everything.similar import OneLook
 from napari_sam.everything.tiles import tiles_of
@@ -101,11 +102,73 @@ def test_a_closer_look_is_better_if_its_masks_are_as_sure():
     assert not is_better([], [])
 
 
+def square(size, place, side, tile, score=0.9):
+    """What a tile shows of a square whose corner is at a place (x, y)."""
+    x0, y0, x1, y1 = tile
+    left, top = max(place[0], x0), max(place[1], y0)
+    right, bottom = min(place[0] + side, x1), min(place[1] + side, y1)
+    mask = Mask.of(np.ones((bottom - top, right - left), bool), (left, top), size)
+    return Candidate(mask, score, 1.0, place, tile)
+
+
+def small_ones(size, tiles):
+    """Squares of 9 pixels along the upper edge, each in all tiles that show it whole."""
+    return [
+        square(size, (x, 5), 9, tile)
+        for x in range(5, size[1] - 9, 20)
+        for tile in tiles
+        if tile[0] <= x and x + 9 <= tile[2] and tile[1] == 0
+    ]
+
+
+@pytest.mark.parametrize("side", [45, 60, 79, 100, 150])
+def test_an_object_that_only_the_first_look_shows_whole_is_taken_from_it(side):
+    size, whole = (512, 512), (0, 0, 512, 512)
+    tiles = closer_tiles(size, (), 512, 4.0)
+    place = (256 - side // 2, 256 - side // 2)  # where all four tiles meet
+    small, first = small_ones(size, tiles), square(size, place, side, whole, 0.95)
+    pieces = [square(size, place, side, tile, 0.5) for tile in tiles]
+    for found in ([*small, first], [*small, *pieces, first]):
+        candidates = Candidates(size, tuple(found), 0.0, True, (tiles, (whole,)), closer=1)
+        chosen = [one.mask.box for one in select(candidates, AUTO)]
+        assert chosen.count(first.mask.box) == 1
+        assert len(chosen) == 1 + len(range(5, 503, 20))
+
+
+def test_two_closer_looks_leave_the_objects_of_the_first_look_as_they_are():
+    size, whole = (1000, 1000), (0, 0, 1000, 1000)
+    closer = closer_tiles(size, (), 512, 4.0)
+    levels = (closer_tiles(size, (closer,), 512, 4.0), closer, (whole,))
+    once = square(size, (470, 470), 60, closer[0])
+    first = square(size, (400, 700), 200, whole)
+    found = (*small_ones(size, levels[0]), once, first)
+    candidates = Candidates(size, found, 0.0, True, levels, closer=2)
+    chosen = [one.mask.box for one in select(candidates, AUTO)]
+    assert {once.mask.box, first.mask.box} < set(chosen)
+    assert len(chosen) == 2 + len(range(5, 991, 20))
+
+
+def test_a_closer_look_leaves_the_objects_of_a_coarser_level_as_they_are():
+    size = (2000, 2000)
+    native, coarse = levels = tiles_of(size, 512)
+    closer = closer_tiles(size, levels, 512, 4.0)
+    small = small_ones(size, closer)
+    own = square(size, (150, 150), 50, native[0])
+    large = square(size, (900, 900), 300, coarse[0])
+    too_small = square(size, (1500, 1500), 150, coarse[0])
+    found = (*small, own, large, too_small)
+    candidates = Candidates(size, found, 0.0, True, (closer, *levels), closer=1)
+    chosen = [one.mask.box for one in select(candidates, AUTO)]
+    assert {own.mask.box, large.mask.box} < set(chosen)
+    assert len(chosen) == 2 + len(range(5, 1991, 20))
+
+
 def test_small_objects_are_looked_at_again_and_found_once_wherever_the_seams_are():
     model, scene = Magnifying(), discs((64, 64), CENTRES, 4)
     candidates = drive(AutomaticMaskGenerator(SamPredictor(model), AUTO).propose(scene))
     assert model.encoded == 1 + 4
     assert [len(level) for level in candidates.tiles] == [4, 1]
+    assert candidates.closer == 1
     found = AutomaticMaskGenerator(SamPredictor(model), AUTO).select(candidates)
     assert len(found) == len(CENTRES)
     for centre in CENTRES:
@@ -137,6 +200,7 @@ def test_a_closer_look_that_is_less_sure_changes_nothing():
     assert model.encoded == 1 + 4
     assert {one.crop for one in candidates.items} == {(0, 0, 64, 64)}
     assert candidates.tiles == ()
+    assert candidates.closer == 0
 
 
 def test_progress_says_that_it_looks_closer():
@@ -152,7 +216,7 @@ def test_a_plane_in_tiles_is_a_result_before_it_is_looked_at_closer():
     scene = discs((130, 64), [(x, y) for y in range(9, 120, 21) for x in range(9, 60, 21)], 4)
     steps = AutomaticMaskGenerator(SamPredictor(Magnifying()), AUTO).propose(scene)
     (told,) = (step for step in steps if isinstance(step, FoundSoFar))
-    assert told.text.startswith(CLOSER)
+    assert told.text == "closer look, encoding"
     assert [len(level) for level in told.candidates.tiles] == [3, 1]
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors import safe_open
@@ -46,6 +48,21 @@ def test_a_card_is_exchanged_without_touching_the_tensors(tmp_path):
     with_card(other, OWN, other)
     assert other.read_bytes() == path.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, path.name]
+
+
+def test_a_source_is_closed_before_it_is_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "tuned.safetensors"
+    write_tuned(path, TENSORS, OWN)
+    move, opened = Path.replace, []
+
+    def replaced(self, target):
+        opened.extend(one.path for one in psutil.Process().open_files())
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    with_card(path, replace(OWN, base="vit_l"), path)
+    assert read_card(path).base == "vit_l"
+    assert str(path.resolve()) not in opened
 
 
 def test_a_card_says_what_it_holds():

@@ -86,6 +86,7 @@ def test_smoothing_keeps_the_area_and_takes_a_spur_away():
     single = np.zeros((9, 9), bool)
     single[4, 4] = True
     assert np.array_equal(smooth(single, 2), single)
+    assert np.array_equal(smooth(pixels, 0), pixels)
 
 
 def test_smoothing_over_more_than_the_image_leaves_a_disc():

@@ -7,9 +7,10 @@ from qtpy.QtCore import Qt
 
 from napari_sam.objects import Edit
 from napari_sam.objects.patch import Patch
-from napari_sam.types import Plane, SliceKey
+from napari_sam.objects.segmented import Outline, SegmentedObject
+from napari_sam.types import Mask, Plane, SliceKey
 from napari_sam.widget.features.prompting.asker import _in_turn
-from napari_sam.widget.features.prompting.commits import _shown_first
+from napari_sam.widget.features.prompting.commits import _shown_first, _with_stability
 
 
 class Shown:
@@ -66,3 +67,20 @@ def test_what_waits_for_an_answer_is_done_once():
         waiting = _in_turn(waiting, then)
     waiting()
     assert done == ["commit", "follow"]
+
+
+def test_the_stability_of_an_outline_that_was_replaced_does_not_count():
+    first, second = SliceKey((1, 2), ((0, 0),)), SliceKey((1, 2), ((0, 1),))
+    old, again, added = (Outline(Mask.of(np.ones((2, 2), bool))) for _ in range(3))
+    before = SegmentedObject(1, {first: old}, attributes={"stability": 0.5, "note": "x"})
+
+    def known(*outlines):
+        after = SegmentedObject(1, dict(outlines), attributes=before.attributes)
+        edit = Edit("", objects={1: (before, after)})
+        return _with_stability(edit, {again: 0.9, added: 0.8}).objects[1][1].attributes
+
+    assert known((first, old), (second, added)) == {"stability": 0.5, "note": "x"}
+    assert known((first, again)) == {"stability": 0.9, "note": "x"}
+    assert known((first, old)) == {"stability": 0.5, "note": "x"}
+    before = SegmentedObject(1, {first: old, second: old}, attributes=before.attributes)
+    assert known((first, old), (second, added)) == {"stability": 0.8, "note": "x"}

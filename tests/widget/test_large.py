@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.formats import labels_store
+from napari_sam.types import SliceKey
 from napari_sam.widget.features.saving.dialog import FolderDialog
+from napari_sam.widget.scheduler import Lane, Work
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 CENTRES = {1: (25, 28), 2: (28, 90), 3: (72, 55)}
@@ -290,6 +293,29 @@ def test_another_image_needs_another_folder(open_dock, stack, small_limit, tmp_p
     hands.press(Qt.Key.Key_Return)
     hands.until_said("object 2 committed")
     assert [stored(tmp_path / name)[:].max() for name in ("one", "two")] == [2, 1]
+
+
+def test_what_waits_for_a_folder_is_not_done_on_another_image(hands, stack, tmp_path):
+    other = hands.viewer.add_image(stack.copy(), name="other")
+    folder, first, done = hands.context.folder, hands.bench.frame.layer, []
+    for image, expected in ((other, []), (first, ["then"])):
+        hands.bench.use_image(first)
+        folder.forget()
+        assert not folder.ready(lambda: done.append("then"))
+        folder.use(str(tmp_path))
+        hands.bench.use_image(image)
+        hands.until(lambda: not hands.busy(Lane.LABELS))
+        assert done == expected
+
+
+def test_a_folder_is_not_opened_while_labels_are_counted(hands):
+    going_on, opened = threading.Event(), []
+    hands.scheduler.submit(Work(lambda: iter([going_on.wait(60)])), Lane.LABELS)
+    hands.context.folder.open_objects(SliceKey((1, 2), ((0, 0),)), lambda: opened.append(1))
+    assert "labels are being opened or counted; try again" in hands.status
+    going_on.set()
+    hands.until(lambda: not hands.busy(Lane.LABELS))
+    assert not opened
 
 
 def test_into_a_new_folder(hands, tmp_path):

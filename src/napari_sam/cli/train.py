@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Generator
 from pathlib import Path
@@ -80,8 +79,10 @@ def add_train(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads to use")
     parser.add_argument(
-        "--device", default="auto", help="where both models are compared: auto, cpu, cuda or mps"
-    )
+        "--device", default="auto",
+        help="where the model is trained and compared: auto, cpu, cuda or mps; pocket learns on "
+        "the processor",
+    )  # fmt: skip
     parser.add_argument("--offline", action="store_true", help="never download a model")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
 
@@ -112,6 +113,7 @@ def train(args: Namespace, say: Say) -> str:
     """Tune a model on labelled images, compare it with its base, and write it if it is better."""
     from ..training.finetune.proven import proven_tuning  # torch takes its time
     from ..training.finetune.split import split
+    from ..training.finetune.training_folder import remove_training
 
     check_name(args.base)
     if args.output.suffix.lower() != SUFFIX:
@@ -130,6 +132,8 @@ def train(args: Namespace, say: Say) -> str:
     divided = split(found.without_kinds(*args.leave_out), args.held_out, args.seed)
     say(divided.sentence, keep=True)
     _say_estimate(args, divided, params, say)
+    if not args.resume:
+        remove_training(folder)
     folder.mkdir(exist_ok=True)
     steps = proven_tuning(
         args.base,
@@ -155,6 +159,8 @@ def _looked_over(args: Namespace, say: Say) -> Audit:
     from ..training.finetune.audit import audit
     from ..training.finetune.collect import collect
 
+    if args.most is not None and args.most < 1:
+        raise ValueError(f"at least 1 file is read, but --most is {args.most}")
     complete = False if args.sparse else None
     collected = drive(collect(args.data, complete=complete, most=args.most), say)
     say("looking over the labels")
@@ -165,25 +171,26 @@ def _looked_over(args: Namespace, say: Say) -> Audit:
 
 
 def _folder(args: Namespace) -> Path:
-    """Return where checkpoints go; refuse what holds another training, or remove that."""
+    """Return where checkpoints go; refuse what holds another training or anything else."""
+    from ..training.finetune.training_folder import check_folder
+
     check_target(args.output, None, args.overwrite)
     folder: Path = args.output.with_suffix(".training")
-    if folder.is_dir() and any(folder.iterdir()) and not args.resume:
-        if not args.overwrite:
-            raise ValueError(
-                f"{folder} holds an earlier training; go on with it with --resume, or begin anew "
-                "with --overwrite"
-            )
-        shutil.rmtree(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is where checkpoints go, but it is a file; move it away")
+    check_folder(folder, args.data)
+    if folder.exists() and any(folder.iterdir()) and not (args.resume or args.overwrite):
+        raise ValueError(
+            f"{folder} holds an earlier training; go on with it with --resume, or begin anew "
+            "with --overwrite"
+        )
     return folder
 
 
 def _say_estimate(args: Namespace, divided: Split, params: TuneParams, say: Say) -> None:
     from ..training.finetune.tuning import estimate
 
-    needed = estimate(args.base, divided.learn, params)
+    needed = estimate(
+        args.base, divided.learn, params, device=args.device, offline=args.offline or None
+    )
     minutes = max(1, round(needed.seconds / 60))
     unit = "minute" if minutes == 1 else "minutes"
     say(f"training takes about {minutes} {unit} and {needed.bytes / 1e9:.1f} GB", keep=True)
@@ -225,15 +232,17 @@ def _duration(seconds: float) -> str:
 
 def _ended(args: Namespace, proven: Proven, folder: Path) -> str:
     """Write the model if it is better or wanted all the same; return the figures."""
+    from ..training.finetune.training_folder import remove_training
+
     versus = proven.versus
-    text = versus.as_text()
+    text = f"{versus.as_text()}\n{proven.remark}".rstrip()
     if not versus.better and not args.keep_anyway:
         return Declined(
             f"{text}\nNothing was written. The trained weights stay in {folder}: the same command "
             f"with --resume --keep-anyway writes {args.output} all the same."
         )
     proven.write(args.output)
-    shutil.rmtree(folder)
+    remove_training(folder)
     size = args.output.stat().st_size / 1e6
     return f"{text}\n{args.output}: {size:.1f} MB; use it with --model {args.output}"
 
@@ -243,7 +252,8 @@ def _check_picture(args: Namespace) -> None:
         return
     if args.figure.suffix.lower() != ".png":
         raise ValueError(f"the picture is written as .png, but is called {args.figure}")
-    check_target(args.figure, None, args.overwrite)
+    going_on = args.command == "train" and args.resume  # the earlier picture is of this training
+    check_target(args.figure, None, args.overwrite or going_on)
 
 
 def _write_picture(args: Namespace, picture: NDArray[np.uint8]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from .scores import DRAWS
 
@@ -55,33 +56,34 @@ class Difference(NamedTuple):
 
 
 class Bootstrap:
-    """Draws images with replacement, and from each one its objects with replacement.
+    """Draws images and stacks with replacement, and from each one its objects with replacement.
 
-    Objects of one image are alike, so images are drawn. Their objects are drawn as well, which
-    matters where there are few images: the interval is then rather too wide than too narrow
+    Objects of one image or stack are alike, so these are drawn. Their objects are drawn as well,
+    which matters where there are few images: the interval is then rather too wide than too narrow
     (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Of a single
-    image only the objects are drawn.
+    image or stack only the objects are drawn. An object that several planes of a stack show is
+    drawn as a whole, as its planes are no independent measurements.
 
     Parameters
     ----------
-    images : sequence of int
-        The image of each object.
+    groups : sequence of int
+        The image or stack that each of N values is of.
+    tracks : sequence of int
+        The object that each value is of.
     rng : numpy.random.Generator
 
     Attributes
     ----------
     weights : (DRAWS, N) int64
-        How often each object is drawn.
+        How often each value is drawn.
     """
 
-    def __init__(self, images: Sequence[int], rng: np.random.Generator) -> None:
-        place = np.unique(np.asarray(images, np.int64), return_inverse=True)[1]
-        sizes = np.bincount(place)
-        drawn = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), DRAWS)
-        self.weights = np.zeros((DRAWS, len(place)), np.int64)
-        for image, size in enumerate(sizes):
-            chances = np.full(size, 1 / size)
-            self.weights[:, place == image] = rng.multinomial(drawn[:, image] * size, chances)
+    def __init__(
+        self, groups: Sequence[int], tracks: Sequence[int], rng: np.random.Generator
+    ) -> None:
+        self.weights = np.zeros((DRAWS, len(groups)), np.int64)
+        for _, places, weights in _drawn(groups, tracks, rng):
+            self.weights[:, places] = weights
 
     def difference(
         self,
@@ -106,12 +108,26 @@ class Bootstrap:
         first, last = (before, after) if chosen is None else (before[chosen], after[chosen])
         totals = weights.sum(axis=1)
         sums = weights @ (last - first)
-        means = sums[totals > 0] / totals[totals > 0]  # an image may hold none that is chosen
+        means = sums[totals > 0] / totals[totals > 0]  # what is drawn may hold none that is chosen
         low, high = np.percentile(means, (2.5, 97.5))
         return Difference(
             figure, float(first.mean()), float(last.mean()), float(low), float(high),
             len(first), rises,
         )  # fmt: skip
+
+
+def _drawn(
+    groups: Sequence[int], tracks: Sequence[int], rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield of each group how often it is drawn, where its values are, and how often these are."""
+    order, place = np.unique(np.asarray(groups, np.int64), return_inverse=True)
+    times = rng.multinomial(len(order), np.full(len(order), 1 / len(order)), DRAWS)
+    for group in range(len(order)):
+        places = np.flatnonzero(place == group)
+        track = np.unique(np.asarray(tracks, np.int64)[places], return_inverse=True)[1]
+        size = track.max() + 1
+        weights = rng.multinomial(times[:, group] * size, np.full(size, 1 / size))
+        yield times[:, group], places, weights[:, track]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +140,18 @@ class FoundPlane:
         Which of the N objects it found.
     extra_before, extra_after : int
         Masks that are no object.
+    group : int
+        The image or stack.
+    tracks : tuple of int
+        The N objects; those of other planes of the stack may be the same.
     """
 
     before: NDArray[np.bool_]
     after: NDArray[np.bool_]
     extra_before: int
     extra_after: int
+    group: int
+    tracks: tuple[int, ...]
 
 
 def precision_difference(
@@ -137,7 +159,8 @@ def precision_difference(
 ) -> Difference | None:
     """Return the difference of the mean of TP / (TP + FP + FN) over planes.
 
-    Planes are drawn, in each one its objects, and how many of the extra masks there are.
+    Images and stacks are drawn, in each one its objects, and how many extra masks there are. These
+    rise and fall together in all planes of a stack, as the same place can cause them.
 
     Returns
     -------
@@ -147,18 +170,32 @@ def precision_difference(
     planes = [plane for plane in planes if len(plane.before)]
     if not planes:
         return None
-    chances = np.full(len(planes), 1 / len(planes))
-    drawn = rng.multinomial(len(planes), chances, DRAWS)
-    means = np.zeros((2, len(planes)))
+    counts = np.array([len(plane.before) for plane in planes])
+    starts = np.cumsum(counts) - counts
+    groups = np.repeat([plane.group for plane in planes], counts).tolist()
+    tracks = [track for plane in planes for track in plane.tracks]
+    totals = np.zeros(DRAWS)
     sums = np.zeros((2, DRAWS))
-    for place, plane in enumerate(planes):
-        count = len(plane.before)
-        weights = rng.multinomial(count, np.full(count, 1 / count), DRAWS)
-        sides = ((plane.before, plane.extra_before), (plane.after, plane.extra_after))
-        for side, (hits, extra) in enumerate(sides):
-            means[side, place] = hits.sum() / (count + extra)
-            sums[side] += drawn[:, place] * (weights @ hits) / (count + rng.poisson(extra, DRAWS))
-    low, high = np.percentile((sums[1] - sums[0]) / len(planes), (2.5, 97.5))
-    before, after = means.mean(axis=1).tolist()
-    objects = sum(len(plane.before) for plane in planes)
-    return Difference(figure, before, after, float(low), float(high), objects)
+    for times, places, weights in _drawn(groups, tracks, rng):
+        luck = rng.random((2, DRAWS))
+        for number in np.flatnonzero(np.isin(starts, places)):
+            plane = planes[number]
+            first = np.searchsorted(places, starts[number])
+            own = weights[:, first : first + counts[number]]
+            total = own.sum(axis=1)
+            seen = np.where(total > 0, times, 0)  # none of its objects may be drawn
+            totals += seen
+            for side, (hits, extra) in enumerate(_sides(plane)):
+                extras = times * stats.poisson.ppf(luck[side], extra)
+                sums[side] += seen * (own @ hits) / np.maximum(total + extras, 1)
+    change = (sums[1] - sums[0])[totals > 0] / totals[totals > 0]
+    low, high = np.percentile(change, (2.5, 97.5))
+    means = [
+        [hits.sum() / (len(hits) + extra) for hits, extra in _sides(plane)] for plane in planes
+    ]
+    before, after = np.mean(means, axis=0).tolist()
+    return Difference(figure, before, after, float(low), float(high), int(counts.sum()))
+
+
+def _sides(plane: FoundPlane) -> tuple[tuple[NDArray[np.bool_], int], ...]:
+    return (plane.before, plane.extra_before), (plane.after, plane.extra_after)

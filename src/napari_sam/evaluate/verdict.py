@@ -30,7 +30,11 @@ class ObjectPair:
     Attributes
     ----------
     image : int
-        The place of its image among those compared.
+        Its image or plane; equal for equal images.
+    group : int
+        Its image or stack.
+    track : int
+        The object; equal in all planes that show it.
     category : str
         Its class; "" if it has none.
     before, after : ObjectScore
@@ -39,6 +43,8 @@ class ObjectPair:
     """
 
     image: int
+    group: int
+    track: int
     category: str
     before: ObjectScore
     after: ObjectScore
@@ -57,8 +63,8 @@ class Versus:
         Of the objects of each class; "" is no class. Empty if no object has a class.
     control : Difference
         IoU after one click of the later model: its image turned by 180 degrees, and as it is.
-    objects : tuple of ObjectPair
-    images : int
+    pairs : tuple of ObjectPair
+        The objects, each in all planes that show it.
     changes : tuple of Change
         The objects that changed most, better ones first.
     """
@@ -66,9 +72,23 @@ class Versus:
     rows: tuple[Difference, ...]
     classes: Mapping[str, tuple[Difference, ...]]
     control: Difference
-    objects: tuple[ObjectPair, ...]
-    images: int
+    pairs: tuple[ObjectPair, ...]
     changes: tuple[Change, ...]
+
+    @property
+    def objects(self) -> int:
+        """How many objects were compared; one that several planes show counts once."""
+        return len({one.track for one in self.pairs})
+
+    @property
+    def images(self) -> int:
+        """How many images were compared, planes of stacks being images of their own."""
+        return len({one.image for one in self.pairs})
+
+    @property
+    def groups(self) -> int:
+        """How many images and stacks were compared."""
+        return len({one.group for one in self.pairs})
 
     @property
     def better(self) -> bool:
@@ -82,10 +102,9 @@ class Versus:
         reasons = self._reasons()
         if reasons:
             return f"The trained model is not taken: {reasons[0]}."
-        objects, images = counted(len(self.objects), "object"), counted(self.images, "image")
         return (
             f"The trained model is better: IoU after 1 click rises from {first.before:.3f} to "
-            f"{first.after:.3f} ({_interval(first)}) on {objects} of {images} that it did not "
+            f"{first.after:.3f} ({_interval(first)}) on {self._measured()} that it did not "
             "learn from."
         )
 
@@ -114,32 +133,48 @@ class Versus:
         return {
             "verdict": self.verdict,
             "better": self.better,
-            "objects": len(self.objects),
+            "objects": self.objects,
             "images": self.images,
+            "images and stacks": self.groups,
             "columns": ["before", "after", "low", "high"],
             **shown,
             self.control.figure: _numbers(self.control),
         }
 
     def objects_as_dicts(self) -> list[dict[str, Any]]:
-        """Return the scores of each object as JSON can hold them."""
-        return [asdict(one) for one in self.objects]
+        """Return the scores of each object in each plane as JSON can hold them."""
+        return [asdict(one) for one in self.pairs]
 
     def picture(self) -> NDArray[np.uint8]:
         """Return the objects that changed most, (H, W, 3); see `changes.draw_changes`."""
         return draw_changes(self.changes)
 
     def _notes(self) -> list[str]:
-        drawn = "images and their objects" if self.images > 1 else "objects, as there is one image"
+        if self.images == self.groups:
+            several, single = "images", "image"
+        else:
+            several, single = "images or stacks", "stack"
+        drawn = f"{several} and their objects"
+        if self.groups == 1:
+            drawn = f"objects, as there is one {single}"
         notes = [f"Intervals are those of a paired bootstrap over {drawn}."]
         if all(row.figure != AP50 for row in self.rows):
             notes.append(f"{AP50} is not measured: no image is known to be labelled completely.")
         return notes
 
+    def _measured(self) -> str:
+        """Return in words what was compared."""
+        objects, images = counted(self.objects, "object"), counted(self.images, "image")
+        if self.images == self.groups:
+            return f"{objects} of {images}"
+        if self.groups == 1:
+            return f"{objects} of a stack, in {counted(self.images, 'plane')},"
+        return f"{objects} of {self.groups} images or stacks, in {self.images} planes,"
+
     def _reasons(self) -> list[str]:
         """Return why the later model is not taken."""
         first, *others = self.rows
-        count = len(self.objects)
+        count = self.objects
         if count < FEWEST:
             return [
                 f"only {counted(count, 'object')} could be compared, at least {FEWEST} are "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,17 @@ from ..predict.predictor import SamPredictor
 from ..predict.session import Session
 from ..types import Mask, Progress, Prompts
 from .changes import MOST, Change, cut_out, most_changed
+from .judged import Judged, Kin, kin_of
 from .paired import Bootstrap, Difference, FoundPlane, precision_difference
-from .scores import Answer, ObjectScore, found_objects, plane_answer, score_image, session_answer
+from .scores import (
+    MIN_PIXELS,
+    Answer,
+    ObjectScore,
+    found_objects,
+    plane_answer,
+    score_image,
+    session_answer,
+)
 from .verdict import AP50, ObjectPair, Versus, counted
 
 if TYPE_CHECKING:
@@ -26,34 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Judged", "ObjectPair", "Versus", "comparing"]
 
 Read = Callable[[ObjectScore], float]
-
-
-class Judged(Protocol):
-    """A labelled image; `training.finetune.examples.Example` is one.
-
-    Attributes
-    ----------
-    name : str
-    image : (H, W) or (H, W, 3) uint8
-        As the model sees it.
-    labels : (H, W) int32
-        0 is background, or not labelled.
-    complete : (H, W) bool or None
-        Where every object is labelled; None: everywhere.
-    classes : mapping of int to str
-        The class of a label, where it has one.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def image(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def labels(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def complete(self) -> NDArray[np.bool_] | None: ...  # noqa: D102
-    @property
-    def classes(self) -> Mapping[int, str]: ...  # noqa: D102
 
 
 def comparing(
@@ -83,7 +65,8 @@ def comparing(
     everything : bool
         Whether everything mode is scored, on images that are labelled completely.
     limit : int, optional
-        Score at most so many objects of each image, spread evenly over its labels.
+        Score at most so many objects of each image, spread evenly over its labels. Of a stack
+        those are taken first that no plane before shows.
     closer_look : bool
         Whether small objects are looked at in windows of their own, which takes longer.
     seed : int
@@ -110,27 +93,28 @@ def comparing(
     planes: list[FoundPlane] = []
     changes: list[Change] = []
     total = 2 * len(examples)
-    for place, example in enumerate(examples):
+    seen: Counter[int] = Counter()
+    for place, (example, kin) in enumerate(zip(examples, kin_of(examples), strict=True)):
+        labels = _chosen(example, kin, limit, seen)
         rgb = _as_rgb(example.image)
         answers, scores = [], []
         for side, predictor in enumerate(models):
             yield Progress(2 * place + side, total, f"comparing on {example.name}")
             answers.append(_answer(predictor, rgb, closer_look))
-            given = (example.labels, "", example.name, clicks, limit)
-            scores.append(list(score_image(answers[side], *given)))
+            scores.append(list(score_image(answers[side], labels, "", example.name, clicks)))
         if scores[0]:
             turned = _answer(models[1], np.ascontiguousarray(rgb[::-1, ::-1]), closer_look)
-            found = _paired(place, example, scores[0], scores[1], turned)
+            found = _paired(kin, example, scores[0], scores[1], turned)
             objects += found
             changes = most_changed([*changes, *_changes(example, rgb, found, answers)])
         if everything and _is_complete(example):
-            planes.append((yield from _found(models, example, rgb, Progress(2 * place, total))))
+            at = Progress(2 * place, total)
+            planes.append((yield from _found(models, example, kin, rgb, at)))
     if not objects:
         raise ValueError(
             "no object is left to compare the models on; label more images, or hold out more"
         )
-    images = len({one.image for one in objects})
-    draws = Bootstrap([one.image for one in objects], rng)
+    draws = Bootstrap([one.group for one in objects], [one.track for one in objects], rng)
     precision = precision_difference(planes, AP50, rng)
     rows = _differences(draws, objects, clicks)
     return Versus(
@@ -142,7 +126,6 @@ def comparing(
             np.array([one.after.clicks[0] for one in objects]),
         ),
         tuple(objects),
-        images,
         tuple(changes),
     )
 
@@ -188,8 +171,23 @@ def _by_class(
     }
 
 
+def _chosen(example: Judged, kin: Kin, limit: int | None, seen: Counter[int]) -> NDArray[np.int32]:
+    """Return the labels that are scored, the others being 0, and count their tracks as seen."""
+    if limit is None:
+        return example.labels
+    ids, sizes = np.unique(example.labels, return_counts=True)
+    known = [int(k) for k, n in zip(ids, sizes, strict=True) if k and n >= MIN_PIXELS]
+    if not known:
+        return example.labels
+    evenly = np.linspace(0, len(known) - 1, min(limit, len(known))).astype(int).tolist()
+    order = [known[k] for k in dict.fromkeys([*evenly, *range(len(known))])]
+    order.sort(key=lambda label: seen[kin.tracks[label]])
+    seen.update(kin.tracks[label] for label in order[:limit])
+    return np.where(np.isin(example.labels, order[:limit]), example.labels, np.int32(0))
+
+
 def _paired(
-    place: int,
+    kin: Kin,
     example: Judged,
     before: Sequence[ObjectScore],
     after: Sequence[ObjectScore],
@@ -200,7 +198,9 @@ def _paired(
     replies = turned([_click(truth) for truth in truths])
     return [
         ObjectPair(
-            place,
+            kin.image,
+            kin.group,
+            kin.tracks[one.label],
             example.classes.get(one.label, ""),
             one,
             other,
@@ -234,7 +234,11 @@ def _changes(
 
 
 def _found(
-    models: Sequence[SamPredictor], example: Judged, rgb: NDArray[np.uint8], at: Progress
+    models: Sequence[SamPredictor],
+    example: Judged,
+    kin: Kin,
+    rgb: NDArray[np.uint8],
+    at: Progress,
 ) -> Generator[Progress, None, FoundPlane]:
     """Run everything mode of both models on an image."""
     hits, extra = [], []
@@ -248,7 +252,8 @@ def _found(
         found, others = found_objects(labels, example.labels)
         hits.append(found)
         extra.append(others)
-    return FoundPlane(hits[0], hits[1], extra[0], extra[1])
+    tracks = tuple(track for _, track in sorted(kin.tracks.items()))
+    return FoundPlane(hits[0], hits[1], extra[0], extra[1], kin.group, tracks)
 
 
 def _placed(

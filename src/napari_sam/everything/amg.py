@@ -136,12 +136,13 @@ class AutomaticMaskGenerator:
         candidates = look.candidates
         while tiles := self._closer(look, spacing):
             if look.levels:
-                yield FoundSoFar(0, len(tiles), CLOSER, candidates)
+                yield FoundSoFar(0, len(tiles), f"{CLOSER}encoding", candidates)
             look = Look.at(size, (tiles,), look.floor)
             yield from self._looked(look, embed, CLOSER)
             before = candidates.tiles or (((0, 0, size[1], size[0]),),)
             items = (*look.found, *candidates.items)
-            both = Candidates(size, items, look.floor, look.told_apart, (tiles, *before))
+            levels, closer = (tiles, *before), candidates.closer + 1
+            both = Candidates(size, items, look.floor, look.told_apart, levels, closer)
             if not is_better(self.select(both), self.select(candidates)):
                 break
             candidates = both

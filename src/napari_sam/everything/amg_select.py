@@ -50,7 +50,11 @@ class Candidates:
         Whether an instance head told the objects apart, so that boxes that overlap are no sign of
         a duplicate; masks are compared instead.
     tiles : tuple of tuple of (x0, y0, x1, y1) int, end exclusive
-        The crops, where the plane was too large for one look; see `tiles.tiles_of`.
+        The crops, where the plane was too large for one look, or was looked at closer; see
+        `tiles.tiles_of`.
+    closer : int
+        How many levels of `tiles`, the first ones, are of closer looks; the next one is of full
+        resolution.
     """
 
     size: tuple[int, int]
@@ -58,6 +62,7 @@ class Candidates:
     floor: float
     told_apart: bool = False
     tiles: Levels = ()
+    closer: int = 0
 
     @cached_property
     def boxes(self) -> NDArray[np.int64]:
@@ -92,7 +97,9 @@ def select(candidates: Candidates, params: AmgParams) -> list[MaskRecord]:
     if candidates.tiles:
         found_in_tiles = [good[i] for i in kept]
         nms = params.crop_nms_thresh
-        chosen = merged(found_in_tiles, candidates.tiles, candidates.told_apart, nms)
+        chosen = merged(
+            found_in_tiles, candidates.tiles, candidates.told_apart, nms, candidates.closer
+        )
         chosen.sort(key=lambda one: -one.iou)
     else:
         if len(np.unique(crops, axis=0)) > 1:  # between crops the smaller, sharper one wins

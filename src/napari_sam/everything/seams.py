@@ -39,7 +39,11 @@ class _Pair:
 
 
 def merged(
-    found: Sequence[Candidate], levels: Levels, told_apart: bool, threshold: float
+    found: Sequence[Candidate],
+    levels: Levels,
+    told_apart: bool,
+    threshold: float,
+    closer: int = 0,
 ) -> list[Candidate]:
     """Return the objects of a plane from those of its tiles at all levels.
 
@@ -54,6 +58,8 @@ def merged(
         the same.
     threshold : float
         IoU of what is the same.
+    closer : int
+        See `Candidates.closer`.
 
     Returns
     -------
@@ -61,7 +67,7 @@ def merged(
     """
     objects: list[Candidate] = []
     for number, tiles in enumerate(levels):
-        reduction = STEP**number
+        reduction = STEP ** max(number - closer, 0)
         own = set(tiles)
         level = [one for one in found if one.crop in own]
         level = joined(level, tiles, told_apart, EDGE * reduction)

@@ -18,7 +18,8 @@ LARGEST = 8192
 """Longest side of a tile, in sides of the finest pixel: it is read at once."""
 
 Levels = tuple[tuple[Window, ...], ...]
-"""The tiles of each level, (x0, y0, x1, y1), end exclusive; the first is of full resolution."""
+"""The tiles of each level, (x0, y0, x1, y1), end exclusive; the first is of full resolution, unless
+closer looks come before it."""
 
 
 def tiles_of(

@@ -147,16 +147,16 @@ def with_card(source: str | Path, card: Card, target: str | Path) -> None:
         If the source cannot be read, or the target not be written.
     """
     text = card.as_json()
-    with _opened(source) as file:
+    # the source is closed before it may be replaced, as Windows wants it
+    with replacing(target) as partial, _opened(source) as file, partial.open("wb") as out:
         header, start = _header(file)
         header["__metadata__"] = {CARD: text, CHECKSUM: _checksum(file, header, start, text)}
         content = json.dumps(header).encode()
         content += b" " * (-len(content) % ALIGNMENT)
         file.seek(start)
-        with replacing(target) as partial, partial.open("wb") as out:
-            out.write(len(content).to_bytes(8, "little") + content)
-            for chunk in _chunks(file):
-                out.write(chunk)
+        out.write(len(content).to_bytes(8, "little") + content)
+        for chunk in _chunks(file):
+            out.write(chunk)
 
 
 def verify(path: str | Path) -> None:

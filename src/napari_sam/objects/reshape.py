@@ -157,6 +157,8 @@ def smooth(pixels: Bools, radius: float, sides: Sides = (1.0, 1.0)) -> Bools:
 
 def _blurred(values: NDArray[np.float32], sigma: float, axis: int) -> NDArray[np.float32]:
     """Blur along an axis with a Gaussian; a wide one is several box filters (Wells, PAMI 1986)."""
+    if sigma <= 0:
+        return values
     if sigma < WIDE:
         blurred: NDArray[np.float32]
         blurred = ndimage.gaussian_filter1d(values, sigma, axis, mode="nearest")

@@ -56,6 +56,31 @@ def upright(key: SliceKey) -> SliceKey:
     return replace(key, displayed=(rows, columns))
 
 
+def largest_outline(
+    outlines: Mapping[SliceKey, Outline], shown: SliceKey
+) -> tuple[SliceKey, Outline] | None:
+    """Return the largest outline along the axes of a plane, turned as that one is.
+
+    Parameters
+    ----------
+    outlines : mapping of SliceKey to Outline
+        Of one object, in upright planes.
+    shown : SliceKey
+
+    Returns
+    -------
+    (SliceKey, Outline) or None
+        Where it lies, with the orientation and the level of `shown`; None if there is none.
+    """
+    axes = upright(shown).displayed
+    fitting = [key for key, one in outlines.items() if one.mask and key.displayed == axes]
+    if not fitting:
+        return None
+    key = max(fitting, key=lambda key: outlines[key].mask.area)
+    outline = outlines[key] if shown.displayed == axes else outlines[key].turned()
+    return replace(key, displayed=shown.displayed, level=shown.level), outline
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentedObject:
     """One object, possibly over several planes.

@@ -104,6 +104,8 @@ class Context(QObject):  # type: ignore[misc]
         The user wants to work again on the object of a label, in this layer.
     model_asked : str
         The model of this name or path is to be used.
+    search_began : object
+        What looks for proposals in `Lane.SIMILAR` from now on; whatever else did so ends.
     """
 
     plane_changed = Signal()
@@ -117,6 +119,7 @@ class Context(QObject):  # type: ignore[misc]
     saved = Signal(int)
     reopen_asked = Signal(int, object)
     model_asked = Signal(str)
+    search_began = Signal(object)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()

@@ -157,6 +157,30 @@ def test_labels_in_a_jpeg_are_refused(tmp_path: Path) -> None:
         collected(tmp_path)
 
 
+def test_stacks_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    for k, folder in enumerate(("A", "B")):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "stack.v2.tif", image(k, (5, *SIZE)))
+        tifffile.imwrite(tmp_path / folder / "stack.v2_labels.tif", labels((5, *SIZE)))
+    found = collected(tmp_path).examples
+    assert [one.place for one in found] == [*range(5), *range(5)]
+    assert [one.name for one in found[:3]] == ["stack.v2 0", "stack.v2 1", "stack.v2 2"]
+    stacks = [one.stack for one in found]
+    assert stacks[:5] == [stacks[0]] * 5
+    assert stacks[5:] == [stacks[5]] * 5
+    assert stacks[0] != stacks[5]
+
+
+def test_a_file_of_cellpose_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", image())
+    np.save(tmp_path / "a_seg.npy", np.array({"masks": labels()}, object), allow_pickle=True)
+    with pytest.raises(ValueError, match="export the masks from cellpose as TIFF or PNG"):
+        collected(tmp_path)
+    np.save(tmp_path / "a_seg.npy", labels())  # plain labels of this name are read
+    (one,) = collected(tmp_path).examples
+    assert len(one.objects) == 2
+
+
 # -- values that are converted -------------------------------------------------------------------
 
 
@@ -404,6 +428,87 @@ def test_coco_of_ours_finds_its_planes(tmp_path: Path) -> None:
     assert sorted(found[0].classes.values()) == ["cell", "debris"]
     pixels = tifffile.imread(tmp_path / "a.tif")
     assert np.corrcoef(found[2].image.ravel(), pixels[2].ravel())[0, 1] > 0.99
+
+
+def coco_of(*names: str, size: tuple[int, int] = SIZE) -> str:
+    """Return a COCO file of images with one object each, further down in each next one."""
+    images = [
+        {"id": k, "file_name": name, "height": size[0], "width": size[1]}
+        for k, name in enumerate(names)
+    ]
+    entries = [
+        {"image_id": k, "segmentation": [[2, 2 + k, 8, 2 + k, 8, 6 + k, 2, 6 + k]]}
+        for k in range(len(names))
+    ]
+    return json.dumps({"images": images, "annotations": entries})
+
+
+def save(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image(seed)).save(path)
+
+
+def shows(one: Any, seed: int) -> bool:
+    """Return whether an example is of the image that `save` drew, but for its contrast."""
+    return float(np.corrcoef(one.image.ravel(), image(seed).ravel())[0, 1]) > 0.99
+
+
+@pytest.mark.parametrize("root", ["", "images"])
+def test_coco_tells_images_of_one_name_by_their_folders(tmp_path: Path, root: str) -> None:
+    for k in range(2):
+        save(tmp_path / root / f"seq{k}" / "0001.png", k)
+    (tmp_path / "annotations").mkdir()
+    names = ("seq1/0001.png", "seq0\\0001.png")
+    (tmp_path / "annotations" / "all.json").write_text(coco_of(*names))
+    first, second = collected(tmp_path).examples
+    assert shows(first, 1)
+    assert shows(second, 0)
+    assert first.boxes == {1: (2, 2, 8, 6)}
+    assert second.boxes == {1: (2, 3, 8, 7)}
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (("0001.png",), ("seq0/0001.png", "seq1/0001.png")),
+        (("other/0001.png",), ("seq0/0001.png", "seq1/0001.png")),
+        (("seq0/0001.png", "seq1/0001.png"), ("images/0001.png",)),
+        (("0001.jpg", "0001.jpeg"), ("images/0001.png",)),
+    ],
+)
+def test_coco_images_of_one_name_are_never_mixed_up(
+    tmp_path: Path, names: tuple[str, ...], files: tuple[str, ...]
+) -> None:
+    for k, file in enumerate(files):
+        save(tmp_path / file, k)
+    (tmp_path / "all.json").write_text(coco_of(*names))
+    with pytest.raises(ValueError, match=r"several images are called 0001"):
+        collected(tmp_path / "all.json")
+
+
+def test_a_coco_image_in_another_folder_is_found_by_a_name_of_its_own(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "0001.png", 3)
+    (tmp_path / "all.json").write_text(coco_of("export/0001.png"))
+    (one,) = collected(tmp_path / "all.json").examples
+    assert shows(one, 3)
+    save(tmp_path / "val" / "0001.png", 4)
+    found = collected(tmp_path / "all.json", tmp_path / "val").examples  # the folder says which
+    assert shows(found[0], 4)
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/data/a.png", "C:\\data\\a.png"])
+def test_coco_paths_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "a.png", 0)
+    (tmp_path / "all.json").write_text(coco_of(name))
+    with pytest.raises(ValueError, match="name images by their path from the folder of this file"):
+        collected(tmp_path / "all.json")
+
+
+def test_coco_polygons_of_another_size_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 0)
+    (tmp_path / "all.json").write_text(coco_of("a.png", size=(40, 60)))
+    with pytest.raises(ValueError, match=r"a.png is 40 x 60 pixels, but a.png is 20 x 30"):
+        collected(tmp_path / "all.json")
 
 
 def sa1b(masks: list[np.ndarray], size: tuple[int, int] = SIZE) -> dict[str, Any]:

@@ -80,6 +80,23 @@ def test_objects_bring_classes_prompts_and_their_planes() -> None:
     assert 6 not in second.objects  # to be checked
 
 
+def test_objects_are_learnt_in_the_planes_they_were_drawn_in() -> None:
+    stored = labels()
+    stored[:, 15, 20:25] = 9
+    side = SliceKey((0, 2), ((1, 15),))
+    objects = {
+        5: SegmentedObject(5, {PLANE: Outline(Mask.of(stored[1] == 5))}),
+        9: SegmentedObject(9, {side: Outline(Mask.of(stored[:, 15] == 9))}),
+    }
+    found = {one.name: one for one in read(stack(), stored, objects, complete=True)}
+    flat = found["image 1"]
+    assert flat.objects == (5,)
+    assert flat.complete is not None  # what crosses the plane is unknown, not ground
+    assert np.array_equal(~flat.complete, stored[1] == 9)
+    assert found["image 2"].objects == (6,)  # without an outline, in every plane
+    assert found["image 15"].objects == (9,)
+
+
 def test_contrast_and_colours() -> None:
     image = np.zeros((*SHAPE, 3), np.uint8)
     image[..., 1] = 100

@@ -10,11 +10,12 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from labelled_examples import blocks
 
 from napari_sam.models.cards import read_card
-from napari_sam.training.finetune import pocket_tuning
+from napari_sam.training.finetune import pocket_tuning, process, tuning
 from napari_sam.training.finetune.examples import Example
 from napari_sam.training.finetune.process import Commands, Events, run
 from napari_sam.training.finetune.request import (
@@ -111,6 +112,15 @@ def test_events_of_a_training(tmp_path):
     assert read_card(tmp_path / RESULT).figures["better"] is verdict["better"]
 
 
+def test_the_verdict_says_that_nothing_was_better_than_the_base(monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "held_out_iou", lambda model, held_out: 0.5)
+    write_request(tmp_path, REQUEST, examples())
+    verdict = told(tmp_path)[-1]
+    assert not verdict["better"]
+    said = "No weights of the training were better than the base's on the held-out images."
+    assert verdict["text"].endswith(f" {said}")
+
+
 def test_an_estimate_trains_nothing(tmp_path):
     write_request(tmp_path, replace(REQUEST, estimate=True), examples())
     event = told(tmp_path)[-1]
@@ -166,6 +176,40 @@ def test_folders_of_programs_that_have_ended_are_removed(tmp_path):
     remove_left_over(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 10), (15, 15)])
+def test_a_process_that_is_nicer_already_stays_so(monkeypatch, before, after):
+    class Process:
+        niceness = before
+
+        def nice(self, value=None):
+            if value is not None:
+                if value < self.niceness:
+                    raise psutil.AccessDenied
+                self.niceness = value
+            return self.niceness
+
+    own = Process()
+    monkeypatch.setattr(psutil, "Process", lambda: own)
+    monkeypatch.delattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", raising=False)
+    process._make_way()
+    assert own.niceness == after
+
+
+def test_the_device_is_that_of_the_training_as_well(monkeypatch, tmp_path):
+    seen = []
+
+    def build(checkpoint, examples, params, folder, device):
+        seen.append(device)
+        raise ValueError("enough is known")
+
+    monkeypatch.setattr(pocket_tuning, "build", build)
+    for request in (REQUEST, replace(REQUEST, estimate=True)):
+        write_request(tmp_path, request, examples())
+        with pytest.raises(ValueError, match="enough is known"):
+            told(tmp_path)
+    assert seen == ["cpu", "cpu"]
+
+
 def test_commands_are_lines():
     commands = Commands(io.StringIO("pause\nanything\n"))
     commands.listen()
@@ -192,17 +236,17 @@ def test_the_process_says_what_is_wrong_and_ends_with_whoever_began_it(tmp_path)
     params = replace(REQUEST.params, steps=10_000)
     write_request(tmp_path, replace(REQUEST, params=params), examples())
     assert (tmp_path / EXAMPLES).exists()
-    process = subprocess.Popen(
+    child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    with process:
-        for line in process.stdout:
+    with child:
+        for line in child.stdout:
             if json.loads(line).get("index"):
                 break
         start = time.monotonic()
-        process.stdin.close()
-        for _ in process.stdout:
+        child.stdin.close()
+        for _ in child.stdout:
             pass
-        assert process.wait(60) == 0
+        assert child.wait(60) == 0
     assert time.monotonic() - start < 60
     assert (tmp_path / STATE).exists()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_sam.training.finetune.examples import Example
+from napari_sam.training.finetune.series import series_of
 from napari_sam.training.finetune.split import split
 
 
@@ -63,9 +66,54 @@ def test_a_stack_is_cut_into_blocks_with_a_gap() -> None:
     assert len(learn) == 28  # two planes between the blocks are in neither
     assert min(abs(a - b) for a in held for b in learn) == 3
     assert found.sentence == (
-        "a block of 10 of 40 planes is held out, 2 between the parts are left out, "
+        "a block of 10 of 40 planes is held out, 2 planes between the parts are left out, "
         "40 of 152 objects"
     )
+
+
+def test_one_plane_between_the_parts_is_named_as_one() -> None:
+    planes = [disc_image(f"p{k}", group="stack", place=k) for k in range(12)]
+    assert "held out, 1 plane between the parts is left out, " in split(planes).sentence
+
+
+def series(folder: str, count: int, smooth: float, first: int = 0) -> list[Example]:
+    """Make files of one plane each, whose neighbours resemble each other if `smooth`."""
+    pixels = np.random.default_rng(0).normal(size=(count, 64, 64))
+    pixels = ndimage.gaussian_filter(pixels, (smooth, 4, 4))
+    pixels = np.clip(128 + 60 * pixels / pixels.std(), 0, 255).astype(np.uint8)
+    labels = np.zeros((64, 64), np.int32)
+    labels[5:10, 5:10] = 1
+    return [
+        Example(f"z{k:03}", one, labels, group=str(Path(folder) / f"s01_z{k:03}.tif"))
+        for k, one in enumerate(pixels, first)
+    ]
+
+
+def test_neighbouring_planes_in_single_files_are_cut_into_blocks() -> None:
+    found = split(series("a", 12, 2.0, first=4), 0.25)
+    held = sorted(int(one.name[1:]) for one in found.held_out)
+    learn = sorted(int(one.name[1:]) for one in found.learn)
+    assert held in ([4, 5, 6], [13, 14, 15])
+    assert len(learn) == 8
+    assert min(abs(a - b) for a in held for b in learn) == 2
+    assert found.sentence == (
+        "a block of 3 of 12 planes is held out, 1 plane between the parts is left out, "
+        "3 of 11 objects; 12 numbered files are neighbouring planes of one stack"
+    )
+
+
+def test_series_of_two_folders_are_two_stacks() -> None:
+    found = split([*series("a", 6, 2.0), *series("b", 7, 2.0)], 0.4)
+    assert {len(found.held_out), len(found.learn)} == {6, 7}
+    assert found.sentence.endswith("; 13 numbered files are neighbouring planes of 2 stacks")
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_numbered_images_that_do_not_resemble_each_other_are_no_series(count: int) -> None:
+    images = series("a", count, 0.0)
+    assert series_of(images) == {}
+    assert split(images).sentence.endswith("are held out, 3 of 12 objects") == (count == 12)
+    assert series_of(series("a", 3, 2.0)) == {}  # too few
 
 
 def test_few_planes_are_cut_at_one_place() -> None:

@@ -16,6 +16,8 @@ from napari_sam.models.registry import bundled_path, find_spec, load_model, read
 from napari_sam.steps import drive
 from napari_sam.training.finetune import pocket_tuning, tuning
 from napari_sam.training.finetune.examples import Example
+from napari_sam.training.finetune.proven import proven_tuning
+from napari_sam.training.finetune.split import Split
 from napari_sam.training.finetune.tuning import BEST, STATE, TuneParams, TuneStep
 from napari_sam.training.params import TrainParams
 
@@ -86,7 +88,8 @@ def test_steps_tell_how_far_it_is_and_the_result_is_a_model(whole):
     card = read_card(folder / BEST)
     assert card.base == "pocket"
     assert card.complete
-    assert card.settings["steps"] == 4
+    own = {"steps": 4, "part": "all", "replay": 0.0, "seed": 0, "learning_rate": 1e-3, "threads": 1}
+    assert card.settings == {**own, "kept_after_step": 4}
     tuned = load_model(folder / BEST)
     assert tuned.fingerprint != load_model().fingerprint
     old, new = shipped(), load_file(folder / BEST)
@@ -142,6 +145,28 @@ def test_the_checkpoint_of_another_training_is_refused(whole, tmp_path):
     assert same(tmp_path / "a", whole[0])
 
 
+def test_equal_settings_are_no_other_training(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "a")
+    steps, path = run(replace(PARAMS, part="all"), tmp_path / "a")  # the family's own
+    assert steps == []
+    assert same(path.parent, whole[0])
+
+
+def test_nothing_is_downloaded_offline(monkeypatch, tmp_path):
+    def fetch(spec, folder, offline):
+        assert offline
+        raise ValueError(f"{spec.name} is not here")
+        yield
+
+    monkeypatch.setattr("napari_sam.models.fetch.fetch", fetch)
+    given = "vit_b", [example()], PARAMS
+    with pytest.raises(ValueError, match="vit_b is not here"):
+        tuning.estimate(*given, device="cpu", offline=True)
+    divided = Split((example(),), (example("b"),), "")
+    with pytest.raises(ValueError, match="vit_b is not here"):
+        drive(proven_tuning("vit_b", divided, PARAMS, tmp_path, device="cpu", offline=True))
+
+
 @pytest.mark.parametrize("left", [0, 100, 5000])
 def test_a_damaged_checkpoint_is_refused(whole, tmp_path, left):
     content = (whole[0] / STATE).read_bytes()[:left]
@@ -174,27 +199,58 @@ def scored(monkeypatch, scores):
 
 def test_the_best_weights_on_the_held_out_part_are_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning.Tuner, "_checks", 4)
-    seen = scored(monkeypatch, [0.9, 0.3, 0.6, 0.59, 0.5])
+    seen = scored(monkeypatch, [0.2, 0.3, 0.6, 0.59, 0.5])
     steps, path = run(PARAMS, tmp_path, [example("b")])
-    assert [step.held_out for step in steps] == [0.9, 0.3, 0.6, 0.59, 0.5]
+    assert [step.held_out for step in steps] == [0.2, 0.3, 0.6, 0.59, 0.5]
     kept = load_file(path)
     assert all(torch.equal(kept[name], seen[2][name]) for name in kept)
     assert not all(torch.equal(kept[name], seen[3][name]) for name in kept)
     assert all(torch.equal(value.float(), seen[0][name]) for name, value in shipped().items())
+    assert read_card(path).settings["kept_after_step"] == 2
 
 
-def test_training_ends_when_the_held_out_part_gets_worse(monkeypatch, tmp_path):
+@pytest.mark.parametrize("later", [0.5, 0.6])
+def test_the_base_is_the_best_where_nothing_is_better(monkeypatch, tmp_path, later):
+    monkeypatch.setattr(tuning.Tuner, "_checks", 4)
+    scored(monkeypatch, [0.6, later, later, later])
+    _, path = run(PARAMS, tmp_path, [example("b")])
+    kept = load_file(path)
+    assert all(torch.equal(value.float(), kept[name]) for name, value in shipped().items())
+    assert read_card(path).settings["kept_after_step"] == 0
+
+
+def test_what_was_kept_before_the_first_look_does_not_stay_where_the_base_is_better(
+    monkeypatch, tmp_path
+):
+    scored(monkeypatch, [0.6, 0.5])
+    generator = steps_of(PARAMS, tmp_path, [example("b")])
+    advance(generator, 0)
+    generator.close()
+    assert not (tmp_path / BEST).exists()  # nothing was learnt
+    scored(monkeypatch, [0.6, 0.5])
+    generator = steps_of(PARAMS, tmp_path, [example("b")])
+    advance(generator, 2)
+    generator.close()
+    assert read_card(tmp_path / BEST).settings["kept_after_step"] == 2
+    _, path = run(PARAMS, tmp_path, [example("b")])
+    kept = load_file(path)
+    assert all(torch.equal(value.float(), kept[name]) for name, value in shipped().items())
+    assert read_card(path).settings["kept_after_step"] == 0
+
+
+def test_training_ends_after_three_looks_without_a_new_best(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning.Tuner, "_checks", 8)
-    scored(monkeypatch, [0.5, 0.6, 0.59, 0.5, 0.5, 0.5, 0.9])
-    steps, _ = run(replace(PARAMS, steps=8), tmp_path, [example("b")])
-    assert [step.index for step in steps] == [0, 1, 2, 3, 4, 5]
+    scored(monkeypatch, [0.5, 0.49, 0.49, 0.6, 0.599, 0.6, 0.599, 0.9])
+    steps, path = run(replace(PARAMS, steps=8), tmp_path, [example("b")])
+    assert [step.index for step in steps] == [0, 1, 2, 3, 4, 5, 6]
+    assert read_card(path).settings["kept_after_step"] == 3
 
 
 def test_a_run_of_some_minutes_ends_in_time_and_pauses_do_not_count(tmp_path, monkeypatch):
     clock = [0.0]
 
     def step(self):
-        clock[0] += [10.0, 20.0, 5000.0, 30.0][self.done]
+        clock[0] += [10.0, 20.0, 70.0, 30.0][self.done]
         self.done += 1
         return 1.0, 0.5
 
@@ -205,8 +261,8 @@ def test_a_run_of_some_minutes_ends_in_time_and_pauses_do_not_count(tmp_path, mo
         clock[0] += 1000.0  # a pause: nobody advances the generator
         if isinstance(found, TuneStep):
             steps.append(found)
-    assert [found.seconds for found in steps] == [10, 30, 90, 120]
-    assert [found.left for found in steps] == [110, 90, 30, 0]
+    assert [found.seconds for found in steps] == [10, 30, 100, 130]
+    assert [found.left for found in steps] == [110, 90, 20, 0]
 
 
 def test_the_rate_rises_and_falls_with_what_has_passed(tmp_path):
@@ -265,7 +321,9 @@ def test_an_estimate_of_steps_and_of_minutes():
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"minutes": 0}, "more than 0 minutes"),
+        ({"minutes": 0}, "more than 0 and less than a million minutes, but minutes is 0"),
+        ({"minutes": np.inf}, "less than a million minutes, but minutes is inf"),
+        ({"minutes": np.nan}, "less than a million minutes, but minutes is nan"),
         ({"steps": 0}, "at least 1 step"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"replay": -1.0}, "at least 0"),

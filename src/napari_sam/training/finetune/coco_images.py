@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from ...objects import SegmentedObject
 from ...types import Mask
 from .examples import Example
 from .layers import example_of
+from .reading import stem_of
 
 Json = Mapping[str, Any]
 LAYERS = 3
@@ -46,6 +48,12 @@ class CocoImage:
         Names of the categories by their id.
     exhaustive : bool
         Whether every object is annotated. SA-1B says nothing of the ground.
+    size : (object, object)
+        Height and width as the file gives them; None where it does not.
+    others : int
+        Image files that the COCO file names beside this one.
+    namesakes : int
+        Those of them that differ in their folders or their ending only.
     """
 
     file: Path
@@ -54,6 +62,14 @@ class CocoImage:
     entries: list[Json]
     classes: Mapping[int | str | None, str]
     exhaustive: bool
+    size: tuple[Any, Any] = (None, None)
+    others: int = 0
+    namesakes: int = 0
+
+    @property
+    def relative(self) -> PurePosixPath:
+        """The name as a path."""
+        return PurePosixPath(self.name.replace("\\", "/"))
 
 
 def coco_images(path: Path) -> list[CocoImage]:
@@ -71,8 +87,9 @@ def coco_images(path: Path) -> list[CocoImage]:
         raise ValueError(f"{path.name} is no COCO file and no record of SA-1B: it names no image")
     entries = _rows(data.get("annotations"), path)
     if "images" not in data:
-        name = data["image"].get("file_name") if isinstance(data["image"], dict) else None
-        return [CocoImage(path, str(name or path.stem), (), entries, {}, False)]
+        own = data["image"] if isinstance(data["image"], dict) else {}
+        title = str(own.get("file_name") or path.stem)
+        return [CocoImage(path, title, (), entries, {}, False, _size(own))]
     categories, images = _rows(data.get("categories", []), path), _rows(data["images"], path)
     classes = {_id(one): _category(one) for one in categories}
     by_image: dict[int | str | None, list[Json]] = {_id(one): [] for one in images}
@@ -88,12 +105,17 @@ def coco_images(path: Path) -> list[CocoImage]:
         numbers = tuple(whole(k, "a position of a plane", 0, MOST_PLANES) for k in places)
         name = str(one.get("file_name") or path.stem).rsplit("#", 1)[0] if numbers else None
         name = name or str(one.get("file_name") or path.stem)
-        found.append(CocoImage(path, name, numbers, by_image[_id(one)], classes, True))
-    return found
+        rows = by_image[_id(one)]
+        found.append(CocoImage(path, name, numbers, rows, classes, True, _size(one)))
+    names = {one.relative for one in found}
+    stems = Counter(name.stem for name in names)
+    return [
+        replace(one, others=len(names) - 1, namesakes=stems[one.relative.stem] - 1) for one in found
+    ]
 
 
 def read_coco_image(
-    one: CocoImage, find: Callable[[str], Path | None], complete: bool | None
+    one: CocoImage, find: Callable[[CocoImage], Path | None], complete: bool | None
 ) -> Iterator[Example]:
     """Yield the examples of an image: several where its masks overlap.
 
@@ -105,15 +127,15 @@ def read_coco_image(
     ----------
     one : CocoImage
     find : callable
-        Returns the file of an image's name; None if there is none.
+        Returns the file of an image; None if there is none.
     complete : bool or None
 
     Raises
     ------
     ValueError
-        If the image is not found, or an annotation does not fit.
+        If the image is not found or has another size, or an annotation does not fit.
     """
-    place = find(PurePosixPath(one.name.replace("\\", "/")).name)
+    place = find(one)
     if place is None:
         raise ValueError(
             f"{one.file.name} names the image {one.name}, which is not found; put it beside the "
@@ -123,6 +145,11 @@ def read_coco_image(
     shape = tuple(image.label_shape)
     key = key_of(one.place, shape)
     size = shape[-2], shape[-1]
+    if None not in one.size and one.size != size:
+        raise ValueError(
+            f"{one.file.name} says that {one.name} is {shown(one.size[0])} x {shown(one.size[1])} "
+            f"pixels, but {place.name} is {size[0]} x {size[1]}; name the image that was annotated"
+        )
     masks, names, crowd = _masks(one, size)
     rgb = to_rgb8(image.data[one.place])
     known = bool(complete) or (complete is None and one.exhaustive)
@@ -130,7 +157,7 @@ def read_coco_image(
     for number, layer in enumerate(layers):
         labels = to_labels([masks[k] for k in layer], size)
         objects = {n: SegmentedObject(n, {}, names[k]) for n, k in enumerate(layer, 1)}
-        found = example_of(place.name.split(".")[0], key, rgb, labels, objects)
+        found = example_of(stem_of(place), key, rgb, labels, objects)
         ground: NDArray[np.bool_] | None = None
         if not known:
             ground = np.zeros(size, bool)
@@ -222,6 +249,10 @@ def _id(one: Json) -> int | str | None:
     if value is None or isinstance(value, int | str):
         return value
     raise ValueError(f"an id is a whole number or a text, but is {shown(value)}")
+
+
+def _size(one: Json) -> tuple[Any, Any]:
+    return one.get("height"), one.get("width")
 
 
 def _category(one: Json) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
+from pathlib import Path, PureWindowsPath
 
 from ...formats.exchange import format_of
 from ...formats.ome_zarr import holds_labels
 from ...formats.project import INDEX as PROJECT_INDEX
 from ...images.readers import read_image
 from ...images.zarr_files import is_zarr
-from .coco_images import coco_images, read_coco_image
+from .coco_images import CocoImage, coco_images, read_coco_image
 from .examples import Example
 from .findings import Finding
 from .reading import (
@@ -22,9 +22,11 @@ from .reading import (
     read_pair,
     read_project_examples,
     read_zarr_labels,
+    stem_of,
     zarr_labels,
 )
 
+Find = Callable[[CocoImage], Path | None]
 IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".bmp", ".webp", ".jp2", ".gif")
 """Endings of image files that are looked for; OME-Zarr as well."""
 MARKS = (
@@ -122,7 +124,7 @@ class _Finder:
         files = _images(pictures)
         for path in sorted(labels.iterdir()):
             if path.suffix.lower() in IMAGES or is_zarr(path):
-                image = image_of(files, _stem(path)) or image_of(files, _base(_stem(path)))
+                image = image_of(files, stem_of(path)) or image_of(files, _base(stem_of(path)))
                 if image is None:
                     self._refuse(path, f"{path.name} has no image of this name in {pictures.name}")
                 else:
@@ -141,13 +143,13 @@ class _Finder:
         named : bool
             Whether the user named this file: then an image is taken with the labels beside it.
         """
-        stem, complete = _stem(path), self._complete
+        stem, complete = stem_of(path), self._complete
         suffix = path.suffix.lower()
         if suffix == ".npz":
             return self._add(path, partial(read_npz, path, complete))
         if (path / PROJECT_INDEX).is_file() or path.name == PROJECT_INDEX:
             folder = path.parent if path.name == PROJECT_INDEX else path
-            image = image_of(images, _stem(folder))
+            image = image_of(images, stem_of(folder))
             return self._add(folder, partial(read_project_examples, folder, image, complete))
         if path.is_dir() and is_zarr(path) and zarr_labels(path):
             return self._add(path, partial(read_zarr_labels, path, complete))
@@ -172,7 +174,9 @@ class _Finder:
 
     def _beside(self, path: Path, images: dict[str, Path]) -> bool:
         """Take the labels beside an image that the user named."""
-        own = [one for one in images.values() if _base(_stem(one)) == _stem(path) and one != path]
+        own = [
+            one for one in images.values() if _base(stem_of(one)) == stem_of(path) and one != path
+        ]
         for one in own:
             self._add(one, partial(read_pair, path, one, self._complete))
         record = path.with_suffix(".json")
@@ -180,7 +184,7 @@ class _Finder:
 
     def _coco(self, path: Path, images: dict[str, Path]) -> bool:
         find = self._search(path, images)
-        if _stem(path) in images:  # a record of one image; there may be thousands
+        if stem_of(path) in images:  # a record of one image; there may be thousands
             return self._add(path, partial(_read_record, path, find, self._complete))
         try:
             found = coco_images(path)
@@ -192,29 +196,57 @@ class _Finder:
             self._items.append((name, partial(read_coco_image, one, find, self._complete)))
         return True
 
-    def _search(self, path: Path, images: dict[str, Path]) -> Callable[[str], Path | None]:
+    def _search(self, path: Path, images: dict[str, Path]) -> Find:
         """Return what finds the image that a COCO file names.
 
-        It may lie in a folder that the user named, beside the file, or in a folder there; and
-        likewise above a folder that is called like one of labels.
+        It lies where its path says: from the file, from a folder that the user named, or from a
+        folder beside the file; and likewise above a folder that is called like one of labels.
+        Failing that, it is the only file there of this name.
         """
         own = path.absolute().parent
         apart = own.name.lower().replace("_", "") in LABEL_FOLDERS
+        listed = cache(_images)
 
-        def folders() -> Iterator[Path]:
-            yield from (one for one in self._paths if one.is_dir())
-            for root in (own, own.parent) if apart else (own,):
-                yield root
-                yield from sorted(one for one in root.iterdir() if one.is_dir())
+        @cache
+        def places() -> list[list[Path]]:
+            roots = (own, own.parent) if apart else (own,)
+            inner = (one for root in roots for one in sorted(root.iterdir()))
+            named = [one for one in self._paths if one.is_dir() and not is_zarr(one)]
+            return [named, [*roots, *(one for one in inner if _holds_images(one))]]
 
-        def find(name: str) -> Path | None:
-            stem = _stem(Path(name))
-            beside = images.get(stem) or images.get(_base(_stem(path)))
-            if beside is not None:
+        def hits(look: Callable[[Path], Path | None]) -> list[Path]:
+            """Return what is in the folders that the user named, else what is in the others."""
+            for folders in places():
+                found = [place for one in folders if (place := look(one)) is not None]
+                if found:
+                    return list({place.resolve(): place for place in found}.values())
+            return []
+
+        def find(one: CocoImage) -> Path | None:
+            name = one.relative
+            if name.is_absolute() or ".." in name.parts or PureWindowsPath(one.name).drive:
+                raise ValueError(
+                    f"{path.name} names the image {one.name}; name images by their path from the "
+                    "folder of this file"
+                )
+            stem = stem_of(Path(name.name))
+            beside = images.get(stem)
+            if (own / name).is_file():
+                return own / name
+            if beside is not None and beside.name == str(name):
                 return beside
-            exact = next((one / name for one in folders() if (one / name).is_file()), None)
-            others = (_images(one).get(stem) for one in folders() if not is_zarr(one))
-            return exact or next((one for one in others if one is not None), None)
+            exact = hits(lambda folder: _file(folder / name))
+            found = exact or hits(lambda folder: _file(folder / name.name))
+            if not found:
+                found = [beside] if beside else hits(lambda folder: listed(folder).get(stem))
+            if len(found) > 1 or (found and not exact and one.namesakes):
+                raise ValueError(
+                    f"several images are called {name.name}, and {path.name} does not say which "
+                    f"{one.name} is; keep the file beside its images, or name one folder of them"
+                )
+            if found:
+                return found[0]
+            return None if one.others else images.get(_base(stem_of(path)))
 
         return find
 
@@ -228,9 +260,7 @@ class _Finder:
         self.refused.append(Finding("unreadable", f"{sentence}; {path.name} is left out"))
 
 
-def _read_record(
-    path: Path, find: Callable[[str], Path | None], complete: bool | None
-) -> Iterator[Example]:
+def _read_record(path: Path, find: Find, complete: bool | None) -> Iterator[Example]:
     """Yield the examples of a JSON file beside an image."""
     for one in coco_images(path):
         yield from read_coco_image(one, find, complete)
@@ -248,18 +278,23 @@ def _read_format(path: Path, image_path: Path, complete: bool | None) -> Iterato
     )
 
 
+def _holds_images(path: Path) -> bool:
+    """Return whether a folder may hold images, not labels."""
+    name = path.name.lower().replace("_", "")
+    return path.is_dir() and not is_zarr(path) and name not in LABEL_FOLDERS
+
+
+def _file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
 def _images(folder: Path) -> dict[str, Path]:
     """Return the images in a folder by their stems; the first of several with one stem."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGES or (path.is_dir() and is_zarr(path)):
-            found.setdefault(_stem(path), path)
+            found.setdefault(stem_of(path), path)
     return found
-
-
-def _stem(path: Path) -> str:
-    name = path.name.removesuffix(".zarr") if path.name.endswith(".zarr") else path.stem
-    return name.removesuffix(".ome").removesuffix(".coco")
 
 
 def _base(stem: str) -> str:

@@ -37,8 +37,8 @@ def of_layers(
 ) -> Generator[Progress, None, list[Example]]:
     """Make an example of each plane in which something is labelled or marked complete.
 
-    Objects marked "to check", and crowds, are not learnt: what is in their place counts as
-    unknown.
+    Objects marked "to check", and crowds, are not learnt, nor are objects in planes that cross
+    those they were drawn in: what is in their place counts as unknown.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def of_layers(
         one = example_of(name, key, rgb, plane, known)
         own = None if complete is not None else marks.get(key, [])
         one = replace(one, complete=_complete(one, own, complete))
-        one = one.without(_doubtful(known, one))
+        one = one.without([*_doubtful(known, one), *_crossing(known, one, key)])
         pixel = (1.0, 1.0) if spacing is None else tuple(spacing[k] for k in key.displayed)
         found.append(_square(one, (float(pixel[0]), float(pixel[1]))))
         yield Progress(number, len(keys), f"reading plane {number} of {len(keys)}")
@@ -192,6 +192,12 @@ def _doubtful(objects: Mapping[int, SegmentedObject], one: Example) -> list[int]
         for k in one.objects
         if k in objects and (objects[k].status == "to check" or objects[k].attributes.get("crowd"))
     ]
+
+
+def _crossing(objects: Mapping[int, SegmentedObject], one: Example, key: SliceKey) -> list[int]:
+    """Return the objects in a plane that were drawn, but in other planes only."""
+    drawn = {k: objects[k].outlines for k in one.objects if k in objects and objects[k].outlines}
+    return [k for k, outlines in drawn.items() if key not in map(upright, outlines)]
 
 
 def _square(one: Example, spacing: tuple[float, float]) -> Example:

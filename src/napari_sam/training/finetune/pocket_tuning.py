@@ -95,6 +95,7 @@ class PocketTuning:
         load_into(self.before, checkpoint)
         self.before.eval().requires_grad_(False)
         self.images = ImageSet.of(labelled(examples))
+        self.part = part
         self.replay = replay
         self.plan = replace(plan, seed=seed)
         # the others get gradients too: without, torch 2.13 crashes in convolutions of small planes
@@ -130,9 +131,13 @@ class PocketTuning:
 
 
 def build(
-    checkpoint: Checkpoint, examples: Sequence[Example], params: TuneParams, folder: Path
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    params: TuneParams,
+    folder: Path,
+    device: str,
 ) -> PocketTuning:
-    """Return what learns, with the settings of a training; see `PocketTuning`."""
+    """Return what learns, on the processor, with the settings of a training; see `PocketTuning`."""
     part = params.part or "all"
     return PocketTuning(checkpoint, examples, part, params.seed, params.replay, PLAN)
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -127,7 +127,7 @@ def run(folder: Path, commands: Commands, events: Events) -> None:
     if request.estimate:
         from .tuning import estimate  # torch takes its time
 
-        found = estimate(request.base, divided.learn, request.params)
+        found = estimate(request.base, divided.learn, request.params, device=request.device)
         events.tell("estimate", **asdict(found))
         return
     path = _tuned(request, divided, folder, commands, events)
@@ -143,7 +143,9 @@ def _tuned(
     from .tuning import BEST, tuning
 
     choosing, _ = halves(divided.held_out)
-    steps = tuning(request.base, divided.learn, choosing, request.params, folder)
+    steps = tuning(
+        request.base, divided.learn, choosing, request.params, folder, device=request.device
+    )
     try:
         while commands.wait() and not commands.stopped.is_set():
             try:
@@ -180,13 +182,14 @@ def _judged(
         else:
             return
     versus = proven.versus
+    text = f"{versus.verdict} {proven.remark}".rstrip()
     proven.write(folder / RESULT)
     _write_picture(folder / PICTURE, versus.picture())
     _tidy(folder)
     events.tell(
         "verdict",
         better=versus.better,
-        text=versus.verdict,
+        text=text,
         table=versus.as_text(),
         picture=str(folder / PICTURE),
         file=str(folder / RESULT),
@@ -225,7 +228,9 @@ def _make_way() -> None:
     """Let everything else on this machine go first."""
     os.environ.setdefault("OMP_NUM_THREADS", str(free_threads()))  # torch is not loaded yet
     windows = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", None)
-    psutil.Process().nice(NICENESS if windows is None else windows)
+    own = psutil.Process()
+    with suppress(psutil.Error):
+        own.nice(max(int(own.nice()), NICENESS) if windows is None else windows)
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from .examples import Example
 from .held_out import spread
 from .split import Split
 from .tune_params import TuneParams, TuneStep
-from .tuning import tuning
+from .tuning import KEPT, tuning
 
 IMAGES, OBJECTS = 60, 200
 """At most so many held-out images are compared, and about so many objects of all."""
@@ -35,6 +35,14 @@ class Proven:
 
     path: Path
     versus: Versus
+
+    @property
+    def remark(self) -> str:
+        """One sentence if the weights are the base's, as none were better; or else ""."""
+        card = read_card(self.path)
+        if card is None or card.settings.get(KEPT) != 0:
+            return ""
+        return "No weights of the training were better than the base's on the held-out images."
 
     def write(self, target: Path) -> None:
         """Write the tuned file with the figures of the comparison in its card.
@@ -71,7 +79,7 @@ def proven_tuning(
     folder : Path
         Of checkpoints. A training that was stopped goes on from those in it.
     device, offline
-        Of both models in the comparison; see `models.registry.loading`.
+        Of the training and of the comparison; see `tuning` and `models.registry.loading`.
     everything : bool, optional
         Whether everything mode is compared; by default where the model has an instance head, as
         it takes minutes for each image with the others.
@@ -90,7 +98,9 @@ def proven_tuning(
         See `tuning`, `loading` and `comparing`.
     """
     choosing, judging = halves(divided.held_out)
-    path = yield from tuning(base, divided.learn, choosing, params, folder)
+    path = yield from tuning(
+        base, divided.learn, choosing, params, folder, device=device, offline=offline
+    )
     return (
         yield from proving(
             base,

@@ -42,13 +42,22 @@ def read_pair(image_path: Path, label_path: Path, complete: bool | None) -> Iter
     ValueError
         If one cannot be read, or they do not fit.
     """
-    name = image_path.name.split(".")[0]
+    name = stem_of(image_path)
     if label_path.suffix.lower() in LOSSY:
         raise ValueError(
             f"{label_path.name} is compressed with loss, which changes labels; save them as TIFF "
             "or PNG"
         )
-    image, stored = read_image(image_path), read_image(label_path)
+    image = read_image(image_path)
+    try:
+        stored = read_image(label_path)
+    except ValueError as error:
+        if not label_path.name.lower().endswith("_seg.npy"):
+            raise
+        raise ValueError(
+            f"{label_path.name} is a file of cellpose that holds more than labels; export the "
+            "masks from cellpose as TIFF or PNG"
+        ) from error
     _check_shapes(image_path, image, label_path, stored)
     known = _known(label_path, stored)
     if known is not None and known.objects and not label_path.is_dir():
@@ -78,7 +87,7 @@ def read_pair(image_path: Path, label_path: Path, complete: bool | None) -> Iter
         ground = None if complete is not False else np.zeros(labels.shape, bool)
         if unknown is not None:
             ground = ~unknown if ground is None else ground
-        stack = one.stack if way.linked else ""
+        stack = _stack(image_path, one) if way.linked else ""
         yield replace(one, complete=ground, group=str(image_path), stack=stack, notice=notice)
 
 
@@ -87,7 +96,7 @@ def read_annotation(
 ) -> Iterator[Example]:
     """Yield the planes of an annotation: those with objects, or marked complete."""
     spacing = None if image.scale is None else image.scale
-    name = image_path.name.split(".")[0]
+    name = stem_of(image_path)
     found = drive(
         of_layers(
             image.data,
@@ -100,7 +109,7 @@ def read_annotation(
         )
     )
     for one in found:
-        yield replace(one, group=str(image_path))
+        yield replace(one, group=str(image_path), stack=_stack(image_path, one))
 
 
 def read_project_examples(
@@ -179,6 +188,11 @@ def zarr_labels(path: Path) -> list[Path]:
     return sorted(one for one in inner.iterdir() if one.is_dir() and holds_labels(one))
 
 
+def _stack(image_path: Path, one: Example) -> str:
+    """Return the stack of a plane, which differs for files of one name in different folders."""
+    return f"{image_path.resolve()} {one.stack}" if one.stack else ""
+
+
 def _known(path: Path, stored: StackImage) -> Annotation | None:
     """Return what a label file of ours says of its objects; None for others."""
     shape = tuple(stored.label_shape)
@@ -207,6 +221,12 @@ def _check_shapes(
 
 def _text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) + " pixels"
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a file without its ending, and without ".ome" and ".coco" before it."""
+    name = path.name.removesuffix(".zarr") if path.name.endswith(".zarr") else path.stem
+    return name.removesuffix(".ome").removesuffix(".coco")
 
 
 def image_of(files: Mapping[str, Path], stem: str) -> Path | None:

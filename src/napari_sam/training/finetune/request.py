@@ -42,7 +42,7 @@ class Request:
     held_out : float
         Share of the objects that judge.
     device : str
-        Of the comparison; see `models.registry.loading`.
+        Of the training and of the comparison; see `tuning.tuning`.
     estimate : bool
         Whether it is only to tell what the training will take.
     """

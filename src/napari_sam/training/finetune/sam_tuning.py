@@ -33,6 +33,7 @@ from ..rng import DeviceRandom
 from . import lora
 from .examples import Example
 from .sam_views import TURNS, View, views_of
+from .training_folder import EMBEDDINGS
 from .tune_params import TuneParams
 
 STRIDE = 4
@@ -95,7 +96,7 @@ class SamTuning:
         whole: SamModel = family.build(checkpoint, "tuned", device)
         self.sam = whole.sam.requires_grad_(False)
         self.views = views_of(examples, whole.image_size)
-        self.seed = seed
+        self.seed, self.part = seed, part
         self.learning_rate = LEARNING_RATES[part]
         self.dtype = choose_dtype("auto", device)
         self.frozen = part == "heads"
@@ -114,7 +115,7 @@ class SamTuning:
         self._learnt = own | lora.parameters_of(self.adapters, ENCODER)
         for value in self._learnt.values():
             value.requires_grad_(True)
-        cache = DiskCache(folder / "embeddings", QUOTA) if self.frozen else None
+        cache = DiskCache(folder / EMBEDDINGS, QUOTA) if self.frozen else None
         self._answering = KnownImages(self.sam, device, cache)
 
     @property
@@ -277,11 +278,15 @@ class KnownImages(SamModel):
 
 
 def build(
-    checkpoint: Checkpoint, examples: Sequence[Example], params: TuneParams, folder: Path
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    params: TuneParams,
+    folder: Path,
+    device: str,
 ) -> SamTuning:
     """Return what learns, with the settings of a training; see `SamTuning`."""
-    device = choose_device("auto")
+    chosen = choose_device(device)
     part = params.part or "heads"
     return SamTuning(
-        checkpoint, examples, part, params.seed, folder, device="cpu" if device == "mps" else device
+        checkpoint, examples, part, params.seed, folder, device="cpu" if chosen == "mps" else chosen
     )

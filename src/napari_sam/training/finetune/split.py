@@ -7,13 +7,14 @@ where there is one group only, a gap that belongs to neither part lies between t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...checks import random_generator
 from .examples import Example
+from .series import series_of
 
 DRAWS = 200
 """Random divisions of groups, of which the one closest to the wanted share is taken."""
@@ -44,9 +45,10 @@ class Split:
 def split(examples: Sequence[Example], held_out: float = 0.25, seed: int = 0) -> Split:
     """Divide examples: by group, else by blocks of planes, else within the planes.
 
-    Groups that share an image are one group. A single stack of four planes or more is cut into two
-    blocks of planes, and anything smaller along the longer side of its planes; what lies between
-    the two parts is left out, with the objects that reach into it.
+    Groups that share an image are one group, and so are files that are planes of one series, see
+    `series.series_of`. A single stack of four planes or more is cut into two blocks of planes, and
+    anything smaller along the longer side of its planes; what lies between the two parts is left
+    out, with the objects that reach into it.
 
     Parameters
     ----------
@@ -69,12 +71,23 @@ def split(examples: Sequence[Example], held_out: float = 0.25, seed: int = 0) ->
     if not 0 < held_out < 1:
         raise ValueError(f"the held-out share lies between 0 and 1, but is {held_out}")
     rng = random_generator(seed)
-    groups = _groups(examples)
+    series = series_of(examples)
+    joined = [
+        replace(one, group=series[one.group][0], place=series[one.group][1])
+        if one.group in series
+        else one
+        for one in examples
+    ]
+    groups = _groups(joined)
     labelled = [group for group in groups if _count(group)]
     if not labelled:
         raise ValueError("no object is labelled; label some objects first")
+    stacks = len({name for name, _ in series.values()})
+    which = f"{stacks} stacks" if stacks > 1 else "one stack"
+    note = f"; {len(series)} numbered files are neighbouring planes of {which}" if series else ""
     if len(labelled) > 1:
-        return _by_group(groups, held_out, rng)
+        parts = _by_group(groups, held_out, rng)
+        return replace(parts, sentence=parts.sentence + note)
     found = _by_blocks(labelled[0], held_out, rng) or _within(labelled[0], held_out, rng)
     if found is None:
         raise ValueError(
@@ -83,7 +96,7 @@ def split(examples: Sequence[Example], held_out: float = 0.25, seed: int = 0) ->
             "in other parts of this one"
         )
     rest = [one for group in groups if group is not labelled[0] for one in group]
-    return Split([*found.learn, *rest], found.held_out, found.sentence)
+    return Split([*found.learn, *rest], found.held_out, found.sentence + note)
 
 
 def _groups(examples: Sequence[Example]) -> list[list[Example]]:
@@ -155,7 +168,12 @@ def _by_blocks(group: list[Example], share: float, rng: np.random.Generator) -> 
         return None
     what = "stacks" if several else "planes"
     left = len(order) - len(first) - len(kept)
-    between = f"{left} between the parts are left out" if left else "with a gap between the parts"
+    gone = (
+        f"1 {what[:-1]} between the parts is"
+        if left == 1
+        else f"{left} {what} between the parts are"
+    )
+    between = f"{gone} left out" if left else "with a gap between the parts"
     return Split(
         learn,
         held,

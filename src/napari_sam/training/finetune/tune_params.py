@@ -45,8 +45,11 @@ class TuneParams:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0:
-            raise ValueError(f"training lasts more than 0 minutes, but minutes is {self.minutes}")
+        if not 0 < self.minutes < 1e6:
+            raise ValueError(
+                "training lasts more than 0 and less than a million minutes, but minutes is "
+                f"{self.minutes}"
+            )
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"training takes at least 1 step, but steps is {self.steps}")
         if self.learning_rate is not None and not self.learning_rate > 0:

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -30,9 +30,12 @@ from ...steps import drive
 from ...types import Progress
 from .examples import Example, fingerprint
 from .held_out import held_out_iou
+from .training_folder import BEST, STATE
 from .tune_params import Estimate, TuneParams, TuneStep
 
-__all__ = ["Estimate", "TuneParams", "TuneStep", "Trainable", "estimate", "tuning"]
+__all__ = [
+    "BEST", "STATE", "Estimate", "TuneParams", "TuneStep", "Trainable", "estimate", "tuning",
+]  # fmt: skip
 
 FAMILIES = {
     "pocket": "pocket_tuning",
@@ -40,8 +43,8 @@ FAMILIES = {
     "mobile_sam": "sam_tuning",
 }
 """Module whose function `build` returns the `Trainable` of each family."""
-BEST, STATE = "best.safetensors", "state.pt"
-"""Files of a training's folder: the tuned model, and what is needed to go on."""
+KEPT = "kept_after_step"
+"""Name in the card of the step after which the weights were the best; 0 is the base."""
 WARMUP = 20
 """Steps until the learning rate is reached."""
 AVERAGE = 0.98
@@ -50,10 +53,6 @@ SAVED = 30.0
 """Seconds from one checkpoint to the next."""
 PATIENCE = 3
 """Looks at the held-out part without a new best after which training ends."""
-WORSE = 0.02
-"""IoU on the held-out part below the best that counts as worse."""
-LONGEST_STEP = 60.0
-"""Seconds above which a step was paused, which does not count as training."""
 
 
 class Trainable(Protocol):
@@ -65,10 +64,13 @@ class Trainable(Protocol):
         Whether `weights` is all of the model; see `Card`.
     learning_rate : float
         What suits what learns.
+    part : str
+        What learns; see `TuneParams`.
     """
 
     complete: bool
     learning_rate: float
+    part: str
 
     def learnt(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn."""
@@ -90,6 +92,9 @@ def tuning(
     params: TuneParams,
     folder: Path,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    device: str = "auto",
+    offline: bool | None = None,
 ) -> Generator[TuneStep | Progress, None, Path]:
     """Fine-tune a model on examples.
 
@@ -102,12 +107,15 @@ def tuning(
         Name or file of a model.
     learn : sequence of Example
     held_out : sequence of Example
-        Which weights are the best is decided on these; without them the last ones are.
+        Which weights are the best is decided on these, and those of the base are kept where none
+        are better; without them the last ones are the best.
     params : TuneParams
     folder : Path
         Made if it is not there.
     clock : callable
         Seconds; the time that training takes is measured by it.
+    device, offline
+        See `models.registry.loading`. `pocket` always learns on the processor.
 
     Yields
     ------
@@ -124,10 +132,10 @@ def tuning(
         If the model cannot be loaded or tuned, there is nothing to learn from, or the folder
         holds another training.
     """
-    checkpoint: Any = yield from reading(base)
+    checkpoint: Any = yield from reading(base, device, offline)
     yield Progress(0, 0, "preparing the images")
     folder.mkdir(parents=True, exist_ok=True)
-    tuner = Tuner(checkpoint, learn, held_out, params, folder, str(base), clock)
+    tuner = Tuner(checkpoint, learn, held_out, params, folder, str(base), clock, device)
     if (folder / STATE).exists():
         tuner.resume()
     threads = torch.get_num_threads()
@@ -140,8 +148,15 @@ def tuning(
     return folder / BEST
 
 
-def estimate(base: str | Path, learn: Sequence[Example], params: TuneParams) -> Estimate:
-    """Tell what fine-tuning will take, from two steps of it.
+def estimate(
+    base: str | Path,
+    learn: Sequence[Example],
+    params: TuneParams,
+    *,
+    device: str = "auto",
+    offline: bool | None = None,
+) -> Estimate:
+    """Tell what fine-tuning will take, from two steps of it; see `tuning`.
 
     Raises
     ------
@@ -152,8 +167,8 @@ def estimate(base: str | Path, learn: Sequence[Example], params: TuneParams) -> 
     torch.set_num_threads(params.threads or threads)
     try:
         with TemporaryDirectory() as folder:
-            checkpoint: Any = drive(reading(base))
-            tuner = Tuner(checkpoint, learn, (), params, Path(folder), str(base))
+            checkpoint: Any = drive(reading(base, device, offline))
+            tuner = Tuner(checkpoint, learn, (), params, Path(folder), str(base), device=device)
             tuner.step()
             start = time.perf_counter()
             tuner.step()
@@ -166,7 +181,11 @@ def estimate(base: str | Path, learn: Sequence[Example], params: TuneParams) -> 
 
 
 def trainable(
-    checkpoint: Checkpoint, learn: Sequence[Example], params: TuneParams, folder: Path
+    checkpoint: Checkpoint,
+    learn: Sequence[Example],
+    params: TuneParams,
+    folder: Path,
+    device: str = "auto",
 ) -> Trainable:
     """Return what learns: the family's own.
 
@@ -180,7 +199,7 @@ def trainable(
     if checkpoint.family not in FAMILIES:
         raise ValueError(f"models of the family {checkpoint.family} cannot be tuned")
     module: Any = import_module(f".{FAMILIES[checkpoint.family]}", __package__)
-    made: Trainable = module.build(checkpoint, learn, params, folder)
+    made: Trainable = module.build(checkpoint, learn, params, folder, device)
     return made
 
 
@@ -196,13 +215,14 @@ class Tuner:
         folder: Path,
         base: str,
         clock: Callable[[], float] = time.perf_counter,
+        device: str = "auto",
     ) -> None:
         torch.manual_seed(params.seed)
         self.params = params
         self.held_out = [example for example in held_out if example.objects]
         self.folder = folder
         self.clock = clock
-        self.trained = trainable(checkpoint, learn, params, folder)
+        self.trained = trainable(checkpoint, learn, params, folder, device)
         self.rate = params.learning_rate or self.trained.learning_rate
         self.weights = self.trained.learnt()
         self.average = {name: value.detach().clone() for name, value in self.weights.items()}
@@ -212,12 +232,14 @@ class Tuner:
         self.done, self.spent, self.saved = 0, 0.0, 0.0
         self.best, self.misses, self.looks = -1.0, 0, 0
         self.whole = True  # not within a step
-        settings = {name: value for name, value in asdict(params).items() if value is not None}
+        settings = asdict(params) | {"part": self.trained.part, "learning_rate": self.rate}
+        if params.steps is not None:
+            del settings["minutes"]
         self.card = Card(
             base=str(Path(base).resolve()) if is_path(base) else base,
             base_fingerprint=fingerprint_of(checkpoint),
             data_fingerprint=fingerprint(learn),
-            settings=settings | {"learning_rate": self.rate},
+            settings={name: value for name, value in settings.items() if value is not None},
             version=__version__,
             complete=self.trained.complete,
         )
@@ -225,7 +247,8 @@ class Tuner:
     def run(self) -> Generator[TuneStep, None, None]:
         """Yield after every step to the end; the last best weights are written then."""
         if not self.done and self.held_out:
-            yield self._seen(0.0, 0.0, self._score())
+            self._keep(self._score())
+            yield self._seen(0.0, 0.0, self.best)
         while self.passed < 1 and self.misses < PATIENCE:
             start = self.clock()
             loss, iou = self.step()
@@ -298,23 +321,27 @@ class Tuner:
                 f"{self.folder} holds a training on other examples or with other settings; "
                 "remove it, or choose another folder"
             )
+        numbers = state["numbers"]
+        if self.held_out and not numbers[-1]:
+            self._keep(numbers[2])  # what `close` kept was not looked at; the base was
         with torch.no_grad():
             for name, value in self.weights.items():
                 value.copy_(state["weights"][name])
                 self.average[name].copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.done, self.spent, self.best, self.misses, self.looks = state["numbers"]
+        self.done, self.spent, self.best, self.misses, self.looks = numbers
         self.saved = self.spent
 
     def close(self) -> None:
-        """Write the weights of now where there are no better ones, and a checkpoint.
+        """Write the weights of now where no others were looked at, and a checkpoint.
 
         A step that was interrupted is in no checkpoint: the last one stays, and what came after it
         is done again.
         """
         if not self.done:
+            (self.folder / BEST).unlink(missing_ok=True)  # only the base is in it
             return
-        if not self.held_out or not (self.folder / BEST).exists():
+        if not self.held_out or not self.looks:
             self._keep(self.best)
         if self.whole:
             self.save()
@@ -330,9 +357,11 @@ class Tuner:
         """Measure on the held-out part, and keep what is the best so far."""
         self.looks = int(self.passed * self._checks)
         score = self._score()
-        if score >= self.best:
+        if score > self.best:
             self._keep(score)
-        self.misses = self.misses + 1 if score < self.best - WORSE else 0
+            self.misses = 0
+        else:
+            self.misses += 1
         return score
 
     def _score(self) -> float:
@@ -345,7 +374,9 @@ class Tuner:
     def _keep(self, score: float) -> None:
         """Write the averaged weights as the best ones."""
         self.best = score
-        card = Card(**asdict(self.card) | {"made": datetime.now(UTC).isoformat(timespec="seconds")})
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        settings = {**self.card.settings, KEPT: self.done}
+        card = replace(self.card, made=made, settings=settings)
         self._swap()
         try:
             write_tuned(self.folder / BEST, self.trained.weights(), card)
@@ -361,7 +392,7 @@ class Tuner:
             self.average[name].copy_(own)
 
     def _count(self, start: float) -> None:
-        self.spent += min(self.clock() - start, LONGEST_STEP)
+        self.spent += self.clock() - start
 
     def _seen(self, loss: float, iou: float, score: float | None) -> TuneStep:
         if self.params.steps is None:
@@ -372,6 +403,6 @@ class Tuner:
 
     def _job(self) -> str:
         """Return a hash of what a checkpoint must agree in."""
-        part = {k: v for k, v in self.card.settings.items() if k in ("part", "replay", "seed")}
+        part = {name: self.card.settings[name] for name in ("part", "replay", "seed")}
         known = [self.card.base_fingerprint, self.card.data_fingerprint, self.rate, part]
         return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
