@@ -11,7 +11,9 @@ from napari_sam.masks import labels_in
 from napari_sam.objects import Outline, edits
 from napari_sam.types import Mask, SliceKey
 from napari_sam.widget.features.objects.logic import Objects
+from napari_sam.widget.features.objects.naming_panel import count_text
 from napari_sam.widget.features.objects.table import CLASS
+from napari_sam.widget.features.similar.logic import Similar
 from napari_sam.widget.scheduler import Lane
 
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -89,12 +91,16 @@ def test_classes_are_proposed_and_all_accepted_as_one_step(named):
     proposed = {label: one.name for label, one in hands.objects.naming.proposals.items()}
     assert proposed == {k: "disc" if k <= 6 else "bar" for k in range(1, 11) if k not in (1, 7)}
     hands.until(lambda: cell(hands, 3).startswith("disc? 0."))
-    assert "8 of 8 without a class: 5 disc, 3 bar" in hands.objects.panel.naming.count.text()
+    count = hands.objects.panel.naming.count
+    assert count.text() == "5 disc and 3 bar proposed; 8 objects have no class"
     assert classes(hands)[3] == ""
     hands.press(Qt.Key.Key_A, SHIFT)
     hands.until_said("8 objects have a class now")
     assert classes(hands) == {k: "disc" if k <= 6 else "bar" for k in range(1, 11)}
     assert cell(hands, 3) == "disc"
+    hands.until(lambda: count.text() == "all objects have a class")
+    hands.press(Qt.Key.Key_A)
+    hands.until_said("all objects have a class already")
     hands.press(Qt.Key.Key_Z, CTRL)
     hands.until(lambda: classes(hands)[3] == "" and hands.objects.naming.proposals)
     assert classes(hands)[1] == "disc"
@@ -199,9 +205,122 @@ def test_objects_of_all_planes_are_looked_at_and_it_can_be_cancelled(open_dock):
     assert classes(hands) == wanted
 
 
-def test_another_search_takes_its_place(named):
+def test_a_search_for_similar_objects_takes_its_place(named):
+    hands, naming, similar = named, named.objects.naming, named.dock.feature(Similar)
+    naming.propose_classes()
+    similar.find()
+    assert hands.context.proposals is similar
+    assert "classes" not in hands.context.status.text
+    assert not naming.panel.forget.isEnabled()
+    hands.until(lambda: similar.search.found and not hands.busy(Lane.SIMILAR))
+    assert not naming.proposals
+    assert "looking" not in hands.context.status.text
+    propose(hands)
+    similar.find()
+    assert not naming.proposals
+    assert cell(hands, 3) == ""
+    similar.end()
+    assert hands.context.proposals is None
+
+
+def test_it_takes_the_place_of_a_search_for_similar_objects(named):
+    hands, naming, similar = named, named.objects.naming, named.dock.feature(Similar)
+    similar.find()
+    naming.propose_classes()
+    assert similar.search is None
+    assert hands.context.proposals is naming
+    assert "similar objects" not in hands.context.status.text
+    similar.cancel()
+    similar.end()
+    hands.until_said("classes are proposed")
+    assert naming.proposals
+    similar.end()
+    assert hands.context.proposals is naming
+    assert naming.proposals
+    assert "looking" not in hands.context.status.text
+
+
+def test_a_second_key_waits_until_the_next_object_is_seen(named, events):
+    hands, naming = named, named.objects.naming
+    hands.press(Qt.Key.Key_F, SHIFT)
+    hands.until(lambda: naming.proposals)
+    before = classes(hands)
+    hands.press(Qt.Key.Key_A)
+    assert classes(hands) == before
+    events.until(lambda: hands.context.looked_at)
+    first = hands.context.looked_at.label
+    hands.press(Qt.Key.Key_A)
+    hands.until(lambda: first not in naming.proposals)
+    second, before = next(iter(naming.proposals)), classes(hands)
+    assert before[first]
+    hands.press(Qt.Key.Key_A)
+    hands.press(Qt.Key.Key_X)
+    assert classes(hands) == before
+    assert next(iter(naming.proposals)) == second
+    events.until(lambda: hands.context.looked_at.label == second)
+    hands.press(Qt.Key.Key_A)
+    hands.until(lambda: classes(hands)[second])
+
+
+def test_a_review_that_began_since_goes_on(named, events):
+    hands, naming, objects = named, named.objects.naming, named.objects
+    hands.until(lambda: objects.assessing.is_ready and objects.assessing.assessed)
+    hands.press(Qt.Key.Key_F, SHIFT)
+    hands.until(lambda: naming.proposals)
+    events.until(lambda: hands.context.looked_at)
+    hands.press(Qt.Key.Key_X)
+    objects.review.go_on()
+    shown = hands.context.looked_at
+    events.until(lambda: "rejected" in hands.status)
+    assert "next" not in hands.status
+    assert hands.context.looked_at is shown
+    naming.end()
+    assert hands.context.looked_at is shown
+
+
+def test_objects_kept_since_are_counted_as_new(named):
+    hands, view = named, named.bench.results
+    propose(hands)
+    hands.objects.panel.naming.slider.setValue(50)
+    more = np.zeros((192, 192), bool)
+    more[55:65, 55:65] = True
+    view.apply(edits.keep(view.store, [{SliceKey((0, 1)): Outline(Mask.of(more))}]))
+    text = "; 8 objects have no class; 1 is new: Shift+F looks at it, too"
+    hands.until(lambda: hands.objects.panel.naming.count.text().endswith(text))
+    assert 11 not in hands.objects.naming.proposals
+    hands.press(Qt.Key.Key_A, SHIFT)
+    hands.until_said("8 objects have a class now")
+    hands.press(Qt.Key.Key_A)
+    hands.until_said("only objects that are new have no class")
+
+
+def test_another_layer_ends_it_with_a_word(named):
     hands = named
-    hands.objects.naming.propose_classes()
-    hands.scheduler.cancel(Lane.SIMILAR)
-    hands.until(lambda: hands.context.proposals is None)
-    assert not hands.objects.naming.panel.forget.isEnabled()
+    propose(hands)
+    other = hands.viewer.add_labels(np.zeros((192, 192), np.int32), name="other")
+    hands.bench.view_of(other)
+    hands.viewer.layers.selection.active = other
+    hands.until_said("classes were proposed for kinds objects; select it and press Shift+F")
+    assert hands.context.proposals is None
+    assert hands.context.looked_at is None
+
+
+def test_no_class_is_proposed_for_objects_of_another_image(named):
+    hands, layer = named, named.bench.results.layer
+    hands.source.use_image(hands.viewer.add_image(np.zeros((64, 64), np.uint8), name="other"))
+    hands.viewer.layers.selection.active = layer
+    hands.press(Qt.Key.Key_F, SHIFT)
+    hands.until_said("kinds objects belongs to another image; choose that image")
+    assert hands.context.proposals is None
+    assert not hands.busy(Lane.SIMILAR)
+
+
+def test_counts_are_sentences():
+    assert count_text([("disc", 5), ("bar", 3), ("dot", 1)], 1200, 0) == (
+        "5 disc, 3 bar and 1 dot proposed; 1,200 objects have no class"
+    )
+    assert count_text([("disc", 1)], 1, 1) == (
+        "1 disc proposed; 1 object has no class; 1 is new: Shift+F looks at it, too"
+    )
+    assert count_text([], 0, 2) == "2 are new: Shift+F looks at them, too"
+    assert count_text([], 0, 0) == "all objects have a class"

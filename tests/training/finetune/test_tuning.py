@@ -212,7 +212,7 @@ def test_the_best_weights_on_the_held_out_part_are_kept(monkeypatch, tmp_path):
 @pytest.mark.parametrize("later", [0.5, 0.6])
 def test_the_base_is_the_best_where_nothing_is_better(monkeypatch, tmp_path, later):
     monkeypatch.setattr(tuning.Tuner, "_checks", 4)
-    scored(monkeypatch, [0.6, later, later, later])
+    scored(monkeypatch, [0.6, *[later] * tuning.PATIENCE])
     _, path = run(PARAMS, tmp_path, [example("b")])
     kept = load_file(path)
     assert all(torch.equal(value.float(), kept[name]) for name, value in shipped().items())
@@ -238,7 +238,8 @@ def test_what_was_kept_before_the_first_look_does_not_stay_where_the_base_is_bet
     assert read_card(path).settings["kept_after_step"] == 0
 
 
-def test_training_ends_after_three_looks_without_a_new_best(monkeypatch, tmp_path):
+def test_training_ends_after_some_looks_without_a_new_best(monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "PATIENCE", 3)
     monkeypatch.setattr(tuning.Tuner, "_checks", 8)
     scored(monkeypatch, [0.5, 0.49, 0.49, 0.6, 0.599, 0.6, 0.599, 0.9])
     steps, path = run(replace(PARAMS, steps=8), tmp_path, [example("b")])

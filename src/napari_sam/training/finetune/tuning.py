@@ -51,7 +51,7 @@ AVERAGE = 0.98
 """Decay of the running average of the weights, which is what is kept."""
 SAVED = 30.0
 """Seconds from one checkpoint to the next."""
-PATIENCE = 3
+PATIENCE = 5
 """Looks at the held-out part without a new best after which training ends."""
 
 

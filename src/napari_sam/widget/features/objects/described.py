@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ....everything.naming import comparable
 from ....everything.similar import described_in
-from ....objects.segmented import Outline, SegmentedObject, upright
+from ....objects.segmented import SegmentedObject, largest_outline
 from ....predict.session import Session
 from ....stack.planes import plane_text
 from ....types import Mask, Plane, Progress, SliceKey
@@ -58,7 +58,7 @@ def looks_of(
     """
     places: dict[SliceKey, list[tuple[SegmentedObject, Mask]]] = {}
     for one in _some(objects):
-        found = _largest(one, plane.key)
+        found = largest_outline(one.outlines, plane.key)
         if found is not None:
             places.setdefault(found[0], []).append((one, found[1].mask))
     looked: dict[int, SegmentedObject] = {}
@@ -81,15 +81,3 @@ def _some(objects: Collection[SegmentedObject]) -> list[SegmentedObject]:
         if not one.category or counts[one.category] <= MOST_NAMED:
             chosen.append(one)
     return chosen
-
-
-def _largest(one: SegmentedObject, shown: SliceKey) -> tuple[SliceKey, Outline] | None:
-    """Return the largest outline of an object along the axes of a plane, and where it lies."""
-    axes = upright(shown).displayed
-    fitting = [key for key, outline in one.outlines.items() if key.displayed == axes]
-    fitting = [key for key in fitting if one.outlines[key].mask]
-    if not fitting:
-        return None
-    key = max(fitting, key=lambda key: one.outlines[key].mask.area)
-    outline = one.outlines[key] if shown.displayed == axes else one.outlines[key].turned()
-    return replace(key, displayed=shown.displayed, level=shown.level), outline

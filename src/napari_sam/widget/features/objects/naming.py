@@ -16,8 +16,10 @@ from ....types import Progress
 from ...context import Context
 from ...in_turn import in_turn
 from ...labels_view import LabelsView
+from ...looked_at import LookedAt
 from ...scheduler import Lane, Work
 from .described import LooksOfObjects, looks_of
+from .naming_panel import count_text
 from .panel import ObjectsPanel
 from .table import ObjectTable
 
@@ -27,6 +29,7 @@ NONE_NAMED = "give a few objects a class first; then classes of the others are p
 ALL_NAMED = "all objects have a class already"
 NOTHING_YET = "press Shift+F first: it proposes classes for objects that have none"
 NONE_SURE = "no class is sure enough; lower the least confidence, or name more objects"
+ONLY_NEW = "only objects that are new have no class; Shift+F looks at them, too"
 WRITING = "labels are being written; try again in a moment"
 AT_ONCE = 500
 """Objects that are given their classes in one event."""
@@ -76,9 +79,13 @@ class Naming:
         self.proposals: Mapping[int, ProposedClass] = {}
         self._view: LabelsView | None = None
         self._objects: Mapping[int, SegmentedObject] = {}
+        self._asked: Mapping[int, SegmentedObject] = {}  # the objects when Shift+F was pressed
         self._looks: LooksOfObjects | None = None
         self._refused: set[int] = set()
         self._looking = False
+        self._going_on = False  # the next object is not shown yet
+        self._before: LookedAt | None = None  # what was looked at before that
+        self._pointed: LookedAt | None = None  # what was pointed out last
         self.panel.propose_asked.connect(self.propose_classes)
         self.panel.accept_asked.connect(self.accept)
         self.panel.reject_asked.connect(self.reject)
@@ -91,6 +98,7 @@ class Naming:
             context.bench.image_changed,
         ):
             changed_signal.connect(self.end)
+        context.search_began.connect(self._on_search_began)
 
     def propose_classes(self) -> None:
         """Propose classes for the objects that have none, like those that have one."""
@@ -99,13 +107,19 @@ class Naming:
         objects = {} if view is None else dict(view.store.objects)
         if context.session is None or plane is None:
             self.status.hint(context.hindrance() or context.absence)
+        elif view is not None and view not in (context.bench.results, context.bench.everything):
+            self.status.hint(
+                f"{view.layer.name} belongs to another image; choose that image to work on it"
+            )
         elif view is None or not any(one.category for one in objects.values()):
             self.status.hint(NONE_NAMED)
         elif all(one.category for one in objects.values()):
             self.status.hint(ALL_NAMED)
         else:
             self.end()
+            context.search_began.emit(self)
             self._view, self._looking, context.proposals = view, True, self
+            self._asked = objects
             work = Work(
                 partial(looks_of, context.session, list(objects.values()), plane),
                 on_step=self._on_step,
@@ -129,22 +143,23 @@ class Naming:
             self.status.progress(SOURCE)
         if self.context.proposals is self:
             self.context.proposals = None
-        pointed, self.proposals = bool(self.proposals), {}
+        self.proposals = {}
         self._view = self._looks = None
-        self._looking = False
+        self._looking = self._going_on = False
         self._refused.clear()
         self._say_count()
         self._show_in_table()
         self._changed()
-        if pointed:
-            self._point_out(None)
+        self._leave()
 
     def follow(self, view: LabelsView | None, objects: Mapping[int, SegmentedObject]) -> None:
         """Propose for the objects as they are now; for those of another layer no more."""
-        if self._looking and not self.context.scheduler.is_busy(Lane.SIMILAR):
-            self.end()  # another search took its place
-        elif self._view is not None and view is not self._view:
+        before = self._view
+        if before is not None and view is not before:
             self.end()
+            if before in self.context.bench.views:
+                name = before.layer.name
+                self.status.hint(f"classes were proposed for {name}; select it and press Shift+F")
         elif self._looks is not None and objects != self._objects:
             self._rank()
 
@@ -169,7 +184,7 @@ class Naming:
         if self._looks is None:
             self.status.hint(NOTHING_YET)
         elif not self.proposals:
-            self.status.hint(NONE_SURE)
+            self.status.hint(self._why_none())
         else:
             self._write(list(self.proposals))
 
@@ -179,16 +194,18 @@ class Naming:
         if self._looks is None:
             self.status.hint(NOTHING_YET)
             return []
+        if self._going_on:
+            return []  # nobody has seen the next one yet
         label = self.context.object_meant(self._view)[1]
         labels = [label] if label in self.proposals else self._panel.selected
         labels = [one for one in labels if one in self.proposals] or list(self.proposals)[:1]
         if not labels:
-            self.status.hint(NONE_SURE)
+            self.status.hint(self._why_none())
         return labels
 
     # -- proposals ------------------------------------------------------------------------------
 
-    def _rank(self, then: Callable[[], None] = lambda: None) -> None:
+    def _rank(self, then: Callable[[], None] | None = None) -> None:
         """Propose anew, show that, and do something after that.
 
         Each in an event of its own: of thousands of objects all this takes too long for one.
@@ -199,12 +216,19 @@ class Naming:
         self._objects = dict(view.store.objects)
         self.proposals = self._proposed(looks, self._objects)
         self._say_count()
-        steps = self._show_in_table, self._changed, then
+        steps = [self._show_in_table, self._changed]
+        if then is not None:
+            self._going_on, self._before = True, self.context.looked_at
+            steps.append(partial(self._then, then))
         in_turn(*(partial(self._unless_ended, looks, step) for step in steps))
 
     def _unless_ended(self, looks: LooksOfObjects, step: Callable[[], None]) -> None:
         if looks is self._looks:
             step()
+
+    def _then(self, then: Callable[[], None]) -> None:
+        self._going_on = False
+        then()
 
     def _proposed(
         self, looks: LooksOfObjects, objects: Mapping[int, SegmentedObject]
@@ -243,13 +267,23 @@ class Naming:
         text = ""
         if self._looks is not None and self._view is not None:
             counts = Counter(one.name for one in self.proposals.values())
-            each = ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
-            left = sum(not one.category for one in self._view.store.objects.values())
-            text = f"{len(self.proposals):,} of {left:,} without a class"
-            text += f": {each}" if each else ""
+            text = count_text(counts.most_common(), *self._unnamed())
         elif self._looking:
             text = "looking at the objects"
         self.panel.set_count(text, bool(self.proposals), self._looking or self._looks is not None)
+
+    def _unnamed(self) -> tuple[int, int]:
+        """Return how many objects have no class, and how many more that are new or changed."""
+        objects = {} if self._view is None else self._view.store.objects
+        unnamed = [one for one in objects.values() if not one.category]
+        asked = ((one, self._asked.get(one.label)) for one in unnamed)
+        old = sum(before is not None and before.outlines is one.outlines for one, before in asked)
+        return old, len(unnamed) - old
+
+    def _why_none(self) -> str:
+        """Say why no class is proposed."""
+        left, new = self._unnamed()
+        return NONE_SURE if left else ONLY_NEW if new else ALL_NAMED
 
     def _write(self, labels: Iterable[int]) -> None:
         """Give objects the classes that are proposed, as one step."""
@@ -279,14 +313,27 @@ class Naming:
         """Show the next proposal, and say what was done."""
         label = next(iter(self.proposals), 0)
         one = None if self._view is None else self._view.store.objects.get(label)
-        self._point_out(one)
+        looked = self.context.looked_at
         if one is None:
-            text += "; no proposal is left" if self._looks is not None else ""
-        else:
+            self._leave()
+            text += "; no proposal is left"
+        elif looked is None or looked is self._before:  # nobody else shows an object by now
+            self._point_out(one)
+            self._pointed = self.context.looked_at
             text += f"; next: object {label}, {_words(self.proposals[label])}"
         self.status.hint(text)
 
+    def _leave(self) -> None:
+        """Point out no object any more, unless somebody else shows one by now."""
+        pointed, self._pointed = self._pointed, None
+        if pointed is not None and self.context.looked_at is pointed:
+            self._point_out(None)
+
     # -- events ---------------------------------------------------------------------------------
+
+    def _on_search_began(self, source: object) -> None:
+        if source is not self:
+            self.end()
 
     def _on_step(self, step: Progress) -> None:
         text = f"classes: {step.text}"
@@ -306,7 +353,7 @@ class Naming:
         if self.proposals:
             self._go_on(f"{len(self.proposals):,} classes are proposed: {KEYS}")
         else:
-            self.status.hint(NONE_SURE)
+            self.status.hint(self._why_none())
 
     def _on_least_changed(self) -> None:
         self._rank()

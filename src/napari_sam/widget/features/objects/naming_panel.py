@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Signal
 
 from ....everything.naming import LIKELY
@@ -40,3 +42,30 @@ class NamingPanel(ProposalControls):
     def set_count(self, text: str, some: bool, searching: bool) -> None:
         """Say how many are proposed; what cannot be done is disabled."""
         super().set_count(text or NOTHING, some, searching)
+
+
+def count_text(proposed: Sequence[tuple[str, int]], left: int, new: int) -> str:
+    """Say how many objects of each class are proposed, and how many have no class.
+
+    Parameters
+    ----------
+    proposed : sequence of (str, int)
+        Classes, and how many of each.
+    left : int
+        Objects without a class.
+    new : int
+        Others without a class, which were not looked at.
+    """
+    each = [f"{count:,} {name}" for name, count in proposed]
+    parts = []
+    if each:
+        listed = " and ".join(filter(None, (", ".join(each[:-1]), each[-1])))
+        parts.append(f"{listed} proposed")
+    if left:
+        parts.append("1 object has no class" if left == 1 else f"{left:,} objects have no class")
+    elif not new:
+        parts.append("all objects have a class")
+    if new:
+        are, it = ("1 is", "it") if new == 1 else (f"{new:,} are", "them")
+        parts.append(f"{are} new: Shift+F looks at {it}, too")
+    return "; ".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ....objects.search import outlines_in
-from ....objects.segmented import SegmentedObject, upright
+from ....objects.segmented import SegmentedObject, largest_outline, upright
 from ....types import Plane
 from ...context import Context
 from ...labels_view import LabelsView
@@ -70,14 +70,9 @@ def _outlined(view: LabelsView, plane: Plane, labels: Sequence[int]) -> list[Giv
 
 
 def _given(one: SegmentedObject, plane: Plane) -> Given | None:
-    outlines = {key: outline for key, outline in one.outlines.items() if outline.mask}
-    axes = upright(plane.key).displayed
-    fitting = [key for key in outlines if key.displayed == axes]
-    if not fitting:
+    here = one.outlines.get(upright(plane.key))
+    outlines = {upright(plane.key): here} if here is not None and here.mask else one.outlines
+    found = largest_outline(outlines, plane.key)
+    if found is None:
         return None
-    here = upright(plane.key)
-    key = here if here in fitting else max(fitting, key=lambda k: outlines[k].mask.area)
-    turned = plane.key.displayed != axes
-    outline = outlines[key].turned() if turned else outlines[key]
-    shown = replace(key, displayed=plane.key.displayed, level=plane.key.level)
-    return Given(one.label, replace(plane, key=shown), outline.mask)
+    return Given(one.label, replace(plane, key=found[0]), found[1].mask)

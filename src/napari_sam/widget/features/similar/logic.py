@@ -88,6 +88,7 @@ class Similar(Feature):
             self.status.hint(str(error))
             return
         self.end()
+        context.search_began.emit(self)
         model = session.predictor.model
         category = class_of(view, given, context.category)
         search = self.search = Search(view, given, category, model.name, model.fingerprint)
@@ -115,7 +116,7 @@ class Similar(Feature):
 
     def cancel(self) -> None:
         """Stop searching; what was found stays proposed."""
-        if self.context.scheduler.is_busy(Lane.SIMILAR):
+        if self.search is not None and self.context.scheduler.is_busy(Lane.SIMILAR):
             self.context.scheduler.cancel(Lane.SIMILAR)
             self.status.progress(SOURCE)
             self.status.hint("the search was cancelled; what was found stays proposed")
@@ -123,8 +124,9 @@ class Similar(Feature):
 
     def end(self) -> None:
         """Propose nothing any more; what was accepted stays."""
-        self.context.scheduler.cancel(Lane.SIMILAR)
-        self.status.progress(SOURCE)
+        if self.search is not None:
+            self.context.scheduler.cancel(Lane.SIMILAR)
+            self.status.progress(SOURCE)
         if self._watched is not None:
             self._watched.events.set_data.disconnect(self._on_labels_drawn)
             self._watched = None
@@ -279,10 +281,15 @@ class Similar(Feature):
         context.plane_changed.connect(self._on_plane_changed)
         context.session_changed.connect(self.end)
         context.pixels_changed.connect(self.end)
+        context.search_began.connect(self._on_search_began)
         self.bench.image_changed.connect(self._on_image_changed)
         self.bench.moved.connect(self._later.start)
         self.bench.changed.connect(self._on_bench_changed)
         context.viewer.layers.events.removed.connect(self._on_layers_removed)
+
+    def _on_search_began(self, source: object) -> None:
+        if source is not self:
+            self.end()
 
     def _on_step(self, search: Search, step: Progress | Learnt | PlaneCandidates) -> None:
         if search is not self.search:
