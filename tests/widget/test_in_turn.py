@@ -35,6 +35,15 @@ def kept(hands):
     hands.until_said("committed")
 
 
+def added(hands):
+    """Commit for the first time; the layer that is added then is not shown yet."""
+    hands.click_and_wait(25, 28)
+    hands.press(Qt.Key.Key_Return)
+    hands.until(lambda: hands.bench.results)
+    assert not hands.bench.results.layer.visible
+    return hands.bench.results.layer
+
+
 def test_steps_are_taken_in_events_of_their_own(events):
     taken = []
     in_turn(lambda: taken.append(1), lambda: taken.append(2))
@@ -47,17 +56,59 @@ def test_steps_are_taken_in_events_of_their_own(events):
 
 
 def test_the_first_commit_adds_the_layer_shows_it_and_writes_in_three_events(large, events):
-    large.click_and_wait(25, 28)
-    large.press(Qt.Key.Key_Return)
-    large.until(lambda: large.bench.results)
-    (layer,) = named(large, "stack objects")
-    assert not layer.visible
+    layer = added(large)
+    assert named(large, "stack objects") == [layer]
     events.step()
     assert layer.visible
     assert not large.bench.results.store.objects
     events.step()
     large.until_said("committed")
     assert "hidden" not in large.status
+    assert len(large.bench.results.store.objects) == 1
+
+
+def test_a_layer_removed_before_it_is_shown_is_opened_again(large, events):
+    added(large)
+    large.viewer.layers.remove(large.bench.results.layer)
+    events.rest()
+    large.until_said("committed")
+    (layer,) = named(large, "stack objects")
+    assert layer is large.bench.results.layer
+    assert layer.visible
+    assert len(large.bench.results.store.objects) == 1
+
+
+def test_a_dock_closed_before_the_layer_is_shown_commits_nothing(large, events):
+    layer = added(large)
+    large.viewer.window.remove_dock_widget(large.dock)
+    large.dock.close_dock()
+    events.rest()
+    assert layer in large.viewer.layers
+    assert layer.visible
+    assert not np.any(layer.data[:])
+
+
+def test_the_first_commit_is_left_out_on_another_image(large, events, scene):
+    layer = added(large)
+    other = large.viewer.add_image(np.repeat(scene[0][None], 3, 0), name="other")
+    asked = []
+    large.context.folder.asked.connect(lambda: asked.append(1))
+    large.bench.use_image(other)
+    large.click_and_wait(25, 28)
+    events.rest()
+    assert not asked
+    assert not np.any(layer.data[:])
+    large.bench.use_image(large.viewer.layers["stack"])
+    assert len(large.bench.prompts.points.data) == 1
+
+
+def test_a_second_enter_commits_once(large, events):
+    added(large)
+    large.press(Qt.Key.Key_Return)
+    large.until_said("committed")
+    large.until(lambda: not large.context.history.walking)
+    events.rest()
+    assert "committed" in large.status
     assert len(large.bench.results.store.objects) == 1
 
 

@@ -312,8 +312,8 @@ def test_a_folder_is_not_opened_while_labels_are_counted(hands):
     going_on, opened = threading.Event(), []
     hands.scheduler.submit(Work(lambda: iter([going_on.wait(60)])), Lane.LABELS)
     hands.context.folder.open_objects(SliceKey((1, 2), ((0, 0),)), lambda: opened.append(1))
-    assert "labels are being opened or counted; try again" in hands.status
     going_on.set()
+    assert "labels are being opened or counted; try again" in hands.status
     hands.until(lambda: not hands.busy(Lane.LABELS))
     assert not opened
 

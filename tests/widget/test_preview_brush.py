@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -95,3 +96,54 @@ def test_other_tools_of_napari_leave_the_preview_as_it_was(window):
     window.until_said("only napari's paint brush and eraser change the preview")
     assert np.array_equal(preview.data, before)
     assert not strokes(window)
+
+
+def test_encircling_with_the_right_button_leaves_the_preview_as_it_was(window):
+    preview = use(window, "paint")
+    before = preview.data.copy()
+    QTest.mouseClick(window.canvas, Qt.MouseButton.RightButton, pos=window.place(60, 100))
+    QTest.mouseMove(window.canvas, window.place(60, 80))
+    window.until(lambda: preview.data[60, 85])
+    window.click(60, 80)  # pans
+    for row, column in ((85, 80), (85, 100), (60, 100)):
+        QTest.mouseMove(window.canvas, window.place(row, column))
+        window.rest(0.02)
+    window.until_said("only napari's paint brush and eraser change the preview")
+    assert np.array_equal(preview.data, before)
+    assert not strokes(window)
+    assert said(window).point_coords.tolist() == [pytest.approx([25, 25], abs=1)]
+
+
+def test_the_brush_erases_where_its_label_is_0(window):
+    preview = use(window, "paint")
+    preview.selected_label = 0
+    before = window.answers
+    window.drag((30, 20), (30, 40))
+    window.until(lambda: window.answers is not before and not window.prompting.asker.pending)
+    (stroke,) = said(window).strokes
+    assert stroke.label == 0
+
+
+def test_a_press_while_the_brush_is_resized_says_nothing(window):
+    preview = use(window, "paint")
+    preview.cursor = "circle_frozen"
+    window.click(35, 15)
+    preview.cursor = "circle"
+    before = window.answers
+    window.click(35, 35)
+    window.until(lambda: window.answers is not before and not window.prompting.asker.pending)
+    assert said(window).point_coords.tolist() == [
+        pytest.approx([25, 25], abs=1),
+        pytest.approx([35, 35], abs=1),
+    ]
+
+
+def test_paint_in_3_d_does_not_stay(open_dock, scene):
+    hands = open_dock(("add_image", np.repeat(scene[0][None], 3, 0), {"name": "stack"}))
+    hands.viewer.dims.ndisplay = 3
+    preview = use(hands, "paint")
+    with preview.block_history():  # as napari does for a stroke
+        preview.paint((0, 15, 15), 1)
+        assert preview.data.any()
+    assert not preview.data.any()
+    assert hands.status == hands.context.hindrance() != ""

@@ -19,7 +19,7 @@ COMPLETE = "complete"
 
 def mark_complete(store: ObjectStore, key: SliceKey, box: Region | None = None) -> Edit:
     """Make an edit that says that all objects of a plane, or of a box in it, are labelled."""
-    kept = [one for one in _regions(store) if one != (key, box)]
+    kept = [one for one in regions_of(store.properties) if one != (key, box)]
     if box is None:  # boxes of the plane say no more than that
         kept = [one for one in kept if one[0] != key]
     where = "a plane" if box is None else "a region"
@@ -28,7 +28,7 @@ def mark_complete(store: ObjectStore, key: SliceKey, box: Region | None = None) 
 
 def mark_incomplete(store: ObjectStore, key: SliceKey) -> Edit:
     """Make an edit that takes back all marks of a plane, those of its boxes, too."""
-    kept = [one for one in _regions(store) if one[0] != key]
+    kept = [one for one in regions_of(store.properties) if one[0] != key]
     return _with_regions(store, kept, "a plane no longer complete")
 
 
@@ -36,18 +36,18 @@ def is_complete(store: ObjectStore, key: SliceKey, box: Region | None = None) ->
     """Tell whether a plane is marked complete, or a box as part of a marked region."""
     return any(
         one == key and (region is None or (box is not None and _holds(region, box)))
-        for one, region in _regions(store)
+        for one, region in regions_of(store.properties)
     )
 
 
 def complete_planes(store: ObjectStore) -> tuple[SliceKey, ...]:
     """Return the planes that are marked complete as a whole."""
-    return tuple(key for key, region in _regions(store) if region is None)
+    return tuple(key for key, region in regions_of(store.properties) if region is None)
 
 
 def complete_boxes(store: ObjectStore, key: SliceKey) -> tuple[Region, ...]:
     """Return the boxes of a plane that are marked complete."""
-    return tuple(box for one, box in _regions(store) if one == key and box is not None)
+    return tuple(box for one, box in regions_of(store.properties) if one == key and box is not None)
 
 
 def regions_of(properties: Mapping[str, Any]) -> list[tuple[SliceKey, Region | None]]:
@@ -60,10 +60,6 @@ def regions_of(properties: Mapping[str, Any]) -> list[tuple[SliceKey, Region | N
             box = x0, y0, x1, y1
         found.append((key_from_json(one["plane"]), box))
     return found
-
-
-def _regions(store: ObjectStore) -> list[tuple[SliceKey, Region | None]]:
-    return regions_of(store.properties)
 
 
 def _with_regions(

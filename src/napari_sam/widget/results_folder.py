@@ -74,14 +74,15 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         Parameters
         ----------
         then : callable
-            Called later where they cannot: as soon as the user has named a folder.
+            Called later where they cannot: as soon as the user has named a folder, unless another
+            image is worked on by then.
         """
         frame = self.bench.frame
         if frame is None:
             return False
         if not frame.needs_folder or frame.layer in self._folders:
             return True
-        self._then = then
+        self._then = self._on(frame.layer, then)
         self.status.hint(
             "labels of this stack are too large for memory: name a new or an empty folder for "
             "them, or the folder of an earlier session"
@@ -154,9 +155,13 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         key : SliceKey
             The plane shown; it is a chunk of a new array.
         then : callable
+            Not called if another image is worked on by then.
         """
         frame = self.bench.frame
-        if frame is None or self.scheduler.is_busy(Lane.LABELS):
+        if frame is None:
+            return
+        if self.scheduler.is_busy(Lane.LABELS):
+            self.status.hint("labels are being opened or counted; try again in a moment")
             return
         if not self.ready(lambda: self.open_objects(key, then)):
             return
@@ -169,7 +174,7 @@ class ResultsFolder(QObject):  # type: ignore[misc]
             name = f"{frame.layer.name} {OBJECTS}"
             layer = layers.make_labels(frame, name, array, visible=False)
             self.bench.use_results(layer, largest)
-            self.bench.add_below_prompts(layer, then=then)
+            self.bench.add_below_prompts(layer, then=self._on(frame.layer, then))
 
         self.status.progress(COUNTING, "counting the labels of the folder ...")
         steps = partial(_opened, self._opening(frame, OBJECTS, key))
@@ -245,6 +250,16 @@ class ResultsFolder(QObject):  # type: ignore[misc]
         steps = partial(copy_labels, labels, folder, OBJECTS, axes, _attributes(frame))
         work = Work(steps, step, done, self._on_error, "copying labels")
         self.scheduler.submit(work, Lane.FILES)
+
+    def _on(self, image: Image, then: Callable[[], None]) -> Callable[[], None]:
+        """Return what does something if the same image is still worked on."""
+
+        def still() -> None:
+            frame = self.bench.frame
+            if frame is not None and frame.layer is image:
+                then()
+
+        return still
 
     def _opening(self, frame: Frame, name: str, key: SliceKey) -> Callable[[], Any]:
         """Return what opens an array of the folder; it may be called in a worker."""

@@ -18,6 +18,7 @@ from ....predict.batch import STABILITY_OFFSET
 from ....types import Progress, SliceKey
 from ...context import Context
 from ...labels_view import LabelsView
+from ...work.candidates import Candidate
 from ...work.planes import WorkOnPlanes
 from ...work.question import ObjectInWork, Question
 
@@ -177,20 +178,24 @@ def _shown_first(edit: Edit, context: Context) -> Edit:
 
 
 def _with_stability(edit: Edit, stability: Mapping[Outline, float]) -> Edit:
-    """Return an edit whose objects know the least stability of their answered outlines."""
+    """Return an edit whose objects know the least stability of their answered outlines.
 
-    def known_of(one: SegmentedObject) -> SegmentedObject:
-        new = [stability[outline] for outline in one.outlines.values() if outline in stability]
-        known = one.attributes.get(OF_THE_ANSWER)
-        if new and len(new) < len(one.outlines) and isinstance(known, int | float):
-            new.append(known)
+    What was known may be that of an outline replaced now, and does not count then.
+    """
+
+    def known_of(old: SegmentedObject | None, one: SegmentedObject) -> SegmentedObject:
+        new = {key: stability[made] for key, made in one.outlines.items() if made in stability}
         if not new:
             return one
-        return replace(one, attributes={**one.attributes, OF_THE_ANSWER: round(min(new), 4)})
+        values, known = list(new.values()), one.attributes.get(OF_THE_ANSWER)
+        replaced = old is not None and not new.keys().isdisjoint(old.outlines)
+        if not replaced and len(new) < len(one.outlines) and isinstance(known, int | float):
+            values.append(known)
+        return replace(one, attributes={**one.attributes, OF_THE_ANSWER: round(min(values), 4)})
 
     changes = edit.objects.items()
     objects = {
-        label: (old, None if new is None else known_of(new)) for label, (old, new) in changes
+        label: (old, None if new is None else known_of(old, new)) for label, (old, new) in changes
     }
     return replace(edit, objects=objects)
 
@@ -202,11 +207,17 @@ def _answered(
     found = []
     for question in questions:
         for number, one in question.objects.items():
-            if not one.kept:
-                key, outline = question.plane.key, _outline(one, model)
-                place = upright(key)
-                outline = outline if place == key else outline.turned()
-                found.append((number, place, outline, _stability(one, model)))
+            if one.kept:
+                continue
+            shown = one.candidate
+            if shown is None:
+                raise ValueError("the object has no answer yet; wait a moment")
+            key, outline = question.plane.key, _outline(one, shown, model)
+            place = upright(key)
+            outline = outline if place == key else outline.turned()
+            logits, threshold = shown.logits.values, model.mask_threshold
+            stability = stability_score(logits, threshold, STABILITY_OFFSET)
+            found.append((number, place, outline, stability))
     return found
 
 
@@ -217,18 +228,7 @@ def _add_propagated(outlines: dict[int, Outlines], work: WorkOnPlanes) -> None:
             outlines.setdefault(number, {}).setdefault(key, outline)
 
 
-def _stability(one: ObjectInWork, model: PromptableModel) -> float:
-    """Return how little the outline that is shown depends on the threshold of its logits."""
-    shown = one.candidate
-    if shown is None:
-        return 0.0
-    return stability_score(shown.logits.values, model.mask_threshold, STABILITY_OFFSET)
-
-
-def _outline(one: ObjectInWork, model: PromptableModel) -> Outline:
+def _outline(one: ObjectInWork, shown: Candidate, model: PromptableModel) -> Outline:
     """Return an object in work as it is kept."""
-    shown = one.candidate
-    if shown is None:
-        raise ValueError("the object has no answer yet; wait a moment")
     name, weights = model.name, model.fingerprint
     return Outline(shown.mask, one.prompts, shown.index, shown.score, "prompted", name, weights)

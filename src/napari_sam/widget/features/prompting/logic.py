@@ -130,7 +130,7 @@ class Prompting(Feature):
             return
         opening = self.context.scheduler.is_busy(Lane.LABELS)
         if folder.is_missing and not opening:
-            folder.open_objects(plane.key, self.commit)
+            folder.open_objects(plane.key, self._commit_opened)
             return
         if results is None:
             self.status.hint("the folder of the labels is being opened; press Enter in a moment")
@@ -150,6 +150,12 @@ class Prompting(Feature):
         steps, done = self._commits(to_commit), lambda: None
         self._committing = steps
         self.context.history.write(results, steps, done, at_once=at_once, also=also)
+
+    def _commit_opened(self) -> None:
+        """Commit what waited for its folder, unless another Enter has done so."""
+        work = self.asker.work
+        if work.drawing() or work.numbers():
+            self.commit()
 
     def _to_commit(self, plane: Plane) -> ToCommit:
         """Return what is to be committed; raises as `outlines_to_commit` does."""

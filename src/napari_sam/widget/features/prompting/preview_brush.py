@@ -36,6 +36,7 @@ class PreviewBrush:
     def __init__(self, context: Context, asker: Asker, new: NewPrompts) -> None:
         self.context, self.asker, self.new = context, asker, new
         self._layer: Labels | None = None
+        self._drawing = False  # a stroke that becomes a prompt
         context.bench.changed.connect(self._watch)
         self._watch()
 
@@ -44,7 +45,7 @@ class PreviewBrush:
         if self._layer is not None:
             self._layer.mouse_drag_callbacks.remove(self._on_drag)
             self._layer.events.paint.disconnect(self._on_paint)
-        self._layer = None
+        self._layer, self._drawing = None, False
 
     def _watch(self) -> None:
         """Listen to the preview that there is now."""
@@ -58,26 +59,39 @@ class PreviewBrush:
         self._layer = preview
 
     def _on_drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        """Follow a stroke of the brush."""
+        """Follow a stroke of the brush; napari has other uses of the mouse beside it.
+
+        The right button encircles what is filled, a button pressed meanwhile pans, and one pressed
+        while the brush is resized does nothing.
+        """
+        self._drawing = False
         label, plane = LABELS.get(layer.mode), self.context.shown()
-        if label is None or plane is None:
+        draws = event.button == 1 and layer.cursor != "circle_frozen" and not layer.mouse_pan
+        if label is None or plane is None or not draws:
             return
+        if layer.selected_label == 0:
+            label = 0  # napari's brush erases
+        self._drawing = True
         path = [event.position]
         yield
         while event.type == "mouse_move":
             path.append(event.position)
             yield
+        if layer.mouse_pan:
+            self._drawing = False
+            return
         # napari ends its own stroke first
         QTimer.singleShot(0, partial(self._said, plane, path, label))
 
     def _on_paint(self, event: Any) -> None:
-        """Undo what other tools of napari do to the preview."""
-        if self._layer is not None and self._layer.mode not in LABELS:
+        """Undo what is painted into the preview and becomes no prompt."""
+        if not self._drawing:
             self.asker.repaint()
-            self.context.status.error(ONLY_BRUSHES)
+            self.context.status.error(self.context.hindrance() or ONLY_BRUSHES)
 
     def _said(self, plane: Plane, path: list[Any], label: int) -> None:
         """Ask the model with one more scribble, or with a point where nothing was dragged."""
+        self._drawing = False
         prompts, shown = self.context.bench.prompts, self.context.shown()
         if prompts.points is None or shown is None or not plane.same_as(shown):
             return
