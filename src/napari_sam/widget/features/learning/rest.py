@@ -15,7 +15,7 @@ REST = 8.0
 """Seconds without a click after which the user rests."""
 NEW = 5
 """New objects after which it is worth training again."""
-FEWEST = 16
+FEWEST = 24
 """Objects below which too few can be held out to tell whether a model is better."""
 BUSY = (Lane.CLICK, Lane.EDIT, Lane.FOLLOW, Lane.BATCH, Lane.SIMILAR, Lane.BULK, Lane.LEARN)
 """What the user waits for, and our own lane."""
