@@ -17,6 +17,9 @@ napari_sam.AmgParams()
 import napari_sam.models.registry
 heavy = {"torch", "napari", "qtpy"} & set(sys.modules)
 assert not heavy, heavy
+import napari_sam.cli.parser
+heavy = {"torch", "napari", "qtpy", "zarr", "scipy.stats", "scipy.optimize"} & set(sys.modules)
+assert not heavy, heavy
 """
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from .scores import DRAWS
 
@@ -186,7 +186,7 @@ def precision_difference(
             seen = np.where(total > 0, times, 0)  # none of its objects may be drawn
             totals += seen
             for side, (hits, extra) in enumerate(_sides(plane)):
-                extras = times * stats.poisson.ppf(luck[side], extra)
+                extras = times * _poisson(luck[side], extra)
                 sums[side] += seen * (own @ hits) / np.maximum(total + extras, 1)
     change = (sums[1] - sums[0])[totals > 0] / totals[totals > 0]
     low, high = np.percentile(change, (2.5, 97.5))
@@ -195,6 +195,12 @@ def precision_difference(
     ]
     before, after = np.mean(means, axis=0).tolist()
     return Difference(figure, before, after, float(low), float(high), int(counts.sum()))
+
+
+def _poisson(luck: NDArray[np.float64], mean: int) -> NDArray[np.intp]:
+    """Return the quantiles of a Poisson distribution at `luck`, 0..1."""
+    reached = special.pdtr(np.arange(20 + int(mean + 10 * mean**0.5)), mean)
+    return np.searchsorted(reached, luck)
 
 
 def _sides(plane: FoundPlane) -> tuple[tuple[NDArray[np.bool_], int], ...]:

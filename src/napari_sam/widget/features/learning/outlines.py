@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
-from napari.utils import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from ....everything.amg import AutomaticMaskGenerator
@@ -21,10 +19,9 @@ from ....objects.segmented import upright
 from ....predict.predictor import SamPredictor
 from ....predict.session import Session
 from ....types import Mask, Plane, Progress, Prompts, SliceKey
-from ... import layers
 from ...context import Context
 from ...frame import Frame
-from ...placement import inner_transform
+from ...plane_overlay import PlaneOverlay, empty_plane
 
 BEFORE, AFTER, BOTH = (0.25, 0.6, 1.0, 1.0), (1.0, 0.35, 0.75, 1.0), (1.0, 1.0, 1.0, 1.0)
 """Colours of the outlines of the earlier model, of the later one, and where they agree."""
@@ -42,8 +39,7 @@ class Compared:
     ----------
     key : SliceKey
     pixels : (H + 1, W + 1) uint8
-        1 at outlines of the earlier model, 2 at those of the later one, 3 where they agree. A row
-        and a column more than the plane, or it could be taken for labels of the image.
+        1 at outlines of the earlier model, 2 at those of the later one, 3 where they agree.
     what : str
         What they were asked.
     """
@@ -128,7 +124,7 @@ def _everything(session: Session, plane: Plane) -> Generator[Progress, None, lis
 def _drawn(
     size: tuple[int, int], before: Sequence[Mask], after: Sequence[Mask]
 ) -> NDArray[np.uint8]:
-    pixels = np.zeros((size[0] + 1, size[1] + 1), np.uint8)
+    pixels = empty_plane(size)
     width = max(1, round(max(size) / WIDTH))
     for bit, masks in ((1, before), (2, after)):
         for mask in masks:
@@ -137,8 +133,8 @@ def _drawn(
     return pixels
 
 
-class ShownOutlines:
-    """Makes the layer when it is first needed, and shows outlines in it.
+class ShownOutlines(PlaneOverlay):
+    """Shows outlines in its layer.
 
     Parameters
     ----------
@@ -146,56 +142,20 @@ class ShownOutlines:
     """
 
     def __init__(self, context: Context) -> None:
-        self.context = context
-        self.layer: Labels | None = None
+        super().__init__(context, "SAM comparison", (BEFORE, AFTER, BOTH), 1.0)
         self._shown: Compared | None = None
 
     def show(self, frame: Frame, compared: Compared) -> None:
-        """Show the outlines in their plane, in the next event where the layer has to be made."""
-        self._shown, layer = compared, self.layer
-        if layer is None or layer not in self.context.viewer.layers:
-            self._make(frame, partial(self._put, frame, compared))
-        else:
-            self._put(frame, compared)
+        """Show the outlines in their plane, in a later event where the layer has to be made."""
+        self._shown = compared
+        self.make(frame, partial(self._put, frame, compared))
 
     def hide(self) -> None:
-        """Show nothing; the layer stays, for napari removes it slowly."""
+        """Show nothing."""
         self._shown = None
-        if self.layer is not None:
-            self.layer.visible = False
-
-    def remove(self) -> None:
-        """Take the layer out of the viewer."""
-        layer, self.layer = self.layer, None
-        if layer is not None and layer in self.context.viewer.layers:
-            self.context.viewer.layers.remove(layer)
+        self.set_visible(False)
 
     def _put(self, frame: Frame, compared: Compared) -> None:
-        layer = self.layer
-        if layer is None or self._shown is not compared:
-            return
-        key, pixels = compared.key, compared.pixels
-        if key.displayed[0] > key.displayed[1]:
-            pixels = pixels.T
-        shape = [1] * len(frame.shape)
-        corner = np.zeros(len(frame.shape))
-        for side, axis in zip(pixels.shape, sorted(key.displayed), strict=True):
-            shape[axis] = side
-        for axis, index in key.fixed:
-            corner[axis] = index
-        layer.data = pixels.reshape(shape)
-        place = np.asarray(inner_transform(frame.drawing)(corner))
-        layers.set_transform(layer, {**frame.drawing, "translate": place})
-        layer.visible = True
-
-    def _make(self, frame: Frame, then: Callable[[], None]) -> None:
-        colours = np.array([(0, 0, 0, 0), BEFORE, AFTER, BOTH], np.float32)
-        self.layer = Labels(
-            np.zeros([1] * len(frame.shape), np.uint8),
-            name="SAM comparison",
-            opacity=1.0,
-            colormap=CyclicLabelColormap(colors=colours, background_value=0),
-            **frame.drawing,
-        )
-        self.layer.editable = False
-        self.context.bench.add_below_prompts(self.layer, overlay=True, then=then)
+        if self._shown is compared:
+            self.paint(frame, compared.key, compared.pixels)
+            self.set_visible(True)
