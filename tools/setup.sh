@@ -46,7 +46,8 @@ fi
 echo "set-up: installing into .venv, which takes a few minutes" >&2
 # the build backend comes first and pinned, so that the build needs no environment of its own
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt)
-"${pip[@]}" hatchling editables hatch-fancy-pypi-readme
+# setuptools builds what is published only as source (read-roi); older ones need wheel for that
+"${pip[@]}" hatchling editables hatch-fancy-pypi-readme setuptools
 "${pip[@]}" --no-build-isolation -e ".[qt,dev,docs]"
 # other writings of SAM and TinyViT that ours is compared with; what they need of torchvision is
 # stubbed in the tests (tests/stubs.py), so that they come without their dependencies
