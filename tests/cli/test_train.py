@@ -9,12 +9,17 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny import DiscModel, SceneModel, discs
 
 from napari_sam.cli import parser as cli
+from napari_sam.cli.train import sight_of
 from napari_sam.models.adapters import write_tuned
 from napari_sam.models.cards import Card, read_card
+from napari_sam.models.registry import bundled_path, find_spec
 from napari_sam.training.finetune import proven
+from napari_sam.training.finetune.seen import POCKET, Sight
+from napari_sam.training.finetune.training_folder import LOCK, locked
 from napari_sam.training.finetune.tune_params import Estimate, TuneStep
 from napari_sam.types import Progress
 
@@ -61,7 +66,8 @@ class Training:
 
     def tuning(self, base, learn, held_out, params, folder, *, device, offline):
         assert (device, offline) == self.expected
-        self.calls.append((base, len(learn), len(held_out), params, sorted(folder.iterdir())))
+        there = sorted(path for path in folder.iterdir() if path.name != LOCK)
+        self.calls.append((base, len(learn), len(held_out), params, there))
         yield Progress(0, 0, "preparing the images")
         yield TuneStep(0, 0.0, 0.0, 0.0, 120.0, 0.5)
         (folder / "state.pt").touch()
@@ -89,9 +95,9 @@ def training(monkeypatch):
 
     def estimate(*given, device, offline):
         assert (device, offline) == stand_in.expected
-        return Estimate(300.0, 100, 1_500_000_000)
+        return Estimate(300.0, 100, 1_500_000_000, 200_000_000)
 
-    monkeypatch.setattr("napari_sam.training.finetune.tuning.estimate", estimate)
+    monkeypatch.setattr("napari_sam.training.finetune.estimating.estimate", estimate)
     return stand_in
 
 
@@ -106,6 +112,10 @@ def run(capsys):
     return run
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
 def test_a_better_model_is_written_with_its_figures(run, training, data, tmp_path):
     target, picture = tmp_path / "discs.safetensors", tmp_path / "changed.png"
     code, out, err = run("train", data, "-o", target, "--minutes", 2, "--figure", picture)
@@ -113,17 +123,25 @@ def test_a_better_model_is_written_with_its_figures(run, training, data, tmp_pat
     assert "The trained model is better: IoU after 1 click rises from 0." in out
     assert out.splitlines()[-1].startswith(f"{target}: 0.0 MB; use it with --model {target}")
     assert "2 of 8 images or stacks are held out, 6 of 24 objects" in err
-    assert "training takes about 5 minutes and 1.5 GB" in err
+    estimate = "takes about 5 minutes and 1.5 GB of memory, 200 MB of it for the images; the "
+    assert f"{estimate}comparison may take more" in err
     assert "step 0: held-out IoU 0.500, 2:00 left" in err
     card = read_card(target)
     assert card.figures["better"] is True
     assert 0.9 < card.figures["1 click"][1] <= 1
     assert card.base == "pocket"
-    assert not (tmp_path / "discs.training").exists()
+    assert names_in(tmp_path / "discs.training") == [LOCK]
     assert Image.open(picture).size[0] > 400
     ((base, learnt, held_out, params, _),) = training.calls
     assert (base, learnt, held_out) == ("pocket", 6, 2)
     assert (params.minutes, params.steps, params.part) == (2.0, None, None)
+
+
+def test_too_few_objects_to_judge_are_told_before(run, training, data, tmp_path):
+    code, _, err = run("train", data, "-o", tmp_path / "discs.safetensors", "--most", 4)
+    assert code == 1
+    assert "3 objects will judge the result, but at least 6 are needed" in err
+    assert err.index("label about 12 more") < err.index("step 0")
 
 
 def test_a_model_that_is_not_better_is_not_written(run, training, data, tmp_path):
@@ -142,7 +160,7 @@ def test_a_model_that_is_not_better_is_not_written(run, training, data, tmp_path
     assert code == 0
     assert "The trained model is not taken" in out
     assert read_card(target).figures["better"] is False
-    assert not folder.exists()
+    assert names_in(folder) == [LOCK]
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -156,13 +174,27 @@ def test_an_interruption_says_how_to_go_on(run, training, data, tmp_path, presse
     assert ("step 1: held-out IoU 0.600, 0:59 left" in err) == (presses == 1)
     assert f"the best so far is in {folder}; the same command with --resume goes on" in err
     assert err.endswith("napari-sam: interrupted\n")
-    assert [path.name for path in folder.iterdir()] == ["state.pt"]
+    assert names_in(folder) == ["state.pt", LOCK]
     training.interrupts = 0
     code, _, err = run("train", data, "-o", target)
     assert code == 2
     assert f"{folder} holds an earlier training; go on with it with --resume" in err
     assert run("train", data, "-o", target, "--resume")[0] == 0
     assert [path.name for path in training.calls[-1][-1]] == ["state.pt"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--resume",)])
+def test_a_folder_in_which_another_program_trains_is_left_alone(
+    run, training, data, tmp_path, flags
+):
+    folder = tmp_path / "discs.training"
+    with locked(folder):
+        (folder / "state.pt").touch()
+        code, out, err = run("train", data, "-o", tmp_path / "discs.safetensors", *flags)
+        assert (code, out) == (2, "")
+        assert f"another program trains in {folder}; wait until it has ended" in err
+        assert (folder / "state.pt").exists()
+    assert not training.calls
 
 
 def test_overwrite_begins_anew(run, training, data, tmp_path):
@@ -186,7 +218,8 @@ def test_files_of_the_user_are_never_removed(run, training, data, tmp_path, flag
     (folder / "embeddings").mkdir()
     (folder / "embeddings" / "thesis.txt").touch()
     assert run("train", data, "-o", target, flag)[0] == 0
-    assert [path.name for path in folder.rglob("*")] == ["embeddings", "thesis.txt"]
+    assert names_in(folder) == ["embeddings", LOCK]
+    assert names_in(folder / "embeddings") == ["thesis.txt"]
 
 
 def test_an_earlier_training_stays_until_the_next_can_begin(run, training, data, tmp_path):
@@ -221,7 +254,7 @@ def test_the_device_and_offline_hold_for_the_training(run, training, data, tmp_p
         (("--base", "nothing"), "no model is called 'nothing'; choose one of"),
         (("--minutes", "0"), "training lasts more than 0 and less than a million minutes"),
         (("--minutes", "inf"), "less than a million minutes, but minutes is inf"),
-        (("--most", "0"), "at least 1 file is read, but --most is 0"),
+        (("--most", "0"), "at least 1 file is read, but most is 0"),
         (("--held-out", "1"), "the held-out share lies between 0 and 1, but is 1.0"),
         (("--figure", "x.jpg"), "the picture is written as .png, but is called x.jpg"),
     ],
@@ -230,8 +263,26 @@ def test_wrong_arguments_are_one_sentence(run, training, data, tmp_path, flags, 
     code, out, err = run("train", data, "-o", tmp_path / "discs.safetensors", *flags)
     assert (code, out) == (2, "")
     assert text in err.splitlines()[-1]
-    assert not (tmp_path / "discs.training").exists()
+    assert names_in(tmp_path / "discs.training") in ([], [LOCK])
     assert not training.calls
+
+
+def test_a_model_sees_what_its_family_sees(tmp_path):
+    tensors = {
+        "pocket": "encoder.stem.0.0.weight",
+        "vit": "image_encoder.blocks.0.attn.rel_pos_h",
+        "adapters": "image_encoder.blocks.0.attn.qkv.down",
+    }
+    for name, tensor in tensors.items():
+        card = Card("base.safetensors", "", "", {}, version="1")  # which is not there
+        write_tuned(tmp_path / f"{name}.safetensors", {tensor: torch.zeros(3)}, card)
+    save_file({tensors["pocket"]: torch.zeros(3)}, tmp_path / "bare.safetensors")
+    assert sight_of("pocket") == sight_of(str(bundled_path(find_spec("pocket")))) == POCKET
+    for name in ("pocket", "bare"):
+        assert sight_of(str(tmp_path / f"{name}.safetensors")) == POCKET
+    assert sight_of("vit_b") == Sight()
+    for name in ("vit.safetensors", "adapters.safetensors", "none.pth"):
+        assert sight_of(str(tmp_path / name)) == Sight()
 
 
 def test_the_audit_is_a_text_and_a_picture(run, data, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,7 +134,54 @@ def test_of_few_objects_nothing_is_told():
     versus = compared(Discs(3.0), SceneModel(), right_set()[:1], everything=False)
     assert not versus.better
     assert "only 3 objects could be compared, at least 6 are needed" in versus.verdict
+    assert "hold out 3 more, and label more images for that" in versus.verdict
+    assert "better" not in versus.as_text().splitlines()[1]
     assert "paired bootstrap over objects, as there is one image" in versus.as_text()
+
+
+@pytest.mark.parametrize(
+    ("rise", "low", "count", "reason"),
+    [
+        (0.05, -0.01, 9, "beyond the noise (+0.050, 95 % interval -0.010 to +0.070); about 4 more "
+                      "held-out objects like these would tell"),
+        (0.05, 0.0, 25, "beyond the noise (+0.050, 95 % interval +0.000 to +0.070)"),
+        (0.005, 0.0, 25, "beyond the noise (+0.005, 95 % interval +0.000 to +0.070)"),
+        (0.005, 0.0, 9, "beyond the noise (+0.005, 95 % interval +0.000 to +0.070); about 11 more "
+                        "held-out objects like these would tell"),
+        (0.05, -0.2, 9, "beyond the noise (+0.050, 95 % interval -0.200 to +0.070)"),
+        (0.005, 0.001, 9, "rises by less than 0.01 (+0.005, 95 % interval +0.001 to +0.070), which "
+                          "9 objects cannot tell from chance; about 11 more held-out objects like "
+                          "these would tell"),
+    ],
+)  # fmt: skip
+def test_a_small_gain_of_few_objects_says_how_many_would_tell(rise, low, count, reason):
+    versus = compared(Discs(3.0), SceneModel(), right_set(), everything=False)
+    first = versus.rows[0]._replace(before=0.5, after=0.5 + rise, low=low, high=0.07)
+    pairs = tuple(replace(versus.pairs[0], group=0, track=track) for track in range(count))
+    changed = replace(versus, rows=(first, *versus.rows[1:]), pairs=pairs)
+    assert not changed.better
+    assert changed.verdict.endswith(f" {reason}.")
+
+
+def test_more_objects_of_the_same_images_are_not_asked_for():
+    versus = compared(Discs(3.0), SceneModel(), right_set(), everything=False)
+    first = versus.rows[0]._replace(before=0.5, after=0.55, low=-0.01, high=0.07)
+    changed = replace(versus, rows=(first, *versus.rows[1:]))
+    assert changed.verdict.endswith("(+0.050, 95 % interval -0.010 to +0.070).")
+
+
+def test_of_two_images_it_is_said_that_they_are_few():
+    said = "How much images differ is hardly known from two: the intervals tell little beyond their"
+    for count in (2, 3):
+        versus = compared(Discs(3.0), SceneModel(), right_set()[:count], everything=False)
+        assert (said in versus.as_text()) == (count == 2)
+
+
+def test_a_small_gain_of_many_objects_is_one():
+    versus = compared(Discs(3.0), SceneModel(), right_set(), everything=False)
+    first = versus.rows[0]._replace(before=0.5, after=0.505, low=0.001, high=0.07)
+    pairs = [replace(pair, track=9 * k + pair.track) for k in range(3) for pair in versus.pairs]
+    assert replace(versus, rows=(first, *versus.rows[1:]), pairs=tuple(pairs)).better
 
 
 def test_without_an_object_there_is_nothing_to_compare():
@@ -156,9 +204,10 @@ def test_classes_have_rows_of_their_own():
     assert {name: rows[0].objects for name, rows in versus.classes.items()} == {
         "cell": 6, "debris": 3
     }  # fmt: skip
-    text = versus.as_text()
-    assert "cell: 1 click" in text
-    assert "debris: box" in text
+    rows = {line[:18].strip(): line for line in versus.as_text().splitlines()}
+    assert rows["cell: 1 click"].endswith("better")
+    assert rows["debris: box"].rstrip().endswith("too few to tell")
+    assert not versus.classes["debris"][0].gains
 
 
 def test_the_same_seed_gives_the_same_figures_and_they_fit_into_json():
@@ -258,13 +307,57 @@ def test_chance_seldom_looks_like_a_gain_in_a_stack(stacks):
     rng = np.random.default_rng(0)
     tracks = np.tile(np.arange(20), 10)
     groups = (tracks % stacks).tolist()
+    draws = Bootstrap(groups, tracks.tolist(), rng)
     gains = losses = 0
-    for _ in range(100):
+    for _ in range(1000):
         change = rng.normal(0, 0.1, 20)[tracks] + rng.normal(0, 0.02, 200)
-        found = Bootstrap(groups, tracks.tolist(), rng).difference("x", np.zeros(200), change)
+        found = draws.difference("x", np.zeros(200), change)
         gains, losses = gains + found.gains, losses + found.loses
-    assert gains <= 5
-    assert losses <= 5
+    assert gains <= 45
+    assert losses <= 45
+
+
+def test_chance_seldom_looks_like_a_gain_of_few_objects():
+    rng = np.random.default_rng(0)
+    draws = Bootstrap([0] * 6, range(6), rng)
+    found = [draws.difference("x", np.zeros(6), rng.normal(0, 0.1, 6)) for _ in range(2000)]
+    assert 0.01 < np.mean([one.gains for one in found]) < 0.055  # 0.08 with plain percentiles
+    wide = Bootstrap([0] * 200, range(200), rng)
+    change = rng.normal(0, 0.1, 200)
+    many = wide.difference("x", np.zeros(200), change)
+    plain = np.percentile(wide.weights @ change / 200, (2.5, 97.5))
+    assert (many.low, many.high) == pytest.approx(plain, abs=0.002)
+
+
+@pytest.mark.parametrize(("images", "share"), [(2, 0.07), (3, 0.04), (4, 0.04)])
+def test_chance_seldom_looks_like_a_gain_where_images_differ(images, share):
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(images), 30)
+    draws = Bootstrap(groups, range(len(groups)), rng)
+    gains = 0
+    for _ in range(600):
+        change = rng.normal(0, 0.05, images)[groups] + rng.normal(0, 0.1, len(groups))
+        gains += draws.difference("x", np.zeros(len(groups)), change).gains
+    assert gains <= share * 600  # 8 to 16 % where objects are counted in place of images
+
+
+def test_the_precision_of_few_images_is_as_wide_as_they_are_few():
+    hits = [np.arange(40) < count for count in (21, 25, 29)]
+    none = np.arange(40) < 20
+    planes = [FoundPlane(none, hit, 0, 0, k, tuple(range(40 * k, 40 * k + 40)))
+              for k, hit in enumerate(hits)]  # fmt: skip
+    found = precision_difference(planes, "x", np.random.default_rng(0))
+    assert found.difference == pytest.approx(5 / 40)
+    assert found.low < 0.01
+    assert found.high > 0.24
+
+
+def test_of_one_or_two_objects_nothing_is_told():
+    draws = Bootstrap([0, 0, 1, 1], [0, 1, 2, 2], np.random.default_rng(0))
+    for chosen in ([True, False, False, False], [False, False, True, True], [True] * 4):
+        found = draws.difference("x", np.zeros(4), np.ones(4), chosen=np.array(chosen))
+        assert not found.gains
+    assert (found.objects, found.different) == (4, 3)
 
 
 GRID = [(x, y) for y in (16, 48, 80) for x in (20, 60, 100)]

@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import check_target, replacing
-from ..models.registry import check_name, find_spec, is_path
+from ..models.cards import read_header
+from ..models.recognition import models
+from ..models.registry import check_name, check_trainable, find_spec, is_path
 from ..models.specs import BUNDLED
 from ..steps import drive
 from ..training.finetune.findings import REMOVABLE
 from ..training.finetune.tune_params import TuneParams, TuneStep
 from ..types import Progress
 from .endings import Declined, TerminatedError, interruption_noted
+from .inputs import globbed
 
 if TYPE_CHECKING:
     from ..training.finetune.audit import Audit
     from ..training.finetune.proven import Proven
+    from ..training.finetune.seen import Sight
     from ..training.finetune.split import Split
     from .commands import Say
 
@@ -111,11 +115,10 @@ def audit(args: Namespace, say: Say) -> str:
 
 def train(args: Namespace, say: Say) -> str:
     """Tune a model on labelled images, compare it with its base, and write it if it is better."""
-    from ..training.finetune.proven import proven_tuning  # torch takes its time
-    from ..training.finetune.split import split
-    from ..training.finetune.training_folder import remove_training
+    from ..training.finetune.training_folder import locked
 
     check_name(args.base)
+    check_trainable(args.base)
     if args.output.suffix.lower() != SUFFIX:
         raise ValueError(f"a tuned model is written as {SUFFIX}, but is called {args.output}")
     _check_picture(args)
@@ -127,14 +130,30 @@ def train(args: Namespace, say: Say) -> str:
         threads=args.threads,
     )
     folder = _folder(args)
+    with locked(folder):
+        return _trained(args, params, folder, say)
+
+
+def _trained(args: Namespace, params: TuneParams, folder: Path, say: Say) -> str:
+    """Do as `train` in a folder that no other program uses."""
+    from ..training.finetune.proven import proven_tuning, shortage  # torch takes its time
+    from ..training.finetune.split import split
+    from ..training.finetune.training_folder import check_content, remove_training
+
+    if check_content(folder) and not (args.resume or args.overwrite):
+        raise ValueError(
+            f"{folder} holds an earlier training; go on with it with --resume, or begin anew "
+            "with --overwrite"
+        )
     found = _looked_over(args, say)
     say(found.as_text(), keep=True)
     divided = split(found.without_kinds(*args.leave_out), args.held_out, args.seed)
     say(divided.sentence, keep=True)
+    if few := shortage(divided):
+        say(few, keep=True)
     _say_estimate(args, divided, params, say)
     if not args.resume:
         remove_training(folder)
-    folder.mkdir(exist_ok=True)
     steps = proven_tuning(
         args.base,
         divided,
@@ -159,41 +178,53 @@ def _looked_over(args: Namespace, say: Say) -> Audit:
     from ..training.finetune.audit import audit
     from ..training.finetune.collect import collect
 
-    if args.most is not None and args.most < 1:
-        raise ValueError(f"at least 1 file is read, but --most is {args.most}")
     complete = False if args.sparse else None
-    collected = drive(collect(args.data, complete=complete, most=args.most), say)
+    collected = drive(collect(globbed(args.data), complete=complete, most=args.most), say)
     say("looking over the labels")
-    if is_path(args.base):
-        return audit(collected.examples, collected.refused)
-    side = find_spec(args.base).image_size
-    return audit(collected.examples, collected.refused, input_size=side)
+    return audit(collected.examples, collected.refused, sight=sight_of(args.base))
+
+
+def sight_of(base: str) -> Sight:
+    """Return at which size a model sees images, without loading it.
+
+    A file of safetensors tells it by the names of its tensors; any other, and one of adapters, is
+    taken for a SAM.
+    """
+    from ..training.finetune.seen import POCKET, Sight
+
+    if not is_path(base):
+        return POCKET if base == BUNDLED else Sight(find_spec(base).image_size)
+    try:
+        with Path(base).open("rb") as file:
+            header = read_header(file)[0]
+    except (OSError, ValueError):  # whoever reads the weights says what is wrong
+        return Sight()
+    return POCKET if any(one.family.name == BUNDLED for one in models((), header)) else Sight()
 
 
 def _folder(args: Namespace) -> Path:
-    """Return where checkpoints go; refuse what holds another training or anything else."""
-    from ..training.finetune.training_folder import check_folder
+    """Return where checkpoints go; refuse what cannot be that place."""
+    from ..training.finetune.training_folder import check_place
 
     check_target(args.output, None, args.overwrite)
     folder: Path = args.output.with_suffix(".training")
-    check_folder(folder, args.data)
-    if folder.exists() and any(folder.iterdir()) and not (args.resume or args.overwrite):
-        raise ValueError(
-            f"{folder} holds an earlier training; go on with it with --resume, or begin anew "
-            "with --overwrite"
-        )
+    check_place(folder, args.data)
     return folder
 
 
 def _say_estimate(args: Namespace, divided: Split, params: TuneParams, say: Say) -> None:
-    from ..training.finetune.tuning import estimate
+    from ..training.finetune.estimating import estimate
 
     needed = estimate(
         args.base, divided.learn, params, device=args.device, offline=args.offline or None
     )
     minutes = max(1, round(needed.seconds / 60))
     unit = "minute" if minutes == 1 else "minutes"
-    say(f"training takes about {minutes} {unit} and {needed.bytes / 1e9:.1f} GB", keep=True)
+    say(
+        f"training takes about {minutes} {unit} and {needed.bytes / 1e9:.1f} GB of memory, "
+        f"{needed.images / 1e6:.0f} MB of it for the images; the comparison may take more",
+        keep=True,
+    )
 
 
 def _driven(steps: Generator[TuneStep | Progress, None, Proven], say: Say) -> Proven:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,15 +12,20 @@ from numpy.typing import NDArray
 
 from . import report
 from .changes import Change, draw_changes
-from .paired import Difference
+from .paired import FEWEST, Difference
 from .scores import ObjectScore
 
-FEWEST = 6
-"""Objects below which nothing is told: had all of five risen, chance could still be the reason."""
+FEW = 20
+"""Of fewer objects a rise by `SMALL` is asked: they may all miss what goes wrong with some."""
 TOLERATED = {"NoC@85": 0.1}
 """How far a figure may fall for certain and still count as kept; `SMALL` for the others."""
 SMALL = 0.01
 """Difference of a score that is not worth a decision."""
+NEAR = 1.05
+"""Where half an interval is at most so many times the rise, how many objects are missing is noise.
+"""
+MOST_WANTED = 9
+"""A rise that so many times more objects could not tell from chance is none."""
 AP50 = "everything AP50"
 
 
@@ -158,6 +164,11 @@ class Versus:
         if self.groups == 1:
             drawn = f"objects, as there is one {single}"
         notes = [f"Intervals are those of a paired bootstrap over {drawn}."]
+        if self.groups == 2:
+            notes.append(
+                f"How much {several} differ is hardly known from two: the intervals tell little "
+                "beyond their own objects."
+            )
         if all(row.figure != AP50 for row in self.rows):
             notes.append(f"{AP50} is not measured: no image is known to be labelled completely.")
         return notes
@@ -178,7 +189,8 @@ class Versus:
         if count < FEWEST:
             return [
                 f"only {counted(count, 'object')} could be compared, at least {FEWEST} are "
-                "needed to tell a gain from chance; label more images"
+                f"needed to tell a gain from chance; hold out {FEWEST - count} more, and label "
+                "more images for that"
             ]
         reasons = []
         if self.control.low <= SMALL:
@@ -189,7 +201,16 @@ class Versus:
         if first.loses:
             reasons.append(f"IoU after 1 click falls ({_interval(first)})")
         elif not first.gains:
-            reasons.append(f"IoU after 1 click does not rise beyond the noise ({_interval(first)})")
+            reasons.append(
+                f"IoU after 1 click does not rise beyond the noise ({_interval(first)})"
+                f"{_wanted(first, count, self.groups == 1)}"
+            )
+        elif count < FEW and first.difference <= SMALL:
+            reasons.append(
+                f"IoU after 1 click rises by less than {SMALL} ({_interval(first)}), which "
+                f"{counted(count, 'object')} cannot tell from chance"
+                f"{_wanted(first, count, self.groups == 1)}"
+            )
         for row in others:
             if row.loses and abs(row.difference) > TOLERATED.get(row.figure, SMALL):
                 reasons.append(f"{row.figure} gets worse ({_interval(row)})")
@@ -199,7 +220,8 @@ class Versus:
 def _row(name: str, row: Difference) -> tuple[str, ...]:
     change = "better" if row.gains else "worse" if row.loses else ""
     values = (f"{row.before:.3f}", f"{row.after:.3f}", f"{row.difference:+.3f}")
-    return (name, str(row.objects), *values, f"{row.low:+.3f} to {row.high:+.3f}", change)
+    chance = f"{row.low:+.3f} to {row.high:+.3f}" if row.tells else "too few to tell"
+    return (name, str(row.objects), *values, chance, change)
 
 
 def _numbers(row: Difference) -> list[float]:
@@ -208,6 +230,22 @@ def _numbers(row: Difference) -> list[float]:
 
 def _interval(row: Difference) -> str:
     return f"{row.difference:+.3f}, 95 % interval {row.low:+.3f} to {row.high:+.3f}"
+
+
+def _wanted(row: Difference, count: int, single: bool) -> str:
+    """Return how many objects more would tell this rise from chance; "" if that is not known.
+
+    Only those of a single image or stack make its interval narrower; else images would.
+    """
+    if row.difference <= 0:
+        return ""
+    width = (row.difference - row.low) / row.difference
+    more = FEW - count if row.difference <= SMALL else 0
+    if single and width > NEAR:
+        more = max(more, math.ceil(count * (width**2 - 1)))
+    if not 0 < more <= MOST_WANTED * count:
+        return ""
+    return f"; about {counted(more, 'more held-out object')} like these would tell"
 
 
 def counted(count: int, name: str) -> str:

@@ -48,8 +48,16 @@ def write_label_tiff(annotation: Annotation, path: Path) -> None:
         size * MICROMETRES.get(unit, 0.0) if name != "T" else 1.0
         for name, size, unit in zip(axes, geometry.scale, geometry.units, strict=True)
     ]
+    scale = tuple(sizes) if all(size > 0 for size in sizes) else None
+    labels = np.asarray(annotation.labels[...])
+    write_labels(path, labels, axes, scale, overwrite=True, provenance=note_of(annotation))
+
+
+def note_of(annotation: Annotation) -> dict[str, Any]:
+    """Return what is written with labels, so that `read_label_tiff` knows their objects."""
+    geometry = annotation.geometry
     bare = {label: _without_outlines(one) for label, one in annotation.objects.items()}
-    note = {
+    return {
         "program": PROGRAM,
         "name": annotation.name,
         "axes": list(geometry.axes),
@@ -60,9 +68,6 @@ def write_label_tiff(annotation: Annotation, path: Path) -> None:
         "properties": dict(annotation.properties),
         "objects": [object_to_json(one) for one in bare.values()],
     }
-    scale = tuple(sizes) if all(size > 0 for size in sizes) else None
-    labels = np.asarray(annotation.labels[...])
-    write_labels(path, labels, axes, scale, overwrite=True, provenance=note)
 
 
 def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
@@ -97,6 +102,14 @@ def read_label_tiff(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} holds no labels that can be read: {reason}") from error
+
+
+def has_note(path: Path) -> bool:
+    """Tell whether a TIFF is one of ours that says what is known of its objects; reads no pixel."""
+    try:
+        return _described(path)[0] is not None
+    except UNREADABLE:
+        return False
 
 
 def _described(path: Path) -> tuple[Mapping[str, Any] | None, tuple[int, ...]]:

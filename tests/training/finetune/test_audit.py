@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_sam.models.pocket import PocketModel
 from napari_sam.training.finetune.audit import Audit, audit
 from napari_sam.training.finetune.examples import Example
 from napari_sam.training.finetune.findings import KINDS, REMOVABLE, Finding
+from napari_sam.training.finetune.seen import POCKET, Sight
 
 SIDE = 160
 
@@ -45,17 +47,22 @@ def test_sound_examples_have_no_findings() -> None:
     assert found.findings == ()
     assert found.as_text().splitlines() == [
         "5 images, 60 labelled objects, 12 to 12 an image",
-        "diameter as the model sees it: below 4 0, 4 to 16 0, 16 to 64 60, 64 to 256 0, from 256 0",
+        "diameter as the model sees it: below 4 0, 4 to 16 0, 16 to 64 0, 64 to 256 60, from 256 0",
         "image: image 0 12, image 1 12, image 2 12, image 3 12, image 4 12",
         "nothing to look at was found",
     ]
 
 
-def test_tiny_objects() -> None:
+def with_speck(height: int, width: int) -> Example:
+    """Return cells with one more object, 50, in the upper right."""
     one = cells()
     labels = one.labels.copy()
-    labels[0:3, 100:104] = 50
-    found = only(audit([replace(one, labels=labels)]))
+    labels[0:height, 100 : 100 + width] = 50
+    return replace(one, labels=labels)
+
+
+def test_tiny_objects() -> None:
+    found = only(audit([with_speck(3, 4)], sight=Sight(SIDE)))  # as it is
     assert found.kind == "tiny"
     assert found.labels == (50,)
     assert found.boxes == ((100, 0, 104, 3),)
@@ -65,11 +72,34 @@ def test_tiny_objects() -> None:
 
 
 def test_objects_are_tiny_at_the_size_of_the_model() -> None:
-    found = only(audit([cells()], input_size=20))  # an eighth
-    assert found.kind == "tiny"
-    assert len(found.labels) == 12
-    assert "12 labels (1, 2, 3 and others) of image 0 have fewer" in found.sentence
-    assert found.sentence.endswith("leave them out, or cut the image into smaller ones")
+    found = only(audit([with_speck(5, 5)], sight=Sight(120)))  # three quarters: 14 pixels
+    assert found.labels == (50,)
+    assert found.sentence.endswith("leave it out, or cut the image into smaller ones")
+    assert audit([with_speck(5, 5)], sight=Sight(130)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("sight", "scale"),
+    [
+        (Sight(), 6.4),  # a small image is magnified
+        (POCKET, 3.2),
+        (Sight(512, 2.0), 2.0),
+        (Sight(80), 0.5),  # a long one is reduced, as for answers
+        (Sight(110), 110 / 160),
+    ],
+)
+def test_sizes_are_those_in_the_input_of_the_model(sight: Sight, scale: float) -> None:
+    assert sight.scale((SIDE, 100)) == pytest.approx(scale)
+    specks = [with_speck(1, length) for length in (2, 6, 15)]
+    seen = [bool(audit([one], sight=sight).findings) for one in specks]
+    assert seen == [length * scale**2 < 16 for length in (2, 6, 15)]
+    sizes = audit([replace(cells(), labels=specks[2].labels)], sight=sight).balance.sizes
+    diameter = 2 * np.sqrt(15 / np.pi) * scale
+    assert sizes[0] == ("below 4", int(diameter < 4))
+
+
+def test_the_bundled_model_is_known_without_loading_it() -> None:
+    assert Sight(PocketModel.image_size, PocketModel.largest_scale) == POCKET
 
 
 def test_pieces_far_apart_and_close() -> None:
@@ -249,7 +279,7 @@ def test_what_is_left_out_is_unknown_ground() -> None:
     one = cells()
     labels = np.where(one.labels == 3, np.int32(0), one.labels)
     labels[0:3, 100:104] = 50
-    found = audit([replace(one, labels=labels)])
+    found = audit([replace(one, labels=labels)], sight=Sight(SIDE))
     assert kinds(found) == ["tiny", "unlabelled"]
     (left,) = found.without(found.findings)
     assert 50 not in left.objects
@@ -272,7 +302,7 @@ def test_the_picture_shows_each_place() -> None:
     one = cells()
     labels = one.labels.copy()
     labels[0:3, 100:104] = 50
-    found = audit([replace(one, labels=labels), cells(1)])
+    found = audit([replace(one, labels=labels), cells(1)], sight=Sight(SIDE))
     picture = found.as_picture()
     assert picture.dtype == np.uint8
     assert picture.shape == (6 + 180 + 34 + 6, 6 + 180 + 6, 3)

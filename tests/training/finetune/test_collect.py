@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ from napari_sam.formats.imagej_roi import write_rois
 from napari_sam.formats.label_tiff import write_label_tiff
 from napari_sam.formats.ome_zarr import write_ome_zarr
 from napari_sam.formats.project import write_project
+from napari_sam.images.transforms import to_rgb8
 from napari_sam.masks import to_rle
 from napari_sam.objects import SegmentedObject
 from napari_sam.objects.complete import COMPLETE
 from napari_sam.objects.documents import key_to_json
 from napari_sam.objects.segmented import Outline
 from napari_sam.steps import drive
+from napari_sam.training.finetune import layers, reading
 from napari_sam.training.finetune.collect import Collected, collect
 from napari_sam.types import Mask, Prompts, SliceKey
 
@@ -561,6 +565,61 @@ def test_a_record_without_its_image_and_other_json(tmp_path: Path) -> None:
 
 
 # -- large sets ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["project", "label file"])
+def test_planes_are_read_only_until_there_are_too_many(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = annotation(tmp_path)
+    given.labels[:] = labels((3, *SIZE))
+    known = {7: SegmentedObject(7, {}, "cell")}  # without an outline, in all planes
+    if kind == "project":
+        write_project(replace(given, objects=known), tmp_path / "x.samproject")
+    else:
+        write_label_tiff(replace(given, objects=known), tmp_path / "a_labels.tif")
+    read = []
+    monkeypatch.setattr(layers, "to_rgb8", lambda *args: read.append(1) or to_rgb8(*args))
+    assert len(collected(tmp_path).examples) == len(read) == 3
+    read.clear()
+    with pytest.raises(ValueError, match=r"the labelled planes of .* take more than 3e-06 GB"):
+        collected(tmp_path, limit=3000)  # a plane takes 3600
+    assert len(read) == 1
+
+
+def test_a_label_file_that_does_not_fit_into_the_memory_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_label_tiff(annotation(tmp_path), tmp_path / "a_labels.tif")
+    tifffile.imwrite(tmp_path / "b.tif", image())
+    tifffile.imwrite(tmp_path / "b_labels.tif", labels())
+    monkeypatch.setattr("napari_sam.images.tiff_files.LIMIT_BYTES", 1000)
+    assert [one.name for one in collected(tmp_path).examples] == ["a 0", "b"]
+    monkeypatch.setattr(reading, "FREE_PART", 1e-9)
+    (refused,) = collected(tmp_path).refused
+    assert re.search(r"a_labels.tif takes 3.6e-06 GB of memory, and .* free", refused.sentence)
+
+
+def test_label_files_of_other_programs_are_read_plane_by_plane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = np.stack([image(k) for k in range(4)])
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "a_labels.tif", labels((4, *SIZE)), photometric="minisblack")
+    monkeypatch.setattr("napari_sam.images.tiff_files.LIMIT_BYTES", 1000)
+    monkeypatch.setattr(reading, "FREE_PART", 1e-9)
+    monkeypatch.setattr(reading, "read_label_tiff", None)  # reads the whole file
+    found = collected(tmp_path)
+    assert found.refused == ()
+    assert [one.name for one in found.examples] == [f"a {k}" for k in range(4)]
+    assert all(np.array_equal(one.labels, labels()) for one in found.examples)
+
+
+def test_at_least_one_file_is_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", image())
+    tifffile.imwrite(tmp_path / "a_labels.tif", labels())
+    with pytest.raises(ValueError, match="at least 1 file is read, but most is 0"):
+        collected(tmp_path, most=0)
 
 
 def test_large_sets_are_bounded(tmp_path: Path) -> None:

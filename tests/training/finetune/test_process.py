@@ -30,6 +30,7 @@ from napari_sam.training.finetune.request import (
     rewrite_request,
     write_request,
 )
+from napari_sam.training.finetune.training_folder import LOCK, locked
 from napari_sam.training.finetune.tune_params import TuneParams
 from napari_sam.training.finetune.tuning import BEST, STATE
 from napari_sam.training.params import TrainParams
@@ -108,7 +109,7 @@ def test_events_of_a_training(tmp_path):
     assert "1 click" in verdict["table"]
     assert (tmp_path / PICTURE).read_bytes().startswith(b"\x89PNG")
     assert verdict["file"] == str(tmp_path / RESULT)
-    assert {path.name for path in tmp_path.iterdir()} == {RESULT, PICTURE}
+    assert {path.name for path in tmp_path.iterdir()} == {RESULT, PICTURE, LOCK}
     assert read_card(tmp_path / RESULT).figures["better"] is verdict["better"]
 
 
@@ -127,6 +128,15 @@ def test_an_estimate_trains_nothing(tmp_path):
     assert event["event"] == "estimate"
     assert event["steps"] == STEPS
     assert event["bytes"] > 50_000_000
+    assert event["images"] == sum(one.nbytes for one in examples()[:1])
+    assert event["shortage"].startswith("1 object will judge the result, but at least 6 are needed")
+    assert not (tmp_path / BEST).exists()
+
+
+def test_a_folder_in_which_another_program_trains_is_left_alone(tmp_path):
+    write_request(tmp_path, REQUEST, examples())
+    with locked(tmp_path), pytest.raises(ValueError, match="another program trains in"):
+        told(tmp_path)
     assert not (tmp_path / BEST).exists()
 
 

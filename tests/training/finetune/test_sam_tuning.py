@@ -12,11 +12,13 @@ from napari_sam.models.adapters import added, fingerprint_of, write_tuned
 from napari_sam.models.cards import Card, read_card
 from napari_sam.models.checkpoint import read
 from napari_sam.models.recognition import recognise
+from napari_sam.models.sam import SamModel
 from napari_sam.steps import drive
 from napari_sam.training.finetune import lora
 from napari_sam.training.finetune.examples import Example
 from napari_sam.training.finetune.sam_tuning import SamTuning, build
-from napari_sam.training.finetune.sam_views import View, boxes_of, views_of
+from napari_sam.training.finetune.sam_views import View, views_of
+from napari_sam.training.finetune.seen import boxes_of
 from napari_sam.training.finetune.tune_params import TuneParams, TuneStep
 from napari_sam.training.finetune.tuning import tuning as run
 
@@ -231,3 +233,21 @@ def test_what_cannot_be_learnt_from_is_refused(base, tmp_path):
     with pytest.raises(ValueError, match="one of heads, lora, all, but is 'some'"):
         tuning(base, tmp_path, "some")
     assert View.objects_of(np.zeros((4, 4), np.int32)) == []
+
+
+def test_how_often_a_frozen_encoder_runs_is_known_before(base, tmp_path, monkeypatch):
+    images = [example(shift=shift) for shift in range(3)]
+    own = tuning(base, tmp_path, examples=images)
+    runs = []
+    encode = SamModel.encode
+    monkeypatch.setattr(SamModel, "encode", lambda *args: runs.append(1) or encode(*args))
+    for steps in range(1, 7):
+        own.loss(steps - 1)
+        assert len(runs) == own.encodings(steps) == min(steps, 3)
+    seen = set()
+    for steps in range(1, 3 * 60 + 1):
+        view, turn, _ = own._planned(steps - 1)
+        seen.add((view, turn))
+        assert abs(len(seen) - own.encodings(steps)) <= 3
+    assert own.encodings(3 * 60) == pytest.approx(24, abs=0.1)  # all in every orientation
+    assert tuning(base, tmp_path, "lora", images).encodings(100) == 0

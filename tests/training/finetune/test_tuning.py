@@ -15,6 +15,7 @@ from napari_sam.models.cards import read_card
 from napari_sam.models.registry import bundled_path, find_spec, load_model, reading
 from napari_sam.steps import drive
 from napari_sam.training.finetune import pocket_tuning, tuning
+from napari_sam.training.finetune.estimating import estimate
 from napari_sam.training.finetune.examples import Example
 from napari_sam.training.finetune.proven import proven_tuning
 from napari_sam.training.finetune.split import Split
@@ -161,7 +162,7 @@ def test_nothing_is_downloaded_offline(monkeypatch, tmp_path):
     monkeypatch.setattr("napari_sam.models.fetch.fetch", fetch)
     given = "vit_b", [example()], PARAMS
     with pytest.raises(ValueError, match="vit_b is not here"):
-        tuning.estimate(*given, device="cpu", offline=True)
+        estimate(*given, device="cpu", offline=True)
     divided = Split((example(),), (example("b"),), "")
     with pytest.raises(ValueError, match="vit_b is not here"):
         drive(proven_tuning("vit_b", divided, PARAMS, tmp_path, device="cpu", offline=True))
@@ -266,6 +267,29 @@ def test_a_run_of_some_minutes_ends_in_time_and_pauses_do_not_count(tmp_path, mo
     assert [found.left for found in steps] == [110, 90, 20, 0]
 
 
+@pytest.mark.parametrize(("takes", "every"), [(0.1, 30), (1.0, 50), (10.0, 120)])
+def test_checkpoints_take_little_of_the_time(tmp_path, monkeypatch, takes, every):
+    clock, written = [0.0], []
+
+    def step(self):
+        clock[0] += 1.0
+        self.done += 1
+        return 1.0, 0.5
+
+    def write(self, folder):
+        clock[0] += takes
+        written.append(self.numbers[1])
+
+    monkeypatch.setattr(tuning.Tuner, "step", step)
+    monkeypatch.setattr(tuning.TuningState, "write", write)
+    params = TuneParams(minutes=10, replay=0.0)
+    for _ in steps_of(params, tmp_path, clock=lambda: clock[0]):
+        pass
+    assert written[0] == 31  # how long it takes is not known yet
+    assert set(np.diff(written[:-1])) == {every + 1}
+    assert written[-1] == 600
+
+
 def test_the_rate_rises_and_falls_with_what_has_passed(tmp_path):
     checkpoint = drive(reading("pocket"))
     params = TuneParams(steps=100, replay=0.0, learning_rate=1.0)
@@ -311,10 +335,11 @@ def test_nothing_to_learn_from_is_refused(tmp_path):
 
 
 def test_an_estimate_of_steps_and_of_minutes():
-    found = tuning.estimate("pocket", [example()], replace(PARAMS, steps=50))
+    found = estimate("pocket", [example()], replace(PARAMS, steps=50))
     assert found.steps == 50
+    assert found.images == example().nbytes
     assert found.bytes > 5e7
-    timed = tuning.estimate("pocket", [example()], TuneParams(minutes=1.5, replay=0.0))
+    timed = estimate("pocket", [example()], TuneParams(minutes=1.5, replay=0.0))
     assert timed.seconds == 90
     assert timed.steps > 1
 

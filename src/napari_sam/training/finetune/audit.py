@@ -16,9 +16,9 @@ from .audit_picture import draw_findings
 from .audit_sets import Balance, balance_of, duplicates, mismatched, unbalanced
 from .examples import Example
 from .findings import KINDS, Finding, Kind
+from .seen import Sight
 
-INPUT_SIZE = 1024
-"""Longest side at which SAM sees an image."""
+SAM = Sight()
 MOST_IMAGES = 8
 """Images that are named in the text."""
 MOST_SENTENCES = 5
@@ -115,18 +115,18 @@ def audit(
     examples: Sequence[Example],
     refused: Sequence[Finding] = (),
     *,
-    input_size: int = INPUT_SIZE,
+    sight: Sight = SAM,
     proposals: Sequence[NDArray[np.integer] | None] | None = None,
 ) -> Audit:
     """Do as `auditing`, at once."""
-    return drive(auditing(examples, refused, input_size=input_size, proposals=proposals))
+    return drive(auditing(examples, refused, sight=sight, proposals=proposals))
 
 
 def auditing(
     examples: Sequence[Example],
     refused: Sequence[Finding] = (),
     *,
-    input_size: int = INPUT_SIZE,
+    sight: Sight = SAM,
     proposals: Sequence[NDArray[np.integer] | None] | None = None,
 ) -> Generator[Progress, None, Audit]:
     """Look for what makes labelled images worse to learn from, and count what there is.
@@ -136,8 +136,8 @@ def auditing(
     examples : sequence of Example
     refused : sequence of Finding
         Files that were left out; see `collect.Collected`.
-    input_size : int
-        Longest side at which the model sees an image.
+    sight : Sight
+        At which size the model sees an image; by default as a SAM does.
     proposals : sequence of ((H, W) int, or None), optional
         What a model found in each image: then unlabelled objects are looked for among these, else
         by brightness and texture.
@@ -164,12 +164,12 @@ def auditing(
     narrow: list[list[int]] = []
     places: list[Fits] = []
     for number, (one, guess) in enumerate(zip(examples, guesses, strict=True)):
-        found += [*_empty(number, one), *tiny(number, one, input_size), *pieces(number, one)]
+        found += [*_empty(number, one), *tiny(number, one, sight), *pieces(number, one)]
         places.append(fits(one))
         found += [*unlabelled(number, one, guess), *shifted(number, one, places[-1])]
         narrow.append(necks(one))
         yield Progress(number + 1, len(examples), f"looking over {one.name}")
-    balance = balance_of(examples, input_size)
+    balance = balance_of(examples, sight)
     found += [
         *merged(examples, narrow),
         *mismatched(examples, places),

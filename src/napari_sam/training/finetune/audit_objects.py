@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from .examples import Example
 from .findings import Finding
+from .seen import Sight
 
 CELL = 4
 """Pixels of the model's input that are one pixel of its masks: less is not seen."""
@@ -32,9 +33,9 @@ DEEP = 2.5
 EIGHT = np.ones((3, 3), bool)
 
 
-def tiny(number: int, one: Example, input_size: int) -> list[Finding]:
+def tiny(number: int, one: Example, sight: Sight) -> list[Finding]:
     """Find objects smaller than one cell of the model's masks."""
-    scale = min(1.0, input_size / max(one.labels.shape))
+    scale = sight.scale(one.labels.shape)
     labels = [k for k in one.objects if one.mask(k).sum() * scale**2 < CELL**2]
     if not labels:
         return []

@@ -14,6 +14,7 @@ from PIL import Image
 from .audit_ground import MANY, Fits, grey
 from .examples import Example
 from .findings import Finding
+from .seen import Sight
 
 SIDE = 32
 """Pixels of the small pictures by which images are compared."""
@@ -57,19 +58,19 @@ class Balance:
         return sum(count for _, count in self.images)
 
 
-def balance_of(examples: Sequence[Example], input_size: int) -> Balance:
+def balance_of(examples: Sequence[Example], sight: Sight) -> Balance:
     """Count the objects by image, class and size.
 
     Parameters
     ----------
     examples : sequence of Example
-    input_size : int
-        Longest side at which the model sees an image.
+    sight : Sight
+        At which size the model sees an image.
     """
     classes: Counter[str] = Counter()
     diameters: list[float] = []
     for one in examples:
-        scale = min(1.0, input_size / max(one.labels.shape))
+        scale = sight.scale(one.labels.shape)
         for k in one.objects:
             classes[one.classes.get(k, "")] += 1
             diameters.append(2 * float(np.sqrt(one.mask(k).sum() / np.pi)) * scale)

@@ -73,10 +73,12 @@ def collect(
     Raises
     ------
     ValueError
-        If nothing can be used, or the limit is exceeded.
+        If nothing can be used, the limit is exceeded, or `most` is below 1.
     """
+    if most is not None and most < 1:
+        raise ValueError(f"at least 1 file is read, but most is {most}")
     items, refused = labelled_files([Path(source) for source in sources], complete)
-    if most is not None and 0 < most < len(items):
+    if most is not None and most < len(items):
         items = [items[k] for k in np.linspace(0, len(items) - 1, most).round().astype(int)]
     if limit is None:
         limit = min(MOST_BYTES, int(psutil.virtual_memory().available) // FREE_SHARE)
@@ -92,10 +94,7 @@ def collect(
                 if used > limit:
                     raise MemoryError
         except MemoryError:
-            raise ValueError(
-                f"the first {number} of {len(items)} files take more than {limit / 1e9:.2g} GB of "
-                "memory; name fewer files, or let only some be read"
-            ) from None
+            raise ValueError(_too_large(number, len(items), name, limit)) from None
         except ValueError as error:
             refused.append(Finding("unreadable", f"{error}; {name} is left out"))
         yield Progress(number, len(items), f"reading {name}")
@@ -103,3 +102,16 @@ def collect(
         reason = refused[0].sentence if refused else "there is no labelled image"
         raise ValueError(f"nothing to learn from: {reason}")
     return Collected(examples, tuple(refused))
+
+
+def _too_large(number: int, files: int, name: str, limit: int) -> str:
+    memory = f"more than {limit / 1e9:.2g} GB of memory"
+    if number == 1:
+        return (
+            f"the labelled planes of {name} take {memory}; write some of them into a file of their "
+            "own, and learn from that"
+        )
+    return (
+        f"the first {number} of {files} files take {memory}; name fewer files, or let only some "
+        "be read"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ SQUARE = 0.02
 Marks = Mapping[SliceKey, Sequence[Region | None]]
 
 
-def of_layers(
+def each_plane(
     image: Any,
     labels: Any,
     objects: Mapping[int, SegmentedObject] | None = None,
@@ -34,11 +34,12 @@ def of_layers(
     spacing: Sequence[float] | None = None,
     complete: bool | None = None,
     most: int | None = None,
-) -> Generator[Progress, None, list[Example]]:
-    """Make an example of each plane in which something is labelled or marked complete.
+) -> Iterator[Progress | Example]:
+    """Make an example of each plane in which something is known, one at a time.
 
     Objects marked "to check", and crowds, are not learnt, nor are objects in planes that cross
-    those they were drawn in: what is in their place counts as unknown.
+    those they were drawn in: what is in their place counts as unknown. A plane in which nothing is
+    left, and nothing is marked complete, is passed over; its image is not read.
 
     Parameters
     ----------
@@ -67,11 +68,9 @@ def of_layers(
     ------
     Progress
         After each plane.
-
-    Returns
-    -------
-    list of Example
-        In the order of the planes; labels have their numbers in `labels`.
+    Example
+        In the order of the planes; labels have their numbers in `labels`. So whoever takes them can
+        stop before they fill the memory.
 
     Raises
     ------
@@ -92,17 +91,59 @@ def of_layers(
     keys = yield from _planes(labels, known, marks)
     if most is not None and most < len(keys):
         keys = [keys[k] for k in np.linspace(0, len(keys) - 1, most).astype(int)]
-    found: list[Example] = []
     for number, key in enumerate(keys, 1):
         plane = _int32(key.read_labels(labels), name)
-        rgb = to_rgb8(replace(key, level=None).read(array), contrast, channels)
-        one = example_of(name, key, rgb, plane, known)
+        left_out = _left_out(known, plane, key)
         own = None if complete is not None else marks.get(key, [])
-        one = replace(one, complete=_complete(one, own, complete))
-        one = one.without([*_doubtful(known, one), *_crossing(known, one, key)])
-        pixel = (1.0, 1.0) if spacing is None else tuple(spacing[k] for k in key.displayed)
-        found.append(_square(one, (float(pixel[0]), float(pixel[1]))))
+        if complete or own or not np.isin(plane, [0, *left_out]).all():
+            rgb = to_rgb8(replace(key, level=None).read(array), contrast, channels)
+            one = example_of(name, key, rgb, plane, known)
+            one = replace(one, complete=_complete(one, own, complete)).without(left_out)
+            pixel = (1.0, 1.0) if spacing is None else tuple(spacing[k] for k in key.displayed)
+            yield _square(one, (float(pixel[0]), float(pixel[1])))
         yield Progress(number, len(keys), f"reading plane {number} of {len(keys)}")
+
+
+def of_layers(
+    image: Any,
+    labels: Any,
+    objects: Mapping[int, SegmentedObject] | None = None,
+    properties: Mapping[str, Any] | None = None,
+    *,
+    name: str = "image",
+    contrast: Contrast | None = None,
+    channels: Sequence[int] | None = None,
+    spacing: Sequence[float] | None = None,
+    complete: bool | None = None,
+    most: int | None = None,
+) -> Generator[Progress, None, list[Example]]:
+    """Make the examples of all planes; see `each_plane`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    list of Example
+    """
+    found: list[Example] = []
+    for step in each_plane(
+        image,
+        labels,
+        objects,
+        properties,
+        name=name,
+        contrast=contrast,
+        channels=channels,
+        spacing=spacing,
+        complete=complete,
+        most=most,
+    ):
+        if isinstance(step, Example):
+            found.append(step)
+        else:
+            yield step
     return found
 
 
@@ -186,18 +227,22 @@ def _complete(
     return known
 
 
-def _doubtful(objects: Mapping[int, SegmentedObject], one: Example) -> list[int]:
-    return [
-        k
-        for k in one.objects
-        if k in objects and (objects[k].status == "to check" or objects[k].attributes.get("crowd"))
-    ]
+def _left_out(
+    objects: Mapping[int, SegmentedObject], plane: NDArray[np.int32], key: SliceKey
+) -> list[int]:
+    """Return the objects in a plane that are not learnt.
 
-
-def _crossing(objects: Mapping[int, SegmentedObject], one: Example, key: SliceKey) -> list[int]:
-    """Return the objects in a plane that were drawn, but in other planes only."""
-    drawn = {k: objects[k].outlines for k in one.objects if k in objects and objects[k].outlines}
-    return [k for k, outlines in drawn.items() if key not in map(upright, outlines)]
+    They are in doubt, or crowds, or were drawn in other planes only.
+    """
+    found = []
+    for k in map(int, np.unique(plane)):
+        one = objects.get(k)
+        if one is None:
+            continue
+        doubtful = one.status == "to check" or one.attributes.get("crowd")
+        if doubtful or (one.outlines and key not in map(upright, one.outlines)):
+            found.append(k)
+    return found
 
 
 def _square(one: Example, spacing: tuple[float, float]) -> Example:

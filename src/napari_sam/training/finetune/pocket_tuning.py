@@ -129,6 +129,10 @@ class PocketTuning:
         pocket.load_state_dict(self.pocket.state_dict())
         return PocketModel(pocket, "tuned")
 
+    def encodings(self, steps: int) -> float:
+        """Return 0: the encoder learns, or is run with other crops each time."""
+        return 0.0
+
 
 def build(
     checkpoint: Checkpoint,

@@ -26,8 +26,10 @@ from PIL import Image
 
 from ...files import replacing
 from ...types import Progress
+from .examples import Example
 from .request import PICTURE, RESULT, Request, read_request
 from .split import Split, split
+from .training_folder import LOCK, locked
 from .tune_params import TuneParams, TuneStep
 
 NICENESS = 10
@@ -117,18 +119,28 @@ def run(folder: Path, commands: Commands, events: Events) -> None:
     Raises
     ------
     ValueError
-        If it cannot be read or done.
+        If it cannot be read or done, or another program trains in the folder.
     """
     request, examples = read_request(folder)
+    with locked(folder):
+        _run(request, examples, folder, commands, events)
+
+
+def _run(
+    request: Request, examples: list[Example], folder: Path, commands: Commands, events: Events
+) -> None:
     events.tell("progress", text="preparing the training", done=0, total=0)
     divided = split(examples, request.held_out, request.params.seed)
-    events.tell("split", text=divided.sentence)
+    from .proven import shortage  # torch takes its time
+
+    few = shortage(divided)
+    events.tell("split", text=f"{divided.sentence}; {few}" if few else divided.sentence)
     request = replace(request, params=_with_threads(request.params))
     if request.estimate:
-        from .tuning import estimate  # torch takes its time
+        from .estimating import estimate
 
         found = estimate(request.base, divided.learn, request.params, device=request.device)
-        events.tell("estimate", **asdict(found))
+        events.tell("estimate", **asdict(found), shortage=few)
         return
     path = _tuned(request, divided, folder, commands, events)
     if path is not None:
@@ -199,7 +211,7 @@ def _judged(
 def _tidy(folder: Path) -> None:
     """Remove examples and checkpoints; the result stays."""
     for path in folder.iterdir():
-        if path.name not in (RESULT, PICTURE):
+        if path.name not in (RESULT, PICTURE, LOCK):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -6,6 +6,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...evaluate.judged import kin_of
+from ...evaluate.paired import FEWEST
+from ...evaluate.verdict import counted
 from ...evaluate.versus import Versus, comparing
 from ...models.cards import read_card, with_card
 from ...models.registry import loading
@@ -174,6 +177,27 @@ def halves(held_out: Sequence[Example]) -> tuple[list[Example], list[Example]]:
         return list(held_out), list(held_out)
     middle = max(2, len(labelled) // 3)
     return labelled[:middle], labelled[middle:]
+
+
+def shortage(divided: Split) -> str:
+    """Return a sentence if too few objects judge to tell a gain from chance; else "".
+
+    An object that several planes of a stack show is one, as in `comparing`.
+    """
+    _, judging = halves(divided.held_out)
+    count = _different(judging)
+    if count >= FEWEST:
+        return ""
+    known = _different([*divided.learn, *divided.held_out])
+    more = -(-(FEWEST - count) * known // max(1, count))
+    return (
+        f"{counted(count, 'object')} will judge the result, but at least {FEWEST} are needed to "
+        f"tell a gain from chance: label about {more} more"
+    )
+
+
+def _different(examples: Sequence[Example]) -> int:
+    return len({track for kin in kin_of(examples) for track in kin.tracks.values()})
 
 
 def _order(example: Example) -> tuple[str, str, int, str]:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from ...formats.annotation import Annotation
 from ...formats.found import key_of
 from ...formats.image_reference import difference, image_beside
-from ...formats.label_tiff import read_label_tiff
+from ...formats.label_tiff import has_note, read_label_tiff
 from ...formats.ome_zarr import holds_labels, read_ome_zarr
 from ...formats.project import read_project
 from ...images.decoding import UNREADABLE
 from ...images.labelled import read_source
+from ...images.plane_stack import PlaneStack
 from ...images.readers import StackImage, read_image
 from ...images.transforms import to_rgb8
-from ...steps import drive
 from .examples import Example
 from .label_values import conversion
-from .layers import example_of, of_layers
+from .layers import each_plane, example_of
 
 LOSSY = (".jpg", ".jpeg", ".webp")
 """Endings of files in which labels would change."""
+FREE_PART = 0.5
+"""Of the free memory, what the labels of one file may take."""
 Read = Callable[[], Iterator[Example]]
 
 
@@ -43,24 +47,11 @@ def read_pair(image_path: Path, label_path: Path, complete: bool | None) -> Iter
         If one cannot be read, or they do not fit.
     """
     name = stem_of(image_path)
-    if label_path.suffix.lower() in LOSSY:
-        raise ValueError(
-            f"{label_path.name} is compressed with loss, which changes labels; save them as TIFF "
-            "or PNG"
-        )
-    image = read_image(image_path)
-    try:
-        stored = read_image(label_path)
-    except ValueError as error:
-        if not label_path.name.lower().endswith("_seg.npy"):
-            raise
-        raise ValueError(
-            f"{label_path.name} is a file of cellpose that holds more than labels; export the "
-            "masks from cellpose as TIFF or PNG"
-        ) from error
-    _check_shapes(image_path, image, label_path, stored)
-    known = _known(label_path, stored)
+    image, stored = read_image(image_path), stored_labels(label_path)
+    check_shapes(image_path, image, label_path, stored)
+    known = known_of(label_path, stored)
     if known is not None and known.objects and not label_path.is_dir():
+        known = replace(known, labels=stored.data)  # once in memory, or not at all
         yield from read_annotation(image_path, image, known, complete)
         return
     colours = stored.axes != stored.label_axes
@@ -87,8 +78,31 @@ def read_pair(image_path: Path, label_path: Path, complete: bool | None) -> Iter
         ground = None if complete is not False else np.zeros(labels.shape, bool)
         if unknown is not None:
             ground = ~unknown if ground is None else ground
-        stack = _stack(image_path, one) if way.linked else ""
+        stack = stack_of(image_path, one) if way.linked else ""
         yield replace(one, complete=ground, group=str(image_path), stack=stack, notice=notice)
+
+
+def stored_labels(path: Path) -> StackImage:
+    """Return a label image as it is stored.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or is compressed with loss.
+    """
+    if path.suffix.lower() in LOSSY:
+        raise ValueError(
+            f"{path.name} is compressed with loss, which changes labels; save them as TIFF or PNG"
+        )
+    try:
+        return read_image(path)
+    except ValueError as error:
+        if not path.name.lower().endswith("_seg.npy"):
+            raise
+        raise ValueError(
+            f"{path.name} is a file of cellpose that holds more than labels; export the masks "
+            "from cellpose as TIFF or PNG"
+        ) from error
 
 
 def read_annotation(
@@ -97,19 +111,18 @@ def read_annotation(
     """Yield the planes of an annotation: those with objects, or marked complete."""
     spacing = None if image.scale is None else image.scale
     name = stem_of(image_path)
-    found = drive(
-        of_layers(
-            image.data,
-            annotation.labels,
-            annotation.objects,
-            annotation.properties,
-            name=name,
-            spacing=spacing,
-            complete=complete,
-        )
+    steps = each_plane(
+        image.data,
+        annotation.labels,
+        annotation.objects,
+        annotation.properties,
+        name=name,
+        spacing=spacing,
+        complete=complete,
     )
-    for one in found:
-        yield replace(one, group=str(image_path), stack=_stack(image_path, one))
+    for one in steps:
+        if isinstance(one, Example):
+            yield replace(one, group=str(image_path), stack=stack_of(image_path, one))
 
 
 def read_project_examples(
@@ -188,28 +201,50 @@ def zarr_labels(path: Path) -> list[Path]:
     return sorted(one for one in inner.iterdir() if one.is_dir() and holds_labels(one))
 
 
-def _stack(image_path: Path, one: Example) -> str:
+def stack_of(image_path: Path, one: Example) -> str:
     """Return the stack of a plane, which differs for files of one name in different folders."""
     return f"{image_path.resolve()} {one.stack}" if one.stack else ""
 
 
-def _known(path: Path, stored: StackImage) -> Annotation | None:
-    """Return what a label file of ours says of its objects; None for others."""
+def known_of(path: Path, stored: StackImage) -> Annotation | None:
+    """Return what a label file of ours says of its objects; None for others, which are not read.
+
+    Raises
+    ------
+    ValueError
+        If a TIFF, which is read as a whole for this, does not fit into the memory.
+    """
     shape = tuple(stored.label_shape)
     if stored.axes != stored.label_axes or stored.data.dtype.kind not in "iu":
         return None
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    if is_tiff and not has_note(path):
+        return None
+    if is_tiff and isinstance(stored.data, PlaneStack):
+        nbytes = math.prod(shape) * stored.data.dtype.itemsize
+        check_memory(
+            path, nbytes, "save the labels as OME-Zarr, of which one plane at a time is read"
+        )
     try:
         if path.is_dir():
             return read_ome_zarr(path, shape) if holds_labels(path) else None
-        is_tiff = path.suffix.lower() in (".tif", ".tiff")
         return read_label_tiff(path, shape) if is_tiff else None
     except ValueError:  # it says nothing that is understood; the labels are read all the same
         return None
 
 
-def _check_shapes(
-    image_path: Path, image: StackImage, label_path: Path, labels: StackImage
-) -> None:
+def check_memory(path: Path, nbytes: int, remedy: str) -> None:
+    """Raise a ValueError if a file takes too much of the free memory."""
+    free = int(psutil.virtual_memory().available)
+    if nbytes > FREE_PART * free:
+        raise ValueError(
+            f"{path.name} takes {nbytes / 1e9:.2g} GB of memory, and {free / 1e9:.2g} GB are free; "
+            f"{remedy}"
+        )
+
+
+def check_shapes(image_path: Path, image: StackImage, label_path: Path, labels: StackImage) -> None:
+    """Raise a ValueError if labels have another shape than their image."""
     wanted, found = tuple(image.label_shape), tuple(labels.label_shape)
     if wanted == found:
         return
@@ -224,9 +259,9 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Return the name of a file without its ending, and without ".ome" and ".coco" before it."""
+    """Return the name of a file without its ending, and without ".ome", ".coco" or ".nii" in it."""
     name = path.name.removesuffix(".zarr") if path.name.endswith(".zarr") else path.stem
-    return name.removesuffix(".ome").removesuffix(".coco")
+    return name.removesuffix(".ome").removesuffix(".coco").removesuffix(".nii")
 
 
 def image_of(files: Mapping[str, Path], stem: str) -> Path | None:

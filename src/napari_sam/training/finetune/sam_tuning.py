@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.adapters import ADDED
-from ...models.packing import fingerprint
+from ...models.checkpoint import fingerprint
 from ...models.recognition import Checkpoint
 from ...models.sam import SamModel
 from ...models.two_way import ImageProjections
@@ -32,7 +32,7 @@ from ..prompts import PromptBatch, corrected, first_prompts
 from ..rng import DeviceRandom
 from . import lora
 from .examples import Example
-from .sam_views import TURNS, View, views_of
+from .sam_views import TURNS, View, known_turns, orientations, views_of
 from .training_folder import EMBEDDINGS
 from .tune_params import TuneParams
 
@@ -46,8 +46,6 @@ IOU_WEIGHT = 2.0
 """Of the error of the predicted IoU."""
 LEARNING_RATES = {"heads": 2e-4, "lora": 2e-4, "all": 2e-5}
 """After the warm-up, by what learns."""
-EPOCHS_A_TURN = 2
-"""With a frozen encoder, epochs until images are seen in one more orientation."""
 QUOTA = 4_000_000_000
 """Bytes of embeddings on the disk."""
 PARTS = ("heads", "lora", "all")
@@ -123,6 +121,17 @@ class SamTuning:
         """Steps in which every image is seen once."""
         return len(self.views)
 
+    def encodings(self, steps: int) -> float:
+        """Return how often a frozen encoder runs in so many steps, about; 0 where it learns.
+
+        It runs once for each image and orientation in which that is seen.
+        """
+        if not self.frozen:
+            return 0.0
+        epochs, rest = divmod(steps, self.epoch)
+        seen = (self.epoch - rest) * orientations(epochs)
+        return seen + (rest * orientations(epochs + 1) if rest else 0.0)
+
     def learnt(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by their names in the file."""
         return self._learnt
@@ -172,7 +181,7 @@ class SamTuning:
         epoch, place = divmod(index, len(self.views))
         order = random.Random(f"{self.seed} {epoch}").sample(self.views, len(self.views))
         host = random.Random(f"{self.seed} {epoch} {place}")
-        known = min(TURNS, 1 + epoch // EPOCHS_A_TURN) if self.frozen else TURNS
+        known = known_turns(epoch) if self.frozen else TURNS
         return order[place], host.randrange(known), host
 
     def _masks(self, labels: NDArray[np.int32], host: random.Random) -> Tensor:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from ...images.transforms import resize, scaled_size
 from .examples import Example
 from .held_out import in_colour
+from .seen import boxes_of
 
 TURNS = 8
 """Orientations of a plane: turns by 90 degrees, and those of its mirror image."""
-LONGEST = 1.5
-"""An image is shown in tiles if it is longer than the model's input by this factor."""
+EPOCHS_A_TURN = 2
+"""With a frozen encoder, epochs until images are seen in one more orientation."""
+ALL_SEEN = 200
+"""Epochs after which an image was shown in all orientations."""
 LEAST = 48
 """Objects of fewer pixels of the input, three cells of the logits, are not prompted."""
 
@@ -96,19 +99,18 @@ def views_of(examples: Sequence[Example], longest: int) -> list[View]:
     return usable
 
 
-def boxes_of(shape: tuple[int, ...], longest: int) -> list[tuple[int, int, int, int]]:
-    """Return the whole of a plane (h, w), or tiles of the model's size that cover a long one."""
-    h, w = shape
-    if max(h, w) <= LONGEST * longest:
-        return [(0, 0, w, h)]
-    rows, columns = _starts(h, longest), _starts(w, longest)
-    return [(x, y, min(w, x + longest), min(h, y + longest)) for y in rows for x in columns]
+def known_turns(epoch: int) -> int:
+    """Return in how many orientations images are shown in an epoch, with a frozen encoder."""
+    return min(TURNS, 1 + epoch // EPOCHS_A_TURN)
 
 
-def _starts(length: int, tile: int) -> list[int]:
-    """Return where tiles begin along an axis; they overlap as evenly as they can."""
-    count = math.ceil(length / tile)
-    return [0] if count == 1 else np.linspace(0, length - tile, count).astype(int).tolist()
+def orientations(epochs: int) -> float:
+    """Return in how many orientations an image was shown after so many epochs, on average."""
+    unseen = np.ones(TURNS)
+    for epoch in range(min(epochs, ALL_SEEN)):
+        known = known_turns(epoch)
+        unseen[:known] *= 1 - 1 / known
+    return float(TURNS - unseen.sum())
 
 
 def _turned(array: NDArray[Kind], turn: int) -> NDArray[Kind]:

@@ -95,9 +95,13 @@ class Estimate:
     seconds : float
     steps : int
     bytes : int
-        Memory of the process.
+        Memory of the process while it trains. All images to learn from are in memory. The
+        comparison afterwards is not measured and may take more.
+    images : int
+        What of it these images and their labels take.
     """
 
     seconds: float
     steps: int
     bytes: int
+    images: int

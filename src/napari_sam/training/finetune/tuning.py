@@ -9,80 +9,39 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
-import psutil
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ... import __version__
-from ...files import written_beside
 from ...models.adapters import fingerprint_of, write_tuned
 from ...models.cards import Card
-from ...models.contract import PromptableModel
-from ...models.inert_pickle import READ_ERRORS
 from ...models.recognition import Checkpoint
 from ...models.registry import is_path, reading
-from ...steps import drive
 from ...types import Progress
 from .examples import Example, fingerprint
 from .held_out import held_out_iou
+from .trainable import trainable
 from .training_folder import BEST, STATE
-from .tune_params import Estimate, TuneParams, TuneStep
+from .tune_params import TuneParams, TuneStep
+from .tuning_state import TuningState, read_state
 
-__all__ = [
-    "BEST", "STATE", "Estimate", "TuneParams", "TuneStep", "Trainable", "estimate", "tuning",
-]  # fmt: skip
+__all__ = ["BEST", "STATE", "TuneParams", "TuneStep", "tuning"]
 
-FAMILIES = {
-    "pocket": "pocket_tuning",
-    "vit": "sam_tuning",
-    "mobile_sam": "sam_tuning",
-}
-"""Module whose function `build` returns the `Trainable` of each family."""
 KEPT = "kept_after_step"
 """Name in the card of the step after which the weights were the best; 0 is the base."""
 WARMUP = 20
 """Steps until the learning rate is reached."""
 AVERAGE = 0.98
 """Decay of the running average of the weights, which is what is kept."""
-SAVED = 30.0
-"""Seconds from one checkpoint to the next."""
+SAVING = 0.02
+"""Part of the time that may go into checkpoints,"""
+SOONEST, LATEST = 30.0, 120.0
+"""and from one to the next so many seconds at least and at most."""
 PATIENCE = 5
 """Looks at the held-out part without a new best after which training ends."""
-
-
-class Trainable(Protocol):
-    """A model of one family that learns from examples; a step comes from the seed and its index.
-
-    Attributes
-    ----------
-    complete : bool
-        Whether `weights` is all of the model; see `Card`.
-    learning_rate : float
-        What suits what learns.
-    part : str
-        What learns; see `TuneParams`.
-    """
-
-    complete: bool
-    learning_rate: float
-    part: str
-
-    def learnt(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that learn."""
-
-    def loss(self, index: int) -> tuple[Tensor, float]:
-        """Return the loss of a batch, and the IoU that its first prompts reached."""
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return what the tuned file holds; see `write_tuned`."""
-
-    def model(self) -> PromptableModel:
-        """Return a model that answers with the weights of now."""
 
 
 def tuning(
@@ -148,61 +107,6 @@ def tuning(
     return folder / BEST
 
 
-def estimate(
-    base: str | Path,
-    learn: Sequence[Example],
-    params: TuneParams,
-    *,
-    device: str = "auto",
-    offline: bool | None = None,
-) -> Estimate:
-    """Tell what fine-tuning will take, from two steps of it; see `tuning`.
-
-    Raises
-    ------
-    ValueError
-        As `tuning`.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(params.threads or threads)
-    try:
-        with TemporaryDirectory() as folder:
-            checkpoint: Any = drive(reading(base, device, offline))
-            tuner = Tuner(checkpoint, learn, (), params, Path(folder), str(base), device=device)
-            tuner.step()
-            start = time.perf_counter()
-            tuner.step()
-            pace = time.perf_counter() - start
-    finally:
-        torch.set_num_threads(threads)
-    steps = params.steps or max(1, int(60 * params.minutes / pace))
-    seconds = steps * pace if params.steps else 60 * params.minutes
-    return Estimate(seconds, steps, psutil.Process().memory_info().rss)
-
-
-def trainable(
-    checkpoint: Checkpoint,
-    learn: Sequence[Example],
-    params: TuneParams,
-    folder: Path,
-    device: str = "auto",
-) -> Trainable:
-    """Return what learns: the family's own.
-
-    Raises
-    ------
-    ValueError
-        If the family cannot be tuned, or there is nothing to learn from.
-    """
-    if not any(example.objects for example in learn):
-        raise ValueError("none of the images to learn from holds an object; label some first")
-    if checkpoint.family not in FAMILIES:
-        raise ValueError(f"models of the family {checkpoint.family} cannot be tuned")
-    module: Any = import_module(f".{FAMILIES[checkpoint.family]}", __package__)
-    made: Trainable = module.build(checkpoint, learn, params, folder, device)
-    return made
-
-
 class Tuner:
     """What learns, its optimiser, the average of its weights, and the best ones so far."""
 
@@ -229,7 +133,7 @@ class Tuner:
         self.optimiser = torch.optim.AdamW(
             list(self.weights.values()), self.rate, (0.9, 0.99), weight_decay=0.0
         )
-        self.done, self.spent, self.saved = 0, 0.0, 0.0
+        self.done, self.spent, self.saved, self.took = 0, 0.0, 0.0, 0.0
         self.best, self.misses, self.looks = -1.0, 0, 0
         self.whole = True  # not within a step
         settings = asdict(params) | {"part": self.trained.part, "learning_rate": self.rate}
@@ -259,7 +163,7 @@ class Tuner:
                 score = self._look()
                 self._count(start)
                 self.save()
-            elif self.spent - self.saved > SAVED:
+            elif self.spent - self.saved > min(LATEST, max(SOONEST, self.took / SAVING)):
                 self.save()
             yield self._seen(loss, iou, score)
 
@@ -291,17 +195,16 @@ class Tuner:
         return float(loss.detach()), iou
 
     def save(self) -> None:
-        """Write all that `resume` needs; the file is replaced in one go."""
-        state = {
-            "job": self._job(),
-            "weights": {name: value.detach() for name, value in self.weights.items()},
-            "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
-            "numbers": [self.done, self.spent, self.best, self.misses, self.looks],
-        }
-        with written_beside(self.folder / STATE) as partial:
-            torch.save(state, partial)
-        self.saved = self.spent
+        """Write all that `resume` needs, and measure how long that takes."""
+        start = self.clock()
+        TuningState(
+            self._job(),
+            {name: value.detach() for name, value in self.weights.items()},
+            self.average,
+            self.optimiser.state_dict(),
+            [self.done, self.spent, self.best, self.misses, self.looks],
+        ).write(self.folder)
+        self.saved, self.took = self.spent, self.clock() - start
 
     def resume(self) -> None:
         """Go on from what `save` wrote.
@@ -311,25 +214,15 @@ class Tuner:
         ValueError
             If it is damaged or belongs to another training.
         """
-        path = self.folder / STATE
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (*READ_ERRORS, RuntimeError) as error:
-            raise ValueError(f"{path} is damaged; remove it to train anew") from error
-        if state["job"] != self._job():
-            raise ValueError(
-                f"{self.folder} holds a training on other examples or with other settings; "
-                "remove it, or choose another folder"
-            )
-        numbers = state["numbers"]
-        if self.held_out and not numbers[-1]:
-            self._keep(numbers[2])  # what `close` kept was not looked at; the base was
+        state = read_state(self.folder, self._job())
+        if self.held_out and not state.numbers[-1]:
+            self._keep(state.numbers[2])  # what `close` kept was not looked at; the base was
         with torch.no_grad():
             for name, value in self.weights.items():
-                value.copy_(state["weights"][name])
-                self.average[name].copy_(state["average"][name])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.done, self.spent, self.best, self.misses, self.looks = numbers
+                value.copy_(state.weights[name])
+                self.average[name].copy_(state.average[name])
+        self.optimiser.load_state_dict(state.optimiser)
+        self.done, self.spent, self.best, self.misses, self.looks = state.numbers
         self.saved = self.spent
 
     def close(self) -> None:

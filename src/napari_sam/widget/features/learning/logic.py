@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from ....files import replacing
 from ....models.cards import SUFFIX
-from ....models.registry import label
+from ....models.registry import check_trainable, label
 from ....steps import single
 from ....training.finetune.audit import Audit
 from ....training.finetune.findings import Finding
 from ....training.finetune.request import Request, remove_left_over
+from ....training.finetune.seen import Sight
 from ....training.finetune.tune_params import TuneParams
 from ....types import Progress
 from ...context import Context
@@ -164,7 +165,8 @@ class Learning(Feature):
             self.status.hint(hindrance or "keep some objects first; the model learns from them")
             return
 
-        size = session.predictor.model.image_size
+        model = session.predictor.model
+        sight = Sight(model.image_size, model.largest_scale)
 
         def said(step: Progress) -> None:
             if not quiet:
@@ -179,7 +181,7 @@ class Learning(Feature):
             self._say_failed(text, quiet)
 
         work = Work(
-            partial(looking_over, pairs_of(context, everything), size),
+            partial(looking_over, pairs_of(context, everything), sight),
             on_step=said,
             on_result=done,
             on_error=failed,
@@ -230,10 +232,7 @@ class Learning(Feature):
         kind, panel = event["event"], self.panel
         job = self.training.job
         if kind == "estimate":
-            self.panel.set_estimate(
-                f"training takes {in_words(event['seconds'])} and {event['bytes'] / 1e9:.1f} GB of "
-                f"memory, {event['steps']} steps"
-            )
+            panel.set_estimate(_estimated(event))
         elif kind == "split":
             panel.set_estimate(event["text"])
         elif kind == "step":
@@ -299,7 +298,16 @@ class Learning(Feature):
             return
         before = self.models.before
         self.panel.set_back(label(before) if before else "")
+        self.panel.set_hindrance(self._hindrance())
         self._show_result()
+
+    def _hindrance(self) -> str:
+        """Return why the model in use cannot be trained; empty if it can."""
+        try:
+            check_trainable(self.models.base)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     # -- in idle time ---------------------------------------------------------------------------
 
@@ -310,7 +318,7 @@ class Learning(Feature):
     def _on_looked(self) -> None:
         """Train where there is something new and the user rests."""
         context, rest = self.context, self.rest
-        if not context.preferences.chosen.learn or self.training.runs:
+        if not context.preferences.chosen.learn or self.training.runs or self._hindrance():
             return
         self._say_missing()
         counts = self._counts()
@@ -356,3 +364,13 @@ class Learning(Feature):
         context.session_changed.connect(self._on_session_changed)
         context.bench.image_changed.connect(self._forget_audit)
         context.pixels_changed.connect(self._forget_audit)
+
+
+def _estimated(event: dict[str, Any]) -> str:
+    """Return what a training takes, and whether too few objects will judge it."""
+    text = (
+        f"training takes {in_words(event['seconds'])}, {event['steps']} steps, and "
+        f"{event['bytes'] / 1e9:.1f} GB of memory, {event['images'] / 1e6:.0f} MB of it for the "
+        "images; the comparison may take more"
+    )
+    return f"{text}; {event['shortage']}" if event["shortage"] else text

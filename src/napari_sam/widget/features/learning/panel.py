@@ -93,11 +93,12 @@ class LearningPanel(QWidget):  # type: ignore[misc]
             "Train in the background when enough objects are new and you rest; the result is "
             "used only if it is better"
         )
-        self.learning = _text()
+        self.learning, self.hindrance = _text(), _text()
         self._lay_out()
         self._connect()
         self.set_findings("", [])
         self.set_running(False)
+        self.set_hindrance("")
         self.set_result("", False, False)
         self.set_back("")
 
@@ -138,8 +139,8 @@ class LearningPanel(QWidget):  # type: ignore[misc]
 
     def set_running(self, running: bool, paused: bool = False) -> None:
         """While it trains there is something to pause and to stop, and nothing to start."""
-        for control in (self.look, self.start, self.minutes, self.source, self.findings):
-            control.setEnabled(not running)
+        self._running = running
+        self._enable()
         self.start.setVisible(not running)
         self.pause.setVisible(running)
         self.stop.setVisible(running)
@@ -149,6 +150,11 @@ class LearningPanel(QWidget):  # type: ignore[misc]
             self.curve.show()
         else:
             self.set_left("")
+
+    def set_hindrance(self, text: str) -> None:
+        """Say why the model in use cannot be trained; with an empty text it can."""
+        _say(self.hindrance, text)
+        self._enable()
 
     def set_left(self, text: str) -> None:
         """Say how long it still takes."""
@@ -191,6 +197,14 @@ class LearningPanel(QWidget):  # type: ignore[misc]
         self.learn.setChecked(on)
         _say(self.learning, text)
 
+    def _enable(self) -> None:
+        """Let a training be started where one can be."""
+        free = not self._running and not self.hindrance.text()
+        for control in (self.look, self.start, self.minutes, self.source, self.findings):
+            control.setEnabled(free)
+        off = not self.hindrance.text() or self.learn.isChecked()  # ticked, it can be switched off
+        self.learn.setEnabled(off)
+
     def _lay_out(self) -> None:
         grid = QGridLayout()
         grid.addWidget(QLabel("From"), 0, 0)
@@ -203,6 +217,7 @@ class LearningPanel(QWidget):  # type: ignore[misc]
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(grid)
         for part in (
+            self.hindrance,
             self.summary,
             self.findings,
             self.picture,
@@ -238,6 +253,7 @@ class LearningPanel(QWidget):  # type: ignore[misc]
             (self.learn, self.learn_changed),
         ):
             box.clicked.connect(changed)
+        self.learn.toggled.connect(lambda on: self._enable())
         self.source.picked.connect(lambda name: self.source_changed.emit())
 
 

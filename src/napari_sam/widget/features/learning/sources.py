@@ -15,6 +15,7 @@ from ....training.finetune.examples import Example
 from ....training.finetune.findings import Finding
 from ....training.finetune.layers import of_layers
 from ....training.finetune.request import Request, write_request
+from ....training.finetune.seen import Sight
 from ....types import Contrast, Progress
 from ...context import Context
 from ...frame import Frame, chosen_contrast
@@ -85,7 +86,7 @@ def _pair(view: LabelsView, frame: Frame) -> Pair:
     )
 
 
-def looking_over(pairs: Sequence[Pair], input_size: int) -> Generator[Progress, None, Audit]:
+def looking_over(pairs: Sequence[Pair], sight: Sight) -> Generator[Progress, None, Audit]:
     """Read pairs and look them over; in the worker.
 
     Raises
@@ -108,7 +109,7 @@ def looking_over(pairs: Sequence[Pair], input_size: int) -> Generator[Progress, 
         )
     if not any(one.objects for one in examples):
         raise ValueError("there is no object to learn from; keep some objects first")
-    return (yield from auditing(examples, input_size=input_size))
+    return (yield from auditing(examples, sight=sight))
 
 
 def asking(
