@@ -1,4 +1,4 @@
-# make demo | test | check | docs | test-oldest | clean
+# make demo | test | check | docs | test-oldest | test-onnx | web-test | clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ WORKERS ?= $(if $(shell command -v Xvfb),logical,0)
 
 export QT_API := pyqt6
 
-.PHONY: demo test check docs test-oldest clean
+.PHONY: demo test check docs test-oldest test-onnx web-test clean
 
 # the plugin in napari; without a display the same work from the command line
 demo: $(STAMP)
@@ -39,7 +39,19 @@ docs: $(STAMP)
 test-oldest:
 	tools/test_oldest.sh $(PYTHON)
 
+# the command line without torch, in an environment of its own: sizes and times
+test-onnx:
+	tools/test_torch_free.sh build/torch-free $(PYTHON)
+
+# the page of examples/web in Chromium; needs npm, and the package chromium on Debian
+web-test: $(STAMP)
+	@command -v npm >/dev/null || { echo "there is no npm: on Debian apt-get install npm" >&2; exit 2; }
+	cd examples/web && npm ci --no-audit --no-fund
+	$(BIN)/napari-sam export pocket -o examples/web/models/pocket --overwrite
+	$(BIN)/python tools/web_test.py
+
 clean:
+	rm -rf examples/web/node_modules examples/web/vendor examples/web/models
 	rm -rf build dist site .cache demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -exec rm -rf {} +
 

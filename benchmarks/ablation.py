@@ -59,7 +59,7 @@ def one_scale() -> AbstractContextManager[object]:
         in_window = np.ones(len(prompts.coords), bool)
         return in_window, ~in_window
 
-    return patch("napari_sam.models.pocket.choose_scales", choose_scales)
+    return patch("napari_sam.models.pocket_base.choose_scales", choose_scales)
 
 
 def never_asked() -> AbstractContextManager[object]:

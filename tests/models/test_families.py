@@ -71,10 +71,10 @@ def test_what_is_known_without_a_model_loads_no_torch():
 def test_a_suffix_names_the_runtime(monkeypatch):
     fake = Family("fake", "fake models", suffix=".fake")
     monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, fake))
-    assert file_suffixes() == (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".fake")
+    assert file_suffixes() == (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".onnx", ".fake")
     assert runtime_of("a/b.FAKE") == "fake"
     assert runtime_of("a.pt") == runtime_of("a") == families.STATE_DICT_RUNTIME
-    assert families.known_titles().endswith("pocket and fake models")
+    assert families.known_titles().endswith("models exported to ONNX and fake models")
 
 
 def test_published_files_are_named_by_model_and_suffix(tmp_path):
@@ -91,6 +91,7 @@ from types import ModuleType, SimpleNamespace
 from napari_sam.models import families, registry
 
 fake = ModuleType("napari_sam.models.fake")
+fake.SOFTWARE = "fake"
 fake.read = lambda path: SimpleNamespace(family="fake", nbytes=len(path.read_bytes()))
 fake.choose_device = lambda name: "cpu"
 fake.check_memory = lambda weights, working, device, name: asked.append((weights, device, name))

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from napari_sam import masks
 from napari_sam.images import samples
-from napari_sam.models import packing, registry
-from napari_sam.models.packing import compress, decompress, fingerprint, pack, unpack
+from napari_sam.models import pocket as pocket_on_torch
+from napari_sam.models import registry
+from napari_sam.models.checkpoint import fingerprint
+from napari_sam.models.packing import compress, decompress, pack, unpack
 from napari_sam.types import Prompts
 
 
@@ -70,7 +72,8 @@ def test_any_shape_comes_back(shape):
 def test_maps_in_any_order_of_memory_come_back():
     maps = torch.from_numpy(smooth())
     other = maps.to(memory_format=torch.channels_last)
-    assert torch.equal(unpack(pack(other), Tensor, "cpu"), unpack(pack(maps), Tensor, "cpu"))
+    one, same = (unpack(pack(given), Tensor, torch.from_numpy) for given in (other, maps))
+    assert torch.equal(one, same)
 
 
 class Level(NamedTuple):
@@ -87,7 +90,7 @@ class Both(NamedTuple):
 def test_nested_features_come_back_in_their_places():
     part = [torch.full((1, 1, 2, k + 1), float(k)) for k in range(5)]
     features = Both(Level(part[0], part[1]), Level(part[2], part[3]), part[4])
-    found = unpack(pack(features), Both, "cpu")
+    found = unpack(pack(features), Both, torch.from_numpy)
     assert isinstance(found, Both)
     assert isinstance(found.second, Level)
     for one, other in zip(
@@ -101,9 +104,9 @@ def test_nested_features_come_back_in_their_places():
 
 def test_features_of_another_kind_are_a_key_error():
     with pytest.raises(KeyError):
-        unpack(pack(torch.zeros(1, 1, 2, 2)), Both, "cpu")
+        unpack(pack(torch.zeros(1, 1, 2, 2)), Both, torch.from_numpy)
     with pytest.raises(KeyError):
-        unpack(pack(Level(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))), Both, "cpu")
+        unpack(pack(Level(*torch.zeros(2, 1, 1, 2, 2))), Both, torch.from_numpy)
 
 
 def test_a_fingerprint_is_of_the_weights_alone():
@@ -137,7 +140,12 @@ def test_names_shapes_and_types_count_in_a_fingerprint():
 
 def test_a_model_is_hashed_once_and_only_when_asked(monkeypatch):
     asked = []
-    monkeypatch.setattr(packing, "fingerprint", lambda module: asked.append(module) or "hash")
+
+    def hashed(module):
+        asked.append(module)
+        return "hash"
+
+    monkeypatch.setattr(pocket_on_torch, "fingerprint", hashed)
     model = registry.load_model("pocket", device="cpu")
     assert asked == []
     assert model.fingerprint == model.fingerprint == "hash"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_sam.models.pocket import PocketModel, build
-from napari_sam.models.pocket_decoder import Decoded
+from napari_sam.models.pocket_base import Decoded
 from napari_sam.models.pocket_net import Pocket
 from napari_sam.models.pocket_prompts import prompt_maps
 from napari_sam.models.pocket_windows import OUTSIDE
@@ -163,7 +163,7 @@ def spy(model, monkeypatch, scores):
     def decode_calls(calls):
         answers = []
         for call, answer, score in zip(calls, real(calls), scores, strict=False):
-            iou = torch.tensor(score)[:, None].expand(answer.iou.shape).clone()
+            iou = np.repeat(np.float32(score)[:, None], answer.iou.shape[1], axis=1)
             answers.append(Decoded(answer.logits, iou, answer.presence))
             made.append((call, answer))
         return answers
@@ -182,11 +182,12 @@ def test_a_click_is_answered_at_the_scale_that_scores_higher(random_pocket, monk
     np.testing.assert_allclose(iou, np.repeat([[0.9], [0.6]], 3, axis=1), rtol=1e-6)
     (_, full), (call, half) = made
     np.testing.assert_array_equal(logits[0], full.logits[0, 1:])
-    chosen = torch.stack([full.presence[0], half.presence[1]]).sigmoid()
+    chosen = torch.tensor([full.presence[0], half.presence[1]]).sigmoid()
     np.testing.assert_allclose(presence, chosen, rtol=1e-5)
     halved = call.placed.prompts.coords[0, 0]
     np.testing.assert_allclose(halved, [20.25, 14.75])  # pixels' centres
-    doubled = torch.nn.functional.interpolate(half.logits, scale_factor=2, mode="bilinear")
+    half_logits = torch.from_numpy(half.logits)
+    doubled = torch.nn.functional.interpolate(half_logits, scale_factor=2, mode="bilinear")
     np.testing.assert_array_equal(logits[1], doubled[1, 1:, : logits.shape[2], : logits.shape[3]])
     made.clear()
     random_pocket.decode(features, coords, labels, box, None, False)
@@ -209,7 +210,7 @@ def test_a_click_is_answered_in_a_window_about_it(random_pocket, monkeypatch, pl
     logits = random_pocket.decode(features, coords, labels, None, mask_input, True)[0]
     call, answer = made[0]
     features_cut, placed = call.windows[0], call.placed.prompts
-    assert features_cut.s4.shape[-2:] == (64, 64)
+    assert features_cut[0].shape[-2:] == (64, 64)
     x, y = (place - placed.coords[0, 0]).astype(int)  # where the window begins
     np.testing.assert_array_equal(call.placed.starts, [(x, y)])
     assert x % 16 == y % 16 == 0

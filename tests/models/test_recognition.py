@@ -10,7 +10,7 @@ import pytest
 from napari_sam.models.families import FAMILIES
 from napari_sam.models.recognition import Checkpoint, recognise
 
-SIGN = {family.name: family.tensor for family in FAMILIES}
+SIGN = {family.name: family.tensor for family in FAMILIES if family.tensor}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_containers_that_hold_themselves_come_to_an_end(small):
 
 
 def test_each_family_is_recognised_by_its_tensor():
-    for family in FAMILIES:
+    for family in (one for one in FAMILIES if one.tensor):
         more = {name: np.zeros(1) for name in (f"{part}more" for part in family.parts or ("x.",))}
         found = recognise({"state_dict": {family.tensor: np.zeros((2, 2)), **more}})
         assert found.family == family.name
@@ -109,7 +109,7 @@ def test_other_content_is_refused_in_words(content, text):
 
 
 def test_an_error_names_what_can_be_loaded():
-    with pytest.raises(ValueError, match=r"known are SAM \(ViT-B, .*\), MobileSAM and pocket$"):
+    with pytest.raises(ValueError, match=r"known are SAM \(ViT-B, .*\), .*, pocket and models"):
         recognise({"x": np.zeros(2)})
 
 

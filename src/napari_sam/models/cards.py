@@ -118,7 +118,7 @@ def read_card(path: str | Path) -> Card | None:
         return None
     try:
         with path.open("rb") as file:
-            header = _header(file)[0]
+            header = read_header(file)[0]
     except (OSError, ValueError):  # whoever reads the weights says what is wrong
         return None
     text = header.get("__metadata__", {}).get(CARD)
@@ -148,8 +148,8 @@ def with_card(source: str | Path, card: Card, target: str | Path) -> None:
     """
     text = card.as_json()
     # the source is closed before it may be replaced, as Windows wants it
-    with replacing(target) as partial, _opened(source) as file, partial.open("wb") as out:
-        header, start = _header(file)
+    with replacing(target) as partial, opened(source) as file, partial.open("wb") as out:
+        header, start = read_header(file)
         header["__metadata__"] = {CARD: text, CHECKSUM: _checksum(file, header, start, text)}
         content = json.dumps(header).encode()
         content += b" " * (-len(content) % ALIGNMENT)
@@ -167,9 +167,9 @@ def verify(path: str | Path) -> None:
     ValueError
         If it cannot be read or is damaged.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         try:
-            header, start = _header(file)
+            header, start = read_header(file)
             notes = header["__metadata__"]
             intact = notes[CHECKSUM] == _checksum(file, header, start, notes[CARD])
         except (KeyError, TypeError, ValueError) as error:
@@ -178,15 +178,28 @@ def verify(path: str | Path) -> None:
         raise ValueError(f"{path} is damaged: its checksum is wrong; copy or make it again")
 
 
-def _opened(path: str | Path) -> BinaryIO:
+def opened(path: str | Path) -> BinaryIO:
+    """Open a file of weights.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
     try:
         return Path(path).open("rb")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Return the header of a file of safetensors, and where its tensors begin."""
+def read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Return the header of a file of safetensors, and where its tensors begin.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= MAX_HEADER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -109,6 +110,15 @@ def load_into(module: nn.Module, checkpoint: Checkpoint) -> None:
         name: _weight(name, value, own[name].dtype) for name, value in checkpoint.tensors.items()
     }
     module.load_state_dict(copies, strict=True, assign=True)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return a hash of the names, shapes, types and values of a module's weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _weight(name: str, value: Tensor | StoredTensor, wanted: torch.dtype) -> Tensor:

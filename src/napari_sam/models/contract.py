@@ -88,8 +88,9 @@ class PromptableModel(Protocol):
         Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
     notice : str
         Why it does not run on the chosen device; empty if it does.
-    precision : {"float32", "bfloat16"}
-        What the products are computed in.
+    precision : str
+        What the products are computed in: "float32", "bfloat16"; of exported models also "float16"
+        and "int8".
     """
 
     name: str
@@ -201,7 +202,15 @@ class ModelFile(Protocol):
 
 
 class Runtime(Protocol):
-    """What the registry asks before it builds a model; a module whose functions are these."""
+    """What the registry asks before it builds a model; a module whose functions are these.
+
+    Attributes
+    ----------
+    SOFTWARE : str
+        The package that runs the models, as one would install it.
+    """
+
+    SOFTWARE: str
 
     def read(self, path: Path) -> ModelFile:
         """Read a file, never running code of it.

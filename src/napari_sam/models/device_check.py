@@ -25,6 +25,7 @@ def build_on(
     device: str,
     precision: str,
     check_memory: Callable[[], None],
+    software: str = "torch",
 ) -> PromptableModel:
     """Build a model on a device, or on the CPU where the device fails or answers otherwise.
 
@@ -35,7 +36,9 @@ def build_on(
     build : callable of (device, precision)
     device, precision : str
     check_memory : callable
-        Refuses, as `weights.check_memory`, a model that the CPU's memory cannot hold.
+        Refuses, as `Runtime.check_memory`, a model that the CPU's memory cannot hold.
+    software : str
+        What runs the model there, for the notice.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def build_on(
     model = build("cpu", precision)
     model.notice = (
         f"{model.name} runs on the CPU, because {device} {found}; "
-        "update torch and the driver, or choose cpu"
+        f"update {software} and the driver, or choose cpu"
     )
     return model
 

@@ -11,6 +11,14 @@ from pathlib import PurePath
 
 STATE_DICT_RUNTIME = "weights"
 """Module that reads files of torch's tensors and knows torch's devices."""
+EXPORTED_RUNTIME = "onnx_runtime"
+"""Module that runs exported models; where torch is not installed, `pocket` too."""
+EXPORTED_SUFFIX = ".onnx"
+DEVICES = {
+    STATE_DICT_RUNTIME: ("auto", "cpu", "cuda", "mps"),
+    EXPORTED_RUNTIME: ("auto", "cpu", "cuda", "coreml", "directml"),
+}
+"""What a user can choose from, by the module of the runtime; not all are on each machine."""
 STATE_DICT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
@@ -57,6 +65,7 @@ FAMILIES = (
         tensor="image_encoder.patch_embed.seq.0.c.weight", parts=_SAM,
     ),
     Family("pocket", "pocket", tensor="encoder.stem.0.0.weight"),
+    Family(EXPORTED_RUNTIME, "models exported to ONNX", suffix=EXPORTED_SUFFIX),
 )  # fmt: skip
 UNSUPPORTED = {
     "image_encoder.trunk.": "a SAM 2 model",

@@ -1,4 +1,4 @@
-"""Features as small arrays that can be kept, and a name for weights.
+"""Features as small arrays that can be kept; numpy, whatever the features are computed in.
 
 A value takes 8 bits or less: each channel is counted in equal steps from its least value.
 Neighbours in a map differ by little, so the numbers are replaced by their differences along both
@@ -7,28 +7,16 @@ axes, and those are written with as few bits as their frequency allows (the Huff
 
 from __future__ import annotations
 
-import hashlib
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 LEVELS = 256
 ROOT = "features"
-
-
-def fingerprint(module: nn.Module) -> str:
-    """Return a hash of the names, shapes, types and values of a module's weights."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in module.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def pack(features: Any, steps: float = math.inf) -> dict[str, NDArray[Any]]:
@@ -36,7 +24,7 @@ def pack(features: Any, steps: float = math.inf) -> dict[str, NDArray[Any]]:
 
     Parameters
     ----------
-    features : Tensor (B, C, h, w), or a NamedTuple of such, or of NamedTuples
+    features : array or Tensor (B, C, h, w), or a NamedTuple of such, or of NamedTuples
     steps : float
         Steps in the standard deviation of a channel, where 256 levels reach for that; by default
         there are always 256 levels between its least and its largest value.
@@ -48,38 +36,42 @@ def pack(features: Any, steps: float = math.inf) -> dict[str, NDArray[Any]]:
     return {
         f"{path}.{name}": array
         for path, maps in _leaves(features, ROOT)
-        for name, array in compress(maps.float().cpu().numpy(), steps).items()
+        for name, array in compress(maps, steps).items()
     }
 
 
-def unpack(arrays: Mapping[str, NDArray[Any]], kind: type, device: str, path: str = ROOT) -> Any:
+def unpack(
+    arrays: Mapping[str, NDArray[Any]],
+    kind: Any,
+    made: Callable[[NDArray[np.float32]], Any] = np.asarray,
+    path: str = ROOT,
+) -> Any:
     """Return the features that `pack` was given.
 
     Parameters
     ----------
     arrays : mapping of str to array
     kind : type
-        Tensor, or a NamedTuple whose fields are Tensors or NamedTuples.
-    device : str
+        A NamedTuple whose fields are maps or NamedTuples; any other type stands for maps.
+    made : callable
+        Turns an array (B, C, h, w) float32 into such maps.
     path : str
         Of the part that is asked for.
 
     Returns
     -------
-    kind, of float32
+    kind
 
     Raises
     ------
     KeyError
         If the arrays are of features of another kind.
     """
-    if kind is Tensor:
+    if not hasattr(kind, "_fields"):
         names = ("codes", "size", "low", "step")
-        return torch.from_numpy(decompress(*(arrays[f"{path}.{name}"] for name in names))).to(
-            device
-        )
+        return made(decompress(*(arrays[f"{path}.{name}"] for name in names)))
     parts = get_type_hints(kind).items()
-    return kind(*(unpack(arrays, part, device, f"{path}.{name}") for name, part in parts))
+    return kind(*(unpack(arrays, part, made, f"{path}.{name}") for name, part in parts))
 
 
 def compress(maps: NDArray[np.float32], steps: float) -> dict[str, NDArray[Any]]:
@@ -112,9 +104,11 @@ def decompress(
     return np.asarray(levels * step + low, np.float32)
 
 
-def _leaves(features: Any, path: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(features, Tensor):
+def _leaves(features: Any, path: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    if isinstance(features, np.ndarray):
         yield path, features
-        return
-    for name, part in zip(features._fields, features, strict=True):
-        yield from _leaves(part, f"{path}.{name}")
+    elif hasattr(features, "_fields"):
+        for name, part in zip(features._fields, features, strict=True):
+            yield from _leaves(part, f"{path}.{name}")
+    else:
+        yield path, features.float().cpu().numpy()

@@ -177,7 +177,7 @@ class PocketDecoder(nn.Module):
         logits = weights[..., :-1] @ flat + weights[..., -1:]
         score = self._score(hidden, logits.detach(), flat.detach(), features.instances, owner)
         presence = self.presence_head(hidden[:, 0])[:, 0]
-        return Decoded(logits.unflatten(2, x.shape[-2:]), score, presence)
+        return Decoded(logits.unflatten(2, x.shape[-2:]), score.sigmoid(), presence)
 
     def _tokens(
         self,
@@ -225,7 +225,8 @@ class PocketDecoder(nn.Module):
 
         Returns
         -------
-        (P, masks) float, 0..1
+        (P, masks) float
+            Logits of the IoU.
         """
         inside = logits.sigmoid()
         area = inside.sum(-1, keepdim=True)
@@ -248,7 +249,7 @@ class PocketDecoder(nn.Module):
         mask_tokens = hidden[:, 1 : 1 + self.masks]
         inputs = torch.cat([iou_token, mask_tokens, pooled, *statistics], dim=-1)
         score: Tensor = self.score_head(inputs)  # (P, masks, 1)
-        return score.squeeze(-1).sigmoid()
+        return score.squeeze(-1)
 
 
 def attend_two_way(

@@ -233,7 +233,7 @@ def merge(
     masks : slice
         The C masks that are wanted.
     double : callable
-        Magnifies logits (Q, M, h, w) by two, bilinearly.
+        Magnifies logits (Q, C, h, w) by two, bilinearly.
 
     Returns
     -------
@@ -257,6 +257,6 @@ def merge(
         better = half.iou.max(axis=1) > iou[half.chosen].max(axis=1)
         places = np.flatnonzero(half.chosen)[better]
         h, w = grid
-        logits[places] = double(half.logits[better])[:, masks, :h, :w]
+        logits[places] = double(half.logits[better][:, masks])[..., :h, :w]
         iou[places], presence[places] = half.iou[better], half.presence[better]
     return logits, iou[:, masks], presence

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ..checks import shown
 from ..steps import drive
 from ..types import Progress
-from .cards import Card, read_card, verify
-from .families import runtime_of
+from .cards import SUFFIX, Card, read_card, verify
+from .families import (
+    DEVICES,
+    EXPORTED_RUNTIME,
+    EXPORTED_SUFFIX,
+    STATE_DICT_RUNTIME,
+    runtime_of,
+)
+from .installed import has_torch, require_onnxruntime, require_torch
+from .onnx_folder import ENCODER, is_exported
 from .specs import BUNDLED, SPECS, ModelSpec
 
 if TYPE_CHECKING:
@@ -41,7 +49,7 @@ def find_spec(name: str) -> ModelSpec:
 
 
 def check_name(name: str | Path) -> None:
-    """Refuse what is neither a name nor the path of a file.
+    """Refuse what is neither a name nor the path of a file or of an exported model's folder.
 
     Raises
     ------
@@ -50,8 +58,29 @@ def check_name(name: str | Path) -> None:
     """
     if not is_path(name):
         find_spec(str(name))
-    elif not Path(name).is_file():
+    elif Path(name).is_dir() and not is_exported(name):
+        raise ValueError(
+            f"{name} is a folder without an exported model; name one that napari-sam export wrote, "
+            "or a file of weights"
+        )
+    elif not Path(name).exists():
         raise ValueError(f"there is no file of weights at {name}")
+
+
+def check_trainable(name: str | Path) -> None:
+    """Refuse a model that cannot be trained on this machine.
+
+    Raises
+    ------
+    ValueError
+        Without torch, or of an exported model.
+    """
+    require_torch("training")
+    if _runtime_name(name) == EXPORTED_RUNTIME:
+        raise ValueError(
+            f"{label(name)} is an exported model, which cannot be trained; train the one that it "
+            "was made of"
+        )
 
 
 def available(spec: ModelSpec) -> bool:
@@ -77,7 +106,7 @@ def fetching(
     ValueError
         If the device's memory is too small for it, or the download fails.
     """
-    runtime: Runtime = _module(runtime_of(spec.file_name))
+    runtime = _runtime(spec.name)
     chosen = runtime.choose_device(device)
     runtime.check_memory(spec.size, WORKING_MEMORY, chosen, spec.name)
     if spec.bundled:
@@ -115,13 +144,14 @@ def reading(
     """
     check_name(name)
     published = None if is_path(name) else find_spec(str(name))
-    path = (yield from fetching(published, device, offline)) if published else Path(name)
+    path = (yield from fetching(published, device, offline)) if published else file_of(name)
     card = read_card(path)
     if card is not None:
         verify(path)
     if card is None or card.complete:
-        runtime: Runtime = _module(runtime_of(path))
-        return runtime.read(path)
+        return _runtime(name).read(path)
+    if not has_torch():
+        raise ValueError(_needs_torch(name))
     if above == MOST_TUNED:
         raise ValueError(f"{path} is the base of {above} tuned files; export one as a full model")
     base = yield from reading(_base_of(path, card), device, offline, above + 1)
@@ -140,9 +170,10 @@ def loading(
     Parameters
     ----------
     name : str or Path
-        A name of `specs.SPECS`, or the path of a checkpoint.
+        A name of `specs.SPECS`, the path of a checkpoint, or the folder of an exported model.
     device : str
-        "auto" takes the fastest there is; else "cpu", "cuda", "cuda:1", "mps".
+        "auto" takes the fastest there is; else "cpu", "cuda", "cuda:1", "mps"; for ONNX Runtime
+        "coreml" and "directml" in place of "mps".
     offline : bool, optional
         Never download; by default the environment variable `NAPARI_SAM_OFFLINE` decides.
     precision : {"auto", "float32", "bfloat16"}
@@ -167,9 +198,7 @@ def loading(
     check_name(name)
     called = label(name)
     yield Progress(0, 0, f"loading {called}")
-    runtime: Runtime = _module(
-        runtime_of(find_spec(str(name)).file_name if not is_path(name) else name)
-    )
+    runtime = _runtime(name)
     chosen = runtime.choose_device(device)
     file = yield from reading(name, device, offline)
     yield Progress(0, 0, f"loading {called}")  # here it can be stopped
@@ -188,7 +217,7 @@ def loading(
         runtime.check_memory(file.nbytes, WORKING_MEMORY, "cpu", called)
 
     model: PromptableModel = _module("device_check").build_on(
-        build, chosen, precision, check_memory
+        build, chosen, precision, check_memory, runtime.SOFTWARE
     )
     return model
 
@@ -222,17 +251,65 @@ def label(name: str | Path) -> str:
     """Return the display name of a model: its name, or that of its file."""
     if not is_path(name):
         return str(name)
-    path = Path(name)
+    path = file_of(name)
+    if path.suffix.lower() == EXPORTED_SUFFIX:
+        return f"{path.resolve().parent.name} (ONNX)"
     return path.name if any(spec.name == path.stem for spec in SPECS) else path.stem
 
 
+def file_of(name: str | Path) -> Path:
+    """Return the file that stands for a model's path: of a folder, the encoder in it."""
+    path = Path(name)
+    return path / ENCODER if path.is_dir() else path
+
+
+def devices_of(name: str | Path) -> tuple[str, ...]:
+    """Return the devices that can be asked for with a model; not all are on each machine."""
+    return DEVICES.get(_runtime_name(name), DEVICES[STATE_DICT_RUNTIME])
+
+
 def is_path(name: str | Path) -> bool:
-    """Tell a checkpoint's path from a name; a known name wins over a file that is called so."""
+    """Tell a checkpoint's path from a name; a known name wins over a file that is called so.
+
+    A folder that holds an exported model is such a path, too.
+    """
     if not isinstance(name, str | PathLike):
         raise ValueError(f"a model is a name or a path, but this one is {shown(name)}")
     if any(spec.name == str(name) for spec in SPECS):
         return False
     return bool(Path(name).suffix) or Path(name).exists()
+
+
+def _runtime_name(name: str | Path) -> str:
+    """Return the module that is the runtime of a model; without torch there is but one."""
+    file = file_of(name) if is_path(name) else find_spec(str(name)).file_name
+    runtime = runtime_of(file)
+    return EXPORTED_RUNTIME if runtime == STATE_DICT_RUNTIME and not has_torch() else runtime
+
+
+def _runtime(name: str | Path) -> Runtime:
+    """Return the runtime of a model.
+
+    Raises
+    ------
+    ValueError
+        If what it needs is not installed.
+    """
+    module = _runtime_name(name)
+    if module == EXPORTED_RUNTIME:
+        suffix = file_of(name).suffix.lower() if is_path(name) else ""
+        if suffix not in (SUFFIX, EXPORTED_SUFFIX) and str(name) != BUNDLED:
+            raise ValueError(_needs_torch(name))
+        require_onnxruntime(label(name))
+    runtime: Runtime = _module(module)
+    return runtime
+
+
+def _needs_torch(name: str | Path) -> str:
+    return (
+        f"{name} needs torch, which is not installed: pip install torch, or export it with "
+        "napari-sam export where torch is"
+    )
 
 
 def _base_of(path: Path, card: Card) -> str | Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from torch import Tensor, nn
 
 from . import packing
 from .blocks import LayerNorm2d
-from .checkpoint import load_into
+from .checkpoint import fingerprint, load_into
 from .contract import Answers
 from .device_check import probe_image, probe_prompt
 from .inputs import check_plane, check_prompts
 from .mask_decoder import MaskDecoder
 from .prompt_encoder import PromptEncoder
 from .recognition import Checkpoint
+from .sam_base import SamBase
 from .threads import ThreadLimit, limited
 from .two_way import ImageProjections, TwoWayTransformer
 from .weights import choose_dtype
@@ -62,7 +62,7 @@ class Sam(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(shape), False)
 
 
-class SamModel:
+class SamModel(SamBase):
     """Runs a `Sam` behind the contract.
 
     Parameters
@@ -72,32 +72,16 @@ class SamModel:
     device : str
     """
 
-    largest_scale = float("inf")
-    mask_threshold = 0.0
-    half_pixel = False
-    takes_guide = False
-    fine_features = False
-    tidy_masks = False
-    amg_defaults: Mapping[str, Any] = MappingProxyType({})
-
     def __init__(self, sam: Sam, name: str, device: str = "cpu") -> None:
+        super().__init__(name, device, sam.prompt_encoder.input_image_size[0])
         self.sam = sam.eval().to(device)
-        self.name = name
-        self.device = device
-        self.notice = ""
-        self.precision = "float32"
         self.threads = ThreadLimit()
-        self.image_size = sam.prompt_encoder.input_image_size[0]
         self._latest: tuple[Tensor, ImageProjections] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the weights."""
-        return packing.fingerprint(self.sam)
-
-    def padded_size(self, input_size: tuple[int, int]) -> tuple[int, int]:
-        """Return the square that every input is padded to."""
-        return self.image_size, self.image_size
+        return fingerprint(self.sam)
 
     def set_precision(self, precision: str) -> None:
         """Compute products in another precision; see `PromptableModel.set_precision`."""
@@ -137,10 +121,7 @@ class SamModel:
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
         """Return the embedding that `pack` was given; see `PromptableModel.unpack`."""
-        return packing.unpack(arrays, Tensor, self.device)
-
-    def instance_fields(self, features: Tensor) -> None:
-        """Return None: the published SAM has no instance head."""
+        return packing.unpack(arrays, Tensor, self._tensor)
 
     def feature_maps(self, features: Tensor) -> tuple[NDArray[np.float32], ...]:
         """Return the embedding; see `PromptableModel`."""

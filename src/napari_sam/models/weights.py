@@ -10,8 +10,10 @@ import torch
 
 from .checkpoint import read
 from .contract import PRECISIONS
+from .memory import require_memory
 
-__all__ = ["check_memory", "choose_device", "choose_dtype", "read"]
+__all__ = ["SOFTWARE", "check_memory", "choose_device", "choose_dtype", "read"]
+SOFTWARE = "torch"
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 """Instructions of processors that multiply in bfloat16, in about half the time of float32."""
 CPU_INFO = Path("/proc/cpuinfo")
@@ -41,11 +43,7 @@ def check_memory(weights: int, working: int, device: str, name: str) -> None:
         free = torch.cuda.mem_get_info(gpu)[0] + cached
         needs.append((device, weights + working, free))
     for where, needed, free in needs:
-        if needed > free:
-            raise ValueError(
-                f"{name} needs about {needed / 1e9:.1f} GB of memory on {where}, but "
-                f"{free / 1e9:.1f} GB are free; close something or choose a smaller model"
-            )
+        require_memory(name, needed, free, where)
 
 
 def choose_dtype(precision: str, device: str) -> torch.dtype:

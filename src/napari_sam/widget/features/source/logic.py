@@ -23,7 +23,6 @@ from .model_panel import ModelChooser, OfferPanel
 from .panel import SourcePanel
 from .view_choice import ViewChoice
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 FILES = f"Checkpoints ({' '.join(f'*{suffix}' for suffix in file_suffixes())});;All files (*)"
 NEW_LAYER = "a new layer"
 NEW_FOLDER = "a new folder"
@@ -39,7 +38,7 @@ class Source(Feature):
         self.viewer, self.bench = context.viewer, context.bench
         self.loader = ModelLoader(context)
         self.model, self.offer = ModelChooser(), OfferPanel()
-        self.panel = SourcePanel(self.model, self.offer, DEVICES)
+        self.panel = SourcePanel(self.model, self.offer, self.loader.devices)
         self.seen = ViewChoice(context, self.panel.view)
         self._open = True
         self._watched: list[Image] = []
@@ -209,8 +208,9 @@ class Source(Feature):
 
     def _show_models(self) -> None:
         self.model.set_items(self.loader.items(), self.loader.current)
-        device = next((one for one in DEVICES if one == self.loader.device), None)
-        self.panel.device.set_things(DEVICES, DEVICES, device)
+        devices = self.loader.devices
+        device = next((one for one in devices if one == self.loader.device_in_use), None)
+        self.panel.device.set_things(devices, devices, device)
 
     def _on_model_picked(self, name: str) -> None:
         if name == OPEN_FILE:

@@ -7,7 +7,16 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from ....models.contract import PromptableModel
-from ....models.registry import available, fetching, find_spec, is_path, label, loading
+from ....models.registry import (
+    available,
+    devices_of,
+    fetching,
+    file_of,
+    find_spec,
+    is_path,
+    label,
+    loading,
+)
 from ....models.specs import BUNDLED, SPECS, ModelSpec
 from ....predict.predictor import SamPredictor
 from ....predict.session import Session
@@ -85,6 +94,16 @@ class ModelLoader(QObject):  # type: ignore[misc]
         self.status.hint(f"{name} is not on this machine: download it, or use a file")
         self.offered.emit(self._offer)
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What the model in use may run on."""
+        return devices_of(self.current)
+
+    @property
+    def device_in_use(self) -> str:
+        """The device that was picked, or "auto" where the model in use cannot run on it."""
+        return self.device if self.device.partition(":")[0] in self.devices else "auto"
+
     def pick_device(self, device: str) -> None:
         """Run the model elsewhere."""
         self._withdraw()
@@ -137,7 +156,8 @@ class ModelLoader(QObject):  # type: ignore[misc]
 
     def _use(self, name: str) -> None:
         """Load a model in the background; prompts wait for it."""
-        self.current, device = name, self.device
+        self.current = name
+        device = self.device_in_use
         self.listed.emit()
         if self.context.session is not None:
             self._former_session = self.context.session
@@ -221,7 +241,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
 def _is_here(name: str) -> bool:
     """Tell whether a model that was used in an earlier session can be loaded without a download."""
     if is_path(name):
-        return Path(name).is_file()
+        return file_of(name).is_file()
     return any(spec.name == name and available(spec) for spec in SPECS)
 
 
