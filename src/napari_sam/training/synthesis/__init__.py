@@ -1,0 +1,1 @@
+"""Synthetic labelled images: objects cut from labelled images, on ground without objects."""
