@@ -17,7 +17,10 @@ from napari_sam.types import Mask, SliceKey
 
 from .annotations import annotation as with_prompts
 
-WHOLE = [one for one in FORMATS if one.read and one.write and one.title != "YOLO segmentation"]
+WHOLE = [
+    one for one in FORMATS if one.read and one.write and not one.title.startswith(("YOLO", "DICOM"))
+]
+"""Those that need nothing but an annotation; for DICOM see test_medical_labels."""
 
 
 @pytest.mark.parametrize("kind", WHOLE, ids=lambda one: one.title)

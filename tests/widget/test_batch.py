@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,7 +39,7 @@ def batch_of(hands):
 def run(hands, layer=None, everywhere=False):
     batch = batch_of(hands)
     if layer is not None:
-        batch.use_layer(layer)
+        batch.pick(layer)
     batch.refresh()
     button = batch.panel.all if everywhere else batch.panel.here
     button.click()
@@ -357,3 +359,104 @@ def test_layers_of_the_dock_are_not_offered(hands):
     hands.viewer.add_points([(1, 1)], name="spots")
     offered = [batch.panel.layer.itemText(k) for k in range(batch.panel.layer.count())]
     assert "spots" in offered
+
+
+# -- prompts of a file ------------------------------------------------------------------------
+
+
+def results_of(scene, path):
+    """Write boxes of a detector around two objects, with classes and scores."""
+    entries = []
+    for label, score in ((1, 0.875), (3, 0.5)):
+        y, x = np.nonzero(scene[1] == label)
+        box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
+        entries.append({"image_id": 7, "category_id": label, "bbox": box, "score": score})
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_boxes_of_a_file_become_objects_with_class_and_score(hands, scene, tmp_path):
+    batch = batch_of(hands)
+    batch.importing.read(results_of(scene, tmp_path / "results.json"))
+    hands.until_said("2 prompts of results.json drawn")
+    layer = hands.viewer.layers["results"]
+    assert batch.panel.layer.currentText() == "results"
+    assert list(layer.features["class"]) == ["class 1", "class 3"]
+    assert list(layer.features["score"]) == [0.875, 0.5]
+    batch.panel.here.click()
+    hands.until_said("2 of 2 prompts gave an object")
+    found = hands.bench.results.store.objects
+    assert [(one.category, one.attributes["prompt score"]) for one in found.values()] == [
+        ("class 1", 0.875),
+        ("class 3", 0.5),
+    ]
+    for label, wanted in zip(found, (1, 3), strict=True):
+        assert iou(hands.labels == label, scene[1] == wanted) > 0.98
+
+
+def test_points_and_areas_of_a_file_lie_on_a_scaled_image(open_dock, scene, tmp_path):
+    hands = open_dock(("add_image", scene[0], {"scale": (0.5, 0.5), "translate": (10, 20)}))
+    y, x = (int(n.mean()) for n in np.nonzero(scene[1] == 2))
+    ring = [[10, 10], [30, 12], [20, 30], [10, 10]]
+    shapes = {"Polygon": [ring], "Point": [x + 0.5, y + 0.5]}
+    features = [
+        {"type": "Feature", "geometry": {"type": kind, "coordinates": places}, "properties": {}}
+        for kind, places in shapes.items()
+    ]
+    path = tmp_path / "q.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    batch = batch_of(hands)
+    hands.dock.context.opening.import_prompts(path)  # the entry of the menu
+    hands.until_said("2 prompts of q.geojson drawn")
+    areas, points = (one for one in hands.viewer.layers if one.name.startswith("q"))
+    areas, points = (points, areas) if isinstance(areas, Points) else (areas, points)
+    assert areas.shape_type == ["polygon"]
+    low, high = areas.data[0].min(axis=0), areas.data[0].max(axis=0)
+    assert low.tolist() == pytest.approx([9.5, 9.5], abs=1)
+    assert high.tolist() == pytest.approx([29.5, 29.5], abs=1.5)
+    assert points.data.tolist() == [[y, x]]
+    assert points.scale.tolist() == [0.5, 0.5]
+    run(hands, points)  # the one that the user chose
+    hands.until_said("1 of 1 prompt gave an object")
+    assert iou(hands.labels == 1, scene[1] == 2) > 0.98
+    assert batch.panel.layer.currentText() == points.name
+
+
+def test_points_and_boxes_of_a_file_are_answered_together(hands, scene, tmp_path):
+    """With their own classes, as one step; and results of another image are not drawn."""
+    places = [[int(n.mean()) for n in np.nonzero(scene[1] == k)[::-1]] for k in (1, 3)]
+    y, x = np.nonzero(scene[1] == 2)
+    low, high = (int(x.min()), int(y.min())), (int(x.max()) + 1, int(y.max()) + 1)
+    ring = [[*low], [high[0], low[1]], [*high], [low[0], high[1]], [*low]]
+    features = [
+        {"type": "Feature", "geometry": {"type": kind, "coordinates": at},
+         "properties": {"classification": {"name": name}}}
+        for kind, at, name in (
+            ("Point", places[0], "one"), ("Polygon", [ring], "two"), ("Point", places[1], "three"),
+        )
+    ]  # fmt: skip
+    path = tmp_path / "q.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    batch = batch_of(hands)
+    batch.importing.read(path)
+    hands.until_said("3 prompts of q.geojson drawn")
+    batch.panel.here.click()
+    hands.until_said("3 of 3 prompts gave an object")
+    found = {one.category: k for k, one in hands.bench.results.store.objects.items()}
+    assert found.keys() == {"one", "two", "three"}
+    for number, name in ((1, "one"), (2, "two"), (3, "three")):
+        assert iou(hands.labels == found[name], scene[1] == number) > 0.98
+    results = [{"image_id": k, "bbox": [1, 1, 5, 5], "score": 0.5} for k in (1, 2)]
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(results))
+    batch.importing.read(path)
+    hands.until_said("results of the images 1, 2; leave only those of this image in the file")
+
+
+def test_a_file_that_is_wrong_is_named_with_its_line(hands, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("x,y\n1,2\n3,there\n")
+    before = len(hands.viewer.layers)
+    batch_of(hands).importing.read(path)
+    hands.until_said("p.csv: line 3: y is a number, but is 'there'")
+    assert len(hands.viewer.layers) == before

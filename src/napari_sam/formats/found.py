@@ -120,7 +120,10 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path.name} is nested too deeply") from None
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except json.JSONDecodeError as error:
+        reason = f"line {error.lineno}: {error.msg}"
+        raise ValueError(f"{path.name} is no JSON text: {reason}") from None
+    except UnicodeDecodeError:
         raise ValueError(f"{path.name} is no JSON text") from None
 
 

@@ -99,19 +99,19 @@ def found_in_yolo(path: Path, shape: tuple[int, ...] | None = None) -> Found:
         raise ValueError("YOLO's texts do not tell the size of the image; open the image first")
     if path.parent.name.lower().endswith(FOLDER):
         path = path.parent
-    texts = _texts(path)
-    places = list(_places(texts, shape))
-    names = _names(path if path.is_dir() else path.parent)
+    texts = texts_of(path)
+    places = list(places_of_texts(texts, shape))
+    names = class_names(described_in(path if path.is_dir() else path.parent))
     objects: list[SegmentedObject] = []
     prompts: list[DrawnRow] = []
     empty = 0
     for file, place in zip(texts, places, strict=True):
         key = key_of(place, shape)
-        for number, line in enumerate(_read(file).splitlines(), 1):
+        for number, line in enumerate(read_text(file).splitlines(), 1):
             if not line.strip():
                 continue
             where = f"line {number} of {file.name}"
-            kind, values = _parsed(line, where)
+            kind, values = parsed_line(line, where)
             if len(values) in (4, 5):  # a box, and perhaps how sure a model was
                 prompts.append(_box(values, key, shape))
                 continue
@@ -137,7 +137,8 @@ def _is_ours(path: Path) -> bool:
     return all(one.suffix == ".txt" or one.name == DATA for one in path.iterdir())
 
 
-def _texts(path: Path) -> list[Path]:
+def texts_of(path: Path) -> list[Path]:
+    """Return the texts of a folder in the order of planes, or the one text given."""
     if not path.is_dir():
         return [path]
     names = (one for one in path.iterdir() if one.suffix.lower() == ".txt" and one.name != CLASSES)
@@ -153,7 +154,7 @@ def _numbers(stem: str) -> tuple[tuple[str, int], ...]:
     return tuple((text, int(digits or -1)) for text, digits in parts)
 
 
-def _places(texts: list[Path], shape: tuple[int, ...]) -> np.ndindex:
+def places_of_texts(texts: list[Path], shape: tuple[int, ...]) -> np.ndindex:
     """Return the places of planes, one for each text."""
     count = math.prod(shape[:-2])
     if len(texts) == 1 < count:
@@ -163,7 +164,8 @@ def _places(texts: list[Path], shape: tuple[int, ...]) -> np.ndindex:
     return np.ndindex(*shape[:-2])
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return a text of bounded size; ValueError if it cannot be read."""
     try:
         if path.is_symlink() or path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"{path.name} is a link, or larger than {LARGEST_FILE} bytes")
@@ -174,7 +176,7 @@ def _read(path: Path) -> str:
         raise ValueError(f"{path.name} is no text") from None
 
 
-def _parsed(line: str, where: str) -> tuple[int, Ring]:
+def parsed_line(line: str, where: str) -> tuple[int, Ring]:
     """Return the number of the class and the other numbers of a line."""
     first, *rest = line.split()
     if not re.fullmatch(r"[0-9]{1,9}", first):
@@ -196,15 +198,37 @@ def _box(values: Ring, key: SliceKey, shape: tuple[int, ...]) -> DrawnRow:
     return box_row(key, (x - w / 2, y - h / 2, x + w / 2 - 1, y + h / 2 - 1))
 
 
-def _names(folder: Path) -> dict[int, str]:
+def described_in(folder: Path) -> Path:
+    """Return the folder in which classes are named: its own, or that of a set above it.
+
+    `data.yaml` lies beside the folder "labels", or, where that is in "train" (Roboflow), above.
+    """
+    deep = 1 if folder.name == "labels" else 2 if folder.parent.name == "labels" else 0
+    places = [folder, *list(folder.absolute().parents)[: deep + 1 if deep else 0]]
+    named = (one for one in places if (one / CLASSES).is_file() or (one / DATA).is_file())
+    return next(named, folder)
+
+
+def listed_classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that are named for texts, in the order of their numbers, also unused ones.
+
+    Numbers without a name are called as in `found_in_yolo`, so that all keep their numbers.
+    """
+    names = class_names(described_in(path if path.is_dir() else path.parent))
+    named = [k for k, name in names.items() if name]
+    last = max(named, default=-1)
+    return tuple(names.get(k) or f"class {k}" for k in range(last + 1)) if last < 10_000 else ()
+
+
+def class_names(folder: Path) -> dict[int, str]:
     """Return the names of classes; "" for what was written without one."""
     names: dict[int, str] = {}
     if (folder / CLASSES).is_file():
         # not splitlines, which also breaks lines at rarer signs that a name may hold
-        lines = _read(folder / CLASSES).removesuffix("\n").split("\n")
+        lines = read_text(folder / CLASSES).removesuffix("\n").split("\n")
         names = dict(enumerate(line.strip() for line in lines))
     elif (folder / DATA).is_file():
-        names = _names_of_yaml(_read(folder / DATA))
+        names = _names_of_yaml(read_text(folder / DATA))
     if names and re.fullmatch(f"{NO_CLASS}_*", names[max(names)]):
         names[max(names)] = ""
     return names

@@ -228,11 +228,11 @@ class Finder(Generic[T]):
         kind = format_of(path)
         if kind is not None and kind.read is not None and not is_image(path):
             image = image_of(images, base)
-            if image is not None:
+            if image is not None and image != path:  # an image as OME-Zarr may be found for itself
                 return self._add(path, partial(read.annotation, image, path))
         if named and self._beside(path, images):
             return True
-        if not is_image(path) and holds_objects(path):
+        if not is_image(path) and not is_zarr(path) and holds_objects(path):
             self._refuse(path, f"{path.name} has no image {base} that belongs to it")
             return True
         return False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
+from ....formats.prompt_files.contract import SCORE
 from ....objects import edits
 from ....objects.classes import add_classes
 from ....objects.overlap import RULES
@@ -96,6 +97,7 @@ def kept_in_pieces(
     view: LabelsView,
     outlines: Mapping[int, Outlines],
     classes: Mapping[int, str],
+    scores: Mapping[int, float],
     stability: Mapping[int, float],
     overlap: str,
     refined: Mapping[int, SegmentedObject] | None = None,
@@ -112,6 +114,8 @@ def kept_in_pieces(
         See `outlines_of`.
     classes : mapping of int to str
         Of some of them.
+    scores : mapping of int to float
+        What another system gave some of them; kept as an attribute.
     stability : mapping of int to float
     overlap : str
         Name of the rule that says which pixels they get.
@@ -157,7 +161,8 @@ def kept_in_pieces(
         outlined = () if after is None else after.outlines.values()
         named = next((n for one in outlined if (n := numbers.get(id(one)))), None)
         if after is not None and named is not None:
-            objects[label] = before, _with_facts(after, classes.get(named), stability[named])
+            facts = classes.get(named), scores.get(named), stability[named]
+            objects[label] = before, _with_facts(after, *facts)
         yield Progress(len(objects), len(edit.objects), "objects")
     if not objects:
         return set()
@@ -174,6 +179,10 @@ def kept_in_pieces(
     }
 
 
-def _with_facts(one: SegmentedObject, category: str | None, stability: float) -> SegmentedObject:
+def _with_facts(
+    one: SegmentedObject, category: str | None, score: float | None, stability: float
+) -> SegmentedObject:
     attributes = {**one.attributes, STABILITY: round(stability, 4)}
+    if score is not None:
+        attributes[SCORE] = score
     return replace(one, category=category or one.category, attributes=attributes)

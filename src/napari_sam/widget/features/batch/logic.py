@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from ...placement import world_transform
 from ...places import show_place
 from ...scheduler import Lane, Work
 from ..feature import Feature
+from .importing import PromptImport
 from .keeping import kept_in_pieces, outlines_of, painted_of, unchanged_since
 from .panel import BatchPanel
 from .reading import Drawn, Reading, group_columns, read_points, read_shapes, seeds_of_labels
@@ -93,12 +94,16 @@ class BatchPrompts(Feature):
         self.bench, self.status = context.bench, context.status
         self.panel = BatchPanel()
         self._layer: Layer | None = None
+        self._together: tuple[Layer, ...] = ()  # layers of one file, which are answered as one
         self._batch: Batch | None = None  # whose objects are not being written yet
         panel = self.panel
-        panel.layer_picked.connect(self.use_layer)
+        panel.layer_picked.connect(self.pick)
         panel.run_asked.connect(self.run)
         panel.cancel_asked.connect(self.cancel)
         panel.show_asked.connect(self.show)
+        self.importing = PromptImport(context, panel)
+        self.importing.drawn.connect(self.use_imported)
+        panel.import_asked.connect(self.importing.ask)
         context.scheduler.busy_changed.connect(self._on_busy_changed)
         context.session_changed.connect(self._on_session_changed)
         context.pixels_changed.connect(self._drop)
@@ -128,6 +133,11 @@ class BatchPrompts(Feature):
             emitter.disconnect(self.refresh)
 
     # -- what the user does -------------------------------------------------------------------
+
+    def pick(self, layer: Layer | None) -> None:
+        """Take the prompts from a layer that the user chose, and from no other."""
+        self._together = ()
+        self.use_layer(layer)
 
     def use_layer(self, layer: Layer | None) -> None:
         """Take the prompts from another layer."""
@@ -214,6 +224,12 @@ class BatchPrompts(Feature):
             self.use_layer(layers[-1] if layers else None)
         self.panel.layer.set_things([one.name for one in layers], layers, self._layer)
 
+    def use_imported(self, layers: Sequence[Layer]) -> None:
+        """Take the prompts of a file, which have been drawn, in one layer or in two."""
+        self._together = tuple(layers)
+        self.use_layer(layers[-1])
+        self.refresh()
+
     # -- reading ------------------------------------------------------------------------------
 
     def _layers(self) -> list[Layer]:
@@ -248,10 +264,13 @@ class BatchPrompts(Feature):
             place, locked = to_layer(layer, frame, dims), locked_labels(view.store)
             seeds = partial(_label_seeds, data, place, shape, refined, frozenset(locked))
             return lambda: answers({key: partial(seeds, key) for key in keys})
-        reader = read_points if isinstance(layer, Points) else read_shapes
-        place = to_image(layer, frame, dims)
-        read = partial(reader, Drawn.of(layer), place, plane.key, shape, self.panel.grouping)
-        return partial(_read_and_answered, read, None if everywhere else plane.key, answers)
+        reads = []
+        together = [one for one in self._layers() if any(one is k for k in self._together)]
+        for one in together if any(one is layer for one in together) else [layer]:
+            reader = read_points if isinstance(one, Points) else read_shapes
+            place, grouping = to_image(one, frame, dims), self.panel.grouping
+            reads.append(partial(reader, Drawn.of(one), place, plane.key, shape, grouping))
+        return partial(_read_and_answered, reads, None if everywhere else plane.key, answers)
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -308,7 +327,8 @@ class BatchPrompts(Feature):
             view, found = batch.view, outlines
             if painted is not None:
                 found = yield from unchanged_since(view, batch.before, outlines, painted)
-            facts = batch.reading.classes, stability, batch.overlap
+            reading = batch.reading
+            facts = reading.classes, reading.scores, stability, batch.overlap
             try:
                 kept.update((yield from kept_in_pieces(self.context, view, found, *facts, painted)))
             except ValueError:
@@ -375,12 +395,14 @@ class BatchPrompts(Feature):
 
 
 def _read_and_answered(
-    read: Callable[[], Reading],
+    reads: Sequence[Callable[[], Reading]],
     only: SliceKey | None,
     answers: Callable[[SeedsOf], Generator[Any, None, None]],
 ) -> Generator[Any, None, None]:
-    """Read a layer, yield what it says of one plane or of all, and the answers; in the worker."""
-    reading = read()
+    """Read layers, yield what they say of one plane or of all, and the answers; in the worker."""
+    reading = Reading()
+    for read in reads:
+        reading = reading.followed_by(read())
     if only is not None:
         reading = reading.within(only)
     yield reading

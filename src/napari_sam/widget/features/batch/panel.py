@@ -35,7 +35,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
     layer_picked : object
     run_asked : bool
         On all planes, or the one shown.
-    cancel_asked : no argument
+    cancel_asked, import_asked : no argument
     show_asked : object
         The user wants to see the place of a prompt: what was given to `set_failed` with it.
     """
@@ -43,6 +43,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
     layer_picked = Signal(object)
     run_asked = Signal(bool)
     cancel_asked = Signal()
+    import_asked = Signal()
     show_asked = Signal(object)
 
     def __init__(self) -> None:
@@ -66,6 +67,11 @@ class BatchPanel(QWidget):  # type: ignore[misc]
         self.least.setSuffix(" points")
         self.least.setSpecialValueText("1 point")
         self.least.setToolTip("Pass over places at which fewer points follow each other")
+        self.file = QPushButton("Import prompts ...")
+        self.file.setToolTip(
+            "Draw the prompts of a file in a layer: COCO results, YOLO, a table (CSV) of points, "
+            "boxes or a gaze, ImageJ ROIs, GeoJSON of QuPath"
+        )
         self.here = QPushButton("This plane")
         self.here.setToolTip("Make an object of each prompt in the plane shown")
         self.all = QPushButton("All planes")
@@ -127,6 +133,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
         self.here.setVisible(not busy)
         self.all.setVisible(not busy and self._several)
         self.cancel.setVisible(busy)
+        self.file.setEnabled(not busy)
 
     def set_summary(self, text: str) -> None:
         """Say how many prompts gave an object."""
@@ -161,7 +168,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
         buttons.addWidget(self.here)
         buttons.addWidget(self.all)
         grid.addLayout(buttons, 4, 0, 1, 2)
-        for row, wide in enumerate((self.cancel, self.summary, self.failed), 5):
+        for row, wide in enumerate((self.cancel, self.file, self.summary, self.failed), 5):
             grid.addWidget(wide, row, 0, 1, 2)
         grid.setColumnStretch(1, 1)
 
@@ -171,6 +178,7 @@ class BatchPanel(QWidget):  # type: ignore[misc]
         self.here.clicked.connect(lambda: self.run_asked.emit(False))
         self.all.clicked.connect(lambda: self.run_asked.emit(True))
         self.cancel.clicked.connect(self.cancel_asked)
+        self.file.clicked.connect(lambda _: self.import_asked.emit())
         self.failed.itemClicked.connect(
             lambda item: self.show_asked.emit(item.data(Qt.ItemDataRole.UserRole))
         )

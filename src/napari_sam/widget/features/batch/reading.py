@@ -23,6 +23,8 @@ GROUPS = ("object", "object_id", "instance", "track_id", "id", "label")
 """Columns that tell which prompts belong to one object, if they hold whole numbers."""
 CLASSES = ("class", "category")
 """Columns with the class of an object."""
+SCORES = ("score", "confidence", "probability")
+"""Columns that say how sure another system was of an object."""
 OBJECT, BACKGROUND = (PROMPT_KINDS[name].marks[0] for name in ("point", "background"))
 
 
@@ -64,6 +66,8 @@ class Reading:
         What each prompt is called, by the number of its object.
     classes : dict of int to str
         Those that have one.
+    scores : dict of int to float
+        What another system gave, of those that have one.
     seeds : dict of SliceKey to list of Seed
     outside : list of int
         Objects whose prompts lie outside the image, or in no single plane of it.
@@ -74,6 +78,7 @@ class Reading:
 
     names: dict[int, str] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
     seeds: dict[SliceKey, list[Seed]] = field(default_factory=dict)
     outside: list[int] = field(default_factory=list)
     passed_over: int = 0
@@ -82,6 +87,22 @@ class Reading:
     def asked(self) -> set[int]:
         """Numbers of the objects that have seeds."""
         return {seed.number for seeds in self.seeds.values() for seed in seeds}
+
+    def followed_by(self, other: Reading) -> Reading:
+        """Return what is said here and in another layer, whose objects are numbered after these."""
+        first = max(self.names, default=-1) + 1
+        seeds = {key: list(some) for key, some in self.seeds.items()}
+        for key, some in other.seeds.items():
+            after = (replace(one, number=one.number + first) for one in some)
+            seeds.setdefault(key, []).extend(after)
+        return Reading(
+            {**self.names, **{k + first: one for k, one in other.names.items()}},
+            {**self.classes, **{k + first: one for k, one in other.classes.items()}},
+            {**self.scores, **{k + first: one for k, one in other.scores.items()}},
+            seeds,
+            [*self.outside, *(k + first for k in other.outside)],
+            self.passed_over + other.passed_over,
+        )
 
     def within(self, key: SliceKey) -> Reading:
         """Return what is said of one plane alone."""
@@ -164,6 +185,7 @@ def read_points(
         if is_beside and grouping.column == EACH:
             reading.names.pop(number)
             reading.classes.pop(number, None)
+            reading.scores.pop(number, None)
             alone.append((plane, xy))
         elif plane is None:
             reading.outside.append(number)
@@ -296,8 +318,10 @@ def _numbered(
     column: str,
     kinds: Sequence[str],
 ) -> list[int]:
-    """Return the number of the object of each row, and note names and classes."""
+    """Return the number of the object of each row, and note names, classes and scores."""
     named = next((name for name in table.columns if str(name).lower() in CLASSES), None)
+    scored = next((name for name in table.columns if str(name).lower() in SCORES), None)
+    scores = None if scored is None else pd.to_numeric(table[scored], errors="coerce")
     values = next((table[name] for name in table.columns if str(name) == column), None)
     numbers: dict[Any, int] = {}
     found = []
@@ -309,6 +333,8 @@ def _numbered(
         category = "" if named is None else str(table[named].iloc[row]).strip()
         if category and category != "nan":
             reading.classes.setdefault(number, category)
+        if scores is not None and np.isfinite(scores.iloc[row]):
+            reading.scores.setdefault(number, float(scores.iloc[row]))
     return found
 
 

@@ -1,0 +1,1 @@
+"""Prompts of other systems: one file for each form, behind the value in `contract`."""

@@ -1,0 +1,1 @@
+"""Training sets of other systems: one file for each, behind the contract in `contract`."""

@@ -1,0 +1,1 @@
+"""Labelled images of any form as training sets of other systems."""
