@@ -79,6 +79,7 @@ def test_what_needs_torch_says_so(tmp_path):
     train = fails("train", tmp_path, "-o", tmp_path / "tuned.safetensors")
     assert train.endswith("training needs torch, which is not installed: pip install torch")
     assert "needs torch" in fails("models", "--export", tmp_path / "all.pth", "--model", "pocket")
+    assert "vit_b needs torch" in fails("models", "--model", "vit_b", "--fetch")
     assert "export needs torch" in fails("export", "pocket", "-o", tmp_path / "exported")
     for model in ("vit_b", tmp_path / "sam.pth"):
         said = fails("demo", "-o", tmp_path / "demo", "--model", model)

@@ -13,12 +13,13 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-for requirement in [*project["dependencies"], *project["optional-dependencies"]["export"]]:
+for requirement in [*project["dependencies"], *project["optional-dependencies"]["export"],
+                    *project["optional-dependencies"]["medical"]]:
     print(requirement.replace(">=", "=="))
 EOF
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
 "${pip[@]}" -c constraints.txt hatchling editables hatch-fancy-pypi-readme
-"${pip[@]}" --no-build-isolation -c "$venv/floors.txt" -e ".[qt,export,dev]"
+"${pip[@]}" --no-build-isolation -c "$venv/floors.txt" -e ".[qt,export,medical,dev]"
 "${pip[@]}" --no-deps segment-anything timm
 tests=(tests/test_*.py tests/{cli,evaluate,everything,formats,images,models,objects,predict,stack})
 "$venv/bin/python" -m pytest -q -m "not slow" "${tests[@]}" tests/widget/test_prompting.py

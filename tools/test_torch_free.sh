@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install the command line without torch, and run it: sizes, times and results are printed.
+# Install the command line without torch, and run it: sizes, times and results are printed. It fails
+# where the packages of the command line take 500 MB or more, or a result holds no object.
 # Usage: tools/test_torch_free.sh [FOLDER [PYTHON]], the folder for the environment; by default
 # build/torch-free. With DOCK=1 the packages of the plugin are installed as well.
 set -euo pipefail
@@ -15,7 +16,10 @@ venv=$(cd "$folder" && pwd)
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile)
 "${pip[@]}" -c constraints.txt -r "$requirements"
 "${pip[@]}" --no-deps .
-"$venv/bin/python" - <<'PYTHON'
+most=500 # MB
+[[ -z ${DOCK:-} ]] || most=inf
+"$venv/bin/python" - "$most" <<'PYTHON'
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -28,6 +32,8 @@ files = [path for path in files if not path.relative_to(site).parts[0].startswit
 size = sum(path.stat().st_size for path in files) / 1e6
 compiled = sum(path.stat().st_size for path in files if path.suffix == ".pyc") / 1e6
 print(f"packages: {size:.0f} MB, {compiled:.0f} MB of them compiled Python files")
+if size >= float(sys.argv[1]):
+    raise SystemExit(f"the packages take {size:.0f} MB, but should take less than {sys.argv[1]}")
 PYTHON
 
 work=$(mktemp -d)
@@ -38,10 +44,27 @@ export NAPARI_SAM_STATE_DIR=$work/state NAPARI_SAM_CONFIG_DIR=$work/config \
 TIMEFORMAT="%R s, %U s of the processor"
 run() {
     echo "napari-sam $*"
-    time "$venv/bin/napari-sam" "$@" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
+    time "$venv/bin/napari-sam" "$@" >"$work/said" 2>"$work/errors" ||
+        { cat "$work/errors" >&2; exit 1; }
+    cat "$work/said"
 }
-run demo -o first # compiles what is not compiled yet
-run demo -o demo
+finds() { # run a command, which names its result after -o; no label image of it may be empty
+    run "$@"
+    "$venv/bin/python" - "${@: -1}" <<'PYTHON'
+import sys
+from pathlib import Path
+
+import tifffile
+
+place = Path(sys.argv[1])
+files = sorted(place.glob("*_labels.tif")) if place.is_dir() else [place]
+empty = [str(path) for path in files if not tifffile.imread(path).any()]
+if empty or not files:
+    raise SystemExit(f"no objects in {', '.join(empty) or place}")
+PYTHON
+}
+finds demo -o first # compiles what is not compiled yet
+finds demo -o demo
 "$venv/bin/python" -c 'import napari_sam; print("version", napari_sam.__version__)'
 "$venv/bin/python" - <<'PYTHON'
 import numpy as np
@@ -55,10 +78,10 @@ tifffile.imwrite("plane_labels.tif", labels[12].astype(np.uint16))
 y, x = np.argwhere(labels[11] == labels[11].max()).mean(axis=0).round().astype(int)
 open("point", "w").write(f"{x},{y}")
 PYTHON
-run segment stack.tif --point "$(cat point),1" -o click.tif
-run everything plane.tif -o plane_objects.tif
-run everything stack.tif -o stack_objects.tif
-run segment stack.tif --point "$(cat point),1" --propagate -o followed.tif
+finds segment stack.tif --point "$(cat point),1" -o click.tif
+finds everything plane.tif -o plane_objects.tif
+finds everything stack.tif -o stack_objects.tif
+finds segment stack.tif --point "$(cat point),1" --propagate -o followed.tif
 mkdir labelled && mv plane.tif plane_labels.tif labelled
 run evaluate labelled --limit 5
 run models

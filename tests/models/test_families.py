@@ -92,6 +92,7 @@ from napari_sam.models import families, registry
 
 fake = ModuleType("napari_sam.models.fake")
 fake.SOFTWARE = "fake"
+fake.REFERENCE = "float32"
 fake.read = lambda path: SimpleNamespace(family="fake", nbytes=len(path.read_bytes()))
 fake.choose_device = lambda name: "cpu"
 fake.check_memory = lambda weights, working, device, name: asked.append((weights, device, name))

@@ -11,6 +11,7 @@ from napari_sam.models.onnx_folder import (
     DECODER,
     ENCODER,
     MODEL,
+    REPORTS,
     ExportedModel,
     FileMark,
     folder_of,
@@ -71,6 +72,20 @@ def test_a_file_that_is_damaged_or_missing_is_named(folder, name):
         exported.verify(folder)
     (folder / name).unlink()
     with pytest.raises(ValueError, match=f"{name} cannot be read"):
+        exported.verify(folder)
+
+
+@pytest.mark.parametrize("name", ["weights.data", ".hidden", "part"])
+def test_a_file_without_a_hash_is_refused(folder, name):
+    exported = ExportedModel.read(folder)
+    for known in (*REPORTS, ".DS_Store"):
+        (folder / known).write_bytes(b"")
+    exported.verify(folder)
+    if name == "part":
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_bytes(b"weights of another graph")
+    with pytest.raises(ValueError, match=rf"{name} is not named in {MODEL}, so it has no hash"):
         exported.verify(folder)
 
 

@@ -136,7 +136,15 @@ def test_a_decoder_of_another_family_is_refused(folder, tmp_path):
     for name in (ENCODER, DECODER):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     replace(ExportedModel.read(folder), family="pocket").write(tmp_path)
-    with pytest.raises(ValueError, match=r"encoder\.onnx takes image, which is not what"):
+    with pytest.raises(ValueError, match=r"encoder\.onnx gives no features_s4, features_s8, half_"):
+        registry.load_model(tmp_path, "cpu")
+
+
+def test_another_image_size_than_that_of_the_graphs_is_refused(folder, tmp_path):
+    for name in (ENCODER, DECODER):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    replace(ExportedModel.read(folder), image_size=2 * SIDE).write(tmp_path)
+    with pytest.raises(ValueError, match=r"image_embeddings as float \(1, 32, 4, 4\), not as .* 8"):
         registry.load_model(tmp_path, "cpu")
 
 

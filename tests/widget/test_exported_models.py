@@ -12,7 +12,9 @@ from exported import export_bundled
 
 from napari_sam import Prompts
 from napari_sam.images.samples import cells_stack
+from napari_sam.models import installed, registry
 from napari_sam.widget.features.learning.logic import Learning
+from napari_sam.widget.features.source import model_loader
 
 TESTS = Path(__file__).parents[1]
 
@@ -66,6 +68,38 @@ def test_a_device_that_the_model_cannot_use_is_not_asked_for(model, hands, tmp_p
     hands.until(lambda: loaded(hands) == "cells (ONNX)")
     assert hands.context.session.predictor.model.device == "cpu"
     assert hands.source.panel.device.currentText() == "auto"
+
+
+def test_a_model_that_needs_torch_is_not_offered_for_download(model, hands, monkeypatch):
+    for module in (installed, registry):
+        monkeypatch.setattr(module, "has_torch", lambda: False)
+    lines = {item.thing: item.full for item in hands.source.loader.items()}
+    assert lines["vit_b"].endswith("needs torch")
+    assert lines["pocket"].endswith("here")
+    model.made = None
+    hands.source.loader.pick("vit_b")
+    hands.until_said("pocket stays in use")
+    assert "vit_b needs torch, which is not installed: pip install torch" in hands.status
+    assert hands.source.offer.isHidden()
+
+
+@pytest.mark.parametrize(("picked", "asked"), [("coreml", "auto"), ("cpu", "cpu"), ("mps", "mps")])
+def test_a_download_is_for_a_device_of_that_model(hands, monkeypatch, picked, asked):
+    devices = []
+
+    def fetching(spec, device):
+        devices.append((spec.name, device))
+        raise ValueError("no network here")
+        yield
+
+    monkeypatch.setattr(model_loader, "available", lambda spec: False)
+    monkeypatch.setattr(model_loader, "fetching", fetching)
+    loader = hands.source.loader
+    loader.pick("vit_b")
+    loader.device = picked
+    loader.download()
+    hands.until_said("no network here")
+    assert devices == [("vit_b", asked)]
 
 
 @pytest.mark.slow  # a second program with a window

@@ -208,9 +208,12 @@ class Runtime(Protocol):
     ----------
     SOFTWARE : str
         The package that runs the models, as one would install it.
+    REFERENCE : str
+        The precision that answers are compared in, one of `PRECISIONS`.
     """
 
     SOFTWARE: str
+    REFERENCE: str
 
     def read(self, path: Path) -> ModelFile:
         """Read a file, never running code of it.

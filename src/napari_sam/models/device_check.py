@@ -25,7 +25,8 @@ def build_on(
     device: str,
     precision: str,
     check_memory: Callable[[], None],
-    software: str = "torch",
+    software: str,
+    reference: str,
 ) -> PromptableModel:
     """Build a model on a device, or on the CPU where the device fails or answers otherwise.
 
@@ -39,6 +40,8 @@ def build_on(
         Refuses, as `Runtime.check_memory`, a model that the CPU's memory cannot hold.
     software : str
         What runs the model there, for the notice.
+    reference : str
+        The precision that the CPU answers in, for the comparison.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def build_on(
     """
     if device == "cpu":
         return build(device, precision)
-    expected = build("cpu", "float32").probe()
+    expected = build("cpu", reference).probe()
     found = _built_and_checked(lambda: build(device, precision), expected)
     if not isinstance(found, str):
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from .families import EXPORTED_RUNTIME
 from .onnx_folder import ExportedModel, folder_of
-from .onnx_sessions import Graph
+from .onnx_sessions import Forms, Graph
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 """What `PromptableModel.precision` is called by, for each of `onnx_folder.PRECISIONS`."""
@@ -44,9 +43,7 @@ class GraphFile(Protocol):
     def fingerprint(self) -> str:
         """A hash of the graphs and the weights."""
 
-    def graph(
-        self, name: str, device: str, inputs: Collection[str], outputs: Collection[str]
-    ) -> Graph:
+    def graph(self, name: str, device: str, inputs: Forms, outputs: Forms) -> Graph:
         """Return one of the two graphs on a device; see `Graph`.
 
         Parameters
@@ -54,7 +51,7 @@ class GraphFile(Protocol):
         name : str
             `onnx_folder.ENCODER` or `onnx_folder.DECODER`.
         device : str
-        inputs, outputs : collection of str
+        inputs, outputs : Forms
         """
 
 
@@ -117,8 +114,6 @@ class ExportedFile:
         marks = [f"{name} {mark}" for name, mark in sorted(self.exported.files.items())]
         return hashlib.blake2b("\n".join(marks).encode(), digest_size=16).hexdigest()
 
-    def graph(
-        self, name: str, device: str, inputs: Collection[str], outputs: Collection[str]
-    ) -> Graph:
+    def graph(self, name: str, device: str, inputs: Forms, outputs: Forms) -> Graph:
         """Return one of the two graphs on a device; see `GraphFile.graph`."""
         return Graph(self.folder / name, device, inputs, outputs)

@@ -30,6 +30,10 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 """Of a file beside `model.json`: no folder, nothing hidden."""
 DIGEST = re.compile(r"[0-9a-f]{8,128}")
 CHUNK = 1 << 22  # bytes read at a time
+REPORTS = ("report.md", "report.json")
+"""Beside a model; nothing but people reads them."""
+LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave in folders."""
 AGAIN = "export the model again"
 
 
@@ -157,12 +161,14 @@ class ExportedModel:
         (Path(folder) / MODEL).write_text(f"{text}\n", encoding="utf-8")
 
     def verify(self, folder: str | Path) -> None:
-        """Check that the files are there and as they were written.
+        """Check that the files are there and as they were written, and that there are no others.
+
+        A graph may take its weights from any file beside it, so one without a hash is refused.
 
         Raises
         ------
         ValueError
-            Naming the first that is missing or damaged.
+            Naming the first that is missing, damaged or not of the model.
         """
         for name, mark in self.files.items():
             path = Path(folder) / name
@@ -177,6 +183,12 @@ class ExportedModel:
                     f"{path} is damaged or of another export: its hash is not the one in {MODEL}; "
                     f"copy the whole folder anew, or {AGAIN}"
                 )
+        known = {*self.files, MODEL, *REPORTS, *LEFT_BY_SYSTEMS}
+        if others := sorted({path.name for path in Path(folder).iterdir()} - known):
+            raise ValueError(
+                f"{Path(folder) / others[0]} is not named in {MODEL}, so it has no hash; move it "
+                f"elsewhere, or {AGAIN}"
+            )
 
     @classmethod
     def _from_json(cls, content: bytes) -> ExportedModel:

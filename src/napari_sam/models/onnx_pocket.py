@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,17 +13,36 @@ from . import packing
 from .inputs import check_plane
 from .onnx_files import GraphFile
 from .onnx_folder import DECODER, ENCODER
-from .onnx_sessions import check_precision
+from .onnx_sessions import IMAGE, Form, Forms, check_precision
 from .pocket_base import PACKED_STEPS, Decoded, Levels, PocketBase
 from .pocket_windows import PromptBatch
 
 LEVELS = ("features_s4", "features_s8", "image_embeddings", "instances")
 ENCODER_OUTPUTS = (*LEVELS, *(f"half_{level}" for level in LEVELS))
-DECODER_INPUTS = (
-    *LEVELS, "owner", "point_coords", "point_labels", "boxes", "mask_input", "has_mask_input",
-    "guide_embeddings", "guide_owner", "guide_mask", "has_guide",
-)  # fmt: skip
-DECODER_OUTPUTS = ("low_res_masks", "iou_predictions", "presence")
+CHANNELS = (24, 48, 128, 3)
+"""Of `LEVELS`."""
+FEATURES: Forms = {
+    name: Form((1, CHANNELS[index % len(LEVELS)], None, None))
+    for index, name in enumerate(ENCODER_OUTPUTS)
+}
+DECODER_INPUTS: Forms = {
+    **{name: Form((None, count, None, None)) for name, count in zip(LEVELS, CHANNELS, strict=True)},
+    "owner": Form((None,), "int64"),
+    "point_coords": Form((None, None, 2)),
+    "point_labels": Form((None, None)),
+    "boxes": Form((None, 4)),
+    "mask_input": Form((None, 1, None, None)),
+    "has_mask_input": Form((1,)),
+    "guide_embeddings": Form((None, 128, None, None)),
+    "guide_owner": Form((None,), "int64"),
+    "guide_mask": Form((None, 1, None, None)),
+    "has_guide": Form((1,)),
+}
+DECODER_OUTPUTS: Forms = {
+    "low_res_masks": Form((None, 4, None, None)),
+    "iou_predictions": Form((None, 4)),
+    "presence": Form((None,)),
+}
 
 
 class PocketArrays(NamedTuple):
@@ -75,9 +95,14 @@ class OnnxPocket(PocketBase):
     def __init__(self, file: GraphFile, name: str, device: str) -> None:
         super().__init__(name, device)
         self.precision = file.precision
-        self.fingerprint = file.fingerprint
-        self._encoder = file.graph(ENCODER, device, ("image",), ENCODER_OUTPUTS)
+        self._file = file
+        self._encoder = file.graph(ENCODER, device, {"image": IMAGE}, FEATURES)
         self._decoder = file.graph(DECODER, device, DECODER_INPUTS, DECODER_OUTPUTS)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the graphs and the weights, made when it is first asked for."""
+        return self._file.fingerprint
 
     def set_precision(self, precision: str) -> None:
         """Refuse any other precision than that of the export; see `PromptableModel`."""

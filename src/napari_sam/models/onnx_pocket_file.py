@@ -7,7 +7,7 @@ there. The weights of another file of the same structure are given to ONNX Runti
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .cards import opened, read_header
 from .families import EXPORTED_RUNTIME
-from .onnx_sessions import Graph
+from .onnx_sessions import Forms, Graph
 from .pocket_base import PocketBase
 
 FOLDER = Path(str(resources.files("napari_sam") / "weights"))
@@ -86,9 +86,7 @@ class PocketFile:
             digest.update(weights[name].tobytes())
         return digest.hexdigest()
 
-    def graph(
-        self, name: str, device: str, inputs: Collection[str], outputs: Collection[str]
-    ) -> Graph:
+    def graph(self, name: str, device: str, inputs: Forms, outputs: Forms) -> Graph:
         """Return one of the two graphs on a device; see `onnx_files.GraphFile.graph`."""
         part = f"{Path(name).stem}."
         own = {key: value for key, value in self.weights.items() if key.startswith(part)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .contract import PromptableModel
 
 SOFTWARE = "onnxruntime"
+REFERENCE = "auto"  # an exported model has one precision
 
 
 def read(path: Path) -> GraphFile:

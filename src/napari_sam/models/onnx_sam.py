@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,44 @@ from .device_check import probe_image, probe_prompt
 from .inputs import check_plane, check_prompts
 from .onnx_files import GraphFile
 from .onnx_folder import DECODER, ENCODER
-from .onnx_sessions import check_precision
+from .onnx_sessions import IMAGE, Form, Forms, check_precision
 from .sam_base import SamBase
 
 EMBEDDING = "image_embeddings"
-DECODER_INPUTS = (
-    EMBEDDING, "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size",
-)  # fmt: skip
-DECODER_OUTPUTS = ("low_res_masks", "iou_predictions")
-"""Those that are asked for; `masks`, in the pixels of the plane, are made elsewhere."""
 PADDING, FIRST_CORNER, SECOND_CORNER = -1, 2, 3
 """Labels besides those of object and background."""
 STRIDE, LOW_RES_STRIDE = 16, 4
 """Pixels of the input along a cell of the embedding and of the logits."""
 CPU_BATCH = 4
 """Prompts decoded together on a processor: more need more memory, and are no quicker."""
+
+
+def embedding_form(image_size: int) -> Form:
+    """Return the form of the embedding of a plane."""
+    grid = image_size // STRIDE
+    return Form((1, None, grid, grid))
+
+
+def decoder_inputs(image_size: int) -> Forms:
+    """Return what the decoder takes."""
+    side = image_size // LOW_RES_STRIDE
+    return {
+        EMBEDDING: embedding_form(image_size),
+        "point_coords": Form((None, None, 2)),
+        "point_labels": Form((None, None)),
+        "mask_input": Form((None, 1, side, side)),
+        "has_mask_input": Form((1,)),
+        "orig_im_size": Form((2,)),
+    }
+
+
+def decoder_outputs(image_size: int) -> Forms:
+    """Return what is asked of the decoder; `masks`, in pixels of the plane, are made elsewhere."""
+    side = image_size // LOW_RES_STRIDE
+    return {
+        "low_res_masks": Form((None, None, side, side)),
+        "iou_predictions": Form((None, None)),
+    }
 
 
 class OnnxSam(SamBase):
@@ -51,9 +75,17 @@ class OnnxSam(SamBase):
     def __init__(self, file: GraphFile, name: str, device: str) -> None:
         super().__init__(name, device, file.image_size)
         self.precision = file.precision
-        self.fingerprint = file.fingerprint
-        self._encoder = file.graph(ENCODER, device, ("image",), (EMBEDDING,))
-        self._decoder = file.graph(DECODER, device, DECODER_INPUTS, DECODER_OUTPUTS)
+        self._file = file
+        features = {EMBEDDING: embedding_form(file.image_size)}
+        self._encoder = file.graph(ENCODER, device, {"image": IMAGE}, features)
+        self._decoder = file.graph(
+            DECODER, device, decoder_inputs(file.image_size), decoder_outputs(file.image_size)
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the graphs and the weights, made when it is first asked for."""
+        return self._file.fingerprint
 
     def set_precision(self, precision: str) -> None:
         """Refuse any other precision than that of the export; see `PromptableModel`."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from .. import stopping
+from .onnx_folder import AGAIN
 
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
@@ -26,10 +25,14 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 """What ONNX Runtime calls our devices, the fastest first."""
-ERRORS = tuple(
-    kind
-    for kind in vars(onnxruntime_pybind11_state).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
+ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    RuntimeError,
+    *(
+        kind
+        for kind in vars(onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
 )
 """All that ONNX Runtime raises; they have no class in common."""
 FATAL = 4
@@ -38,6 +41,27 @@ LOOKS = 0.02
 """Time between two looks at whether a result is still needed, s."""
 Weights = Mapping[str, NDArray[Any]]
 """Weights in place of those that a graph refers to, by their names in the graph."""
+
+
+class Form(NamedTuple):
+    """What arrays of an input or an output look like.
+
+    Attributes
+    ----------
+    sizes : tuple of (int or None)
+        Of the axes; None for any.
+    kind : {"float", "int64", "uint8"}
+        The type of the numbers, as ONNX calls it.
+    """
+
+    sizes: tuple[int | None, ...]
+    kind: str = "float"
+
+
+Forms = Mapping[str, Form]
+"""The inputs or the outputs of a graph, by their names."""
+IMAGE = Form((None, None, 3), "uint8")
+"""What an encoder takes: a resized plane in RGB."""
 
 
 class Graph:
@@ -49,8 +73,8 @@ class Graph:
         Of the `.onnx` file. Files of weights that it refers to lie beside it.
     device : str
         One of `PROVIDERS`, with the number of the card after a colon or without.
-    inputs, outputs : collection of str
-        The names that the graph must have.
+    inputs, outputs : Forms
+        What the graph must have; it may have other outputs, too.
     weights : Weights, optional
         Taken in place of those in the files beside it.
 
@@ -66,8 +90,8 @@ class Graph:
         self,
         path: Path,
         device: str,
-        inputs: Collection[str],
-        outputs: Collection[str],
+        inputs: Forms,
+        outputs: Forms,
         weights: Weights | None = None,
     ) -> None:
         kind, _, number = device.partition(":")
@@ -80,6 +104,7 @@ class Graph:
                 path,
                 _options(kind, weights or {}),
                 providers=wanted,
+                enable_fallback=0,  # it would print, and go to the processor without a word
             )
         except ERRORS as error:
             if kind == "cpu":
@@ -90,20 +115,16 @@ class Graph:
             raise RuntimeError(_reason(error)) from error
         if provider not in self._session.get_providers():
             raise RuntimeError("ONNX Runtime finds no driver or library of it")
-        own = {one.name for one in self._session.get_inputs()}
-        answers = {one.name for one in self._session.get_outputs()}
-        if own != set(inputs) or not answers.issuperset(outputs):
-            raise ValueError(
-                f"{path} takes {', '.join(sorted(own))}, which is not what the "
-                f"{path.stem} of such a model takes; export the model again"
-            )
-        self.outputs = list(outputs)
+        self._path, self._on_cpu, self._outputs = path, kind == "cpu", outputs
+        self._check_forms(inputs)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Return the outputs that were named; what only other outputs need is not computed.
 
         Raises
         ------
+        ValueError
+            If the graph is faulty.
         RuntimeError
             If the device fails, as where its memory is full.
         stopping.Stopped
@@ -113,20 +134,53 @@ class Graph:
         return self._run(inputs, _run_options())
 
     def run_long(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """Return what `run` does; it can be stopped on the way."""
+        """Return what `run` does; it can be stopped on the way, also by a signal."""
+        stopping.check()
         options = _run_options()
-        with _ended_when_stopped(options):
-            return self._run(inputs, options)
+        with ThreadPoolExecutor(1, "ONNX Runtime") as helper:
+            answers = helper.submit(self._run, inputs, options)
+            try:  # a thread that waits here takes signals, one that computes there does not
+                while not wait([answers], LOOKS).done:
+                    stopping.check()
+            finally:
+                options.terminate = True  # nothing is left to end after an answer
+            return answers.result()
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], options: Any) -> list[NDArray[np.float32]]:
         try:
             answers: list[NDArray[np.float32]] = self._session.run(
-                self.outputs, dict(inputs), options
+                list(self._outputs), dict(inputs), options
             )
         except ERRORS as error:
-            stopping.check()
-            raise RuntimeError(f"ONNX Runtime fails ({_reason(error)})") from error
+            reason = f"ONNX Runtime fails ({_reason(error)})"
+            if self._on_cpu and "alloc" not in reason:  # the processor lacks nothing but memory
+                raise ValueError(f"{self._path} is faulty: {reason}; {AGAIN}") from error
+            raise RuntimeError(reason) from error
+        for (name, form), answer in zip(self._outputs.items(), answers, strict=True):
+            if not _fits(answer.shape, form):
+                raise ValueError(
+                    f"{self._path} is faulty: {name} is {answer.shape}, but should be "
+                    f"{_shown(form)}; {AGAIN}"
+                )
         return answers
+
+    def _check_forms(self, inputs: Forms) -> None:
+        """Refuse a graph with other inputs, or with other outputs under the known names."""
+        takes = {one.name: one for one in self._session.get_inputs()}
+        gives = {one.name: one for one in self._session.get_outputs()}
+        advice = f"it is no {self._path.stem} of such a model; {AGAIN}"
+        if takes.keys() != inputs.keys():
+            raise ValueError(f"{self._path} takes {', '.join(sorted(takes))}: {advice}")
+        if missing := sorted(self._outputs.keys() - gives.keys()):
+            raise ValueError(f"{self._path} gives no {', '.join(missing)}: {advice}")
+        for own, forms in ((takes, inputs), (gives, self._outputs)):
+            for name, form in forms.items():
+                kind = own[name].type.removeprefix("tensor(").removesuffix(")")
+                if kind != form.kind or not _fits(own[name].shape, form):
+                    raise ValueError(
+                        f"{self._path} has {name} as {kind} {_shown(Form(own[name].shape))}, not "
+                        f"as {form.kind} {_shown(form)}: {advice}"
+                    )
 
 
 def devices() -> list[str]:
@@ -182,26 +236,17 @@ def _run_options() -> Any:
     return options
 
 
-@contextmanager
-def _ended_when_stopped(options: Any) -> Iterator[None]:
-    """Let a run with these options end in an error once its result is no longer needed."""
-    context, ended = copy_context(), threading.Event()
+def _fits(shape: Sequence[int | str | None], form: Form) -> bool:
+    """Tell whether sizes, some of which may be open, are those of a form."""
+    return len(shape) == len(form.sizes) and all(
+        wanted is None or not isinstance(size, int) or size == wanted
+        for size, wanted in zip(shape, form.sizes, strict=True)
+    )
 
-    def watch() -> None:
-        while not ended.wait(LOOKS):
-            try:
-                context.run(stopping.check)
-            except stopping.Stopped:
-                options.terminate = True
-                return
 
-    watcher = threading.Thread(target=watch, name="watches ONNX Runtime")
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+def _shown(form: Form) -> str:
+    """Return sizes for a sentence; those that are open as a star."""
+    return f"({', '.join(str(size) if isinstance(size, int) else '*' for size in form.sizes)})"
 
 
 def _reason(error: Exception) -> str:

@@ -88,6 +88,29 @@ def available(spec: ModelSpec) -> bool:
     return spec.bundled or _module("fetch").is_here(spec)
 
 
+def needs_torch(spec: ModelSpec) -> bool:
+    """Tell whether a model cannot be used here, as only torch runs it."""
+    return not spec.bundled and not has_torch()
+
+
+def state_text(spec: ModelSpec) -> str:
+    """Return whether a model can be used on this machine, for a list."""
+    if needs_torch(spec):
+        return "needs torch"
+    return "here" if available(spec) else "to download"
+
+
+def check_runs(name: str | Path) -> None:
+    """Refuse a model that nothing installed can run.
+
+    Raises
+    ------
+    ValueError
+        Telling what to install.
+    """
+    _runtime(name)
+
+
 def fetching(
     spec: ModelSpec, device: str = "auto", offline: bool | None = None
 ) -> Generator[Progress, None, Path]:
@@ -217,7 +240,7 @@ def loading(
         runtime.check_memory(file.nbytes, WORKING_MEMORY, "cpu", called)
 
     model: PromptableModel = _module("device_check").build_on(
-        build, chosen, precision, check_memory, runtime.SOFTWARE
+        build, chosen, precision, check_memory, runtime.SOFTWARE, runtime.REFERENCE
     )
     return model
 
@@ -275,7 +298,7 @@ def is_path(name: str | Path) -> bool:
     """
     if not isinstance(name, str | PathLike):
         raise ValueError(f"a model is a name or a path, but this one is {shown(name)}")
-    if any(spec.name == str(name) for spec in SPECS):
+    if not str(name) or any(spec.name == str(name) for spec in SPECS):
         return False
     return bool(Path(name).suffix) or Path(name).exists()
 

@@ -12,8 +12,9 @@ from .checkpoint import read
 from .contract import PRECISIONS
 from .memory import require_memory
 
-__all__ = ["SOFTWARE", "check_memory", "choose_device", "choose_dtype", "read"]
+__all__ = ["REFERENCE", "SOFTWARE", "check_memory", "choose_device", "choose_dtype", "read"]
 SOFTWARE = "torch"
+REFERENCE = "float32"
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 """Instructions of processors that multiply in bfloat16, in about half the time of float32."""
 CPU_INFO = Path("/proc/cpuinfo")

@@ -16,6 +16,8 @@ from ....models.registry import (
     is_path,
     label,
     loading,
+    needs_torch,
+    state_text,
 )
 from ....models.specs import BUNDLED, SPECS, ModelSpec
 from ....predict.predictor import SamPredictor
@@ -85,9 +87,9 @@ class ModelLoader(QObject):  # type: ignore[misc]
         self._use(self.current)
 
     def pick(self, name: str) -> None:
-        """Use a model; one that is not on this machine is offered for download first."""
+        """Use a model; one that could run here but is not here is offered for download first."""
         self._withdraw()
-        if is_path(name) or available(find_spec(name)):
+        if is_path(name) or needs_torch(find_spec(name)) or available(find_spec(name)):
             self._use_as_wanted(name)
             return
         self._offer = find_spec(name)
@@ -102,7 +104,7 @@ class ModelLoader(QObject):  # type: ignore[misc]
     @property
     def device_in_use(self) -> str:
         """The device that was picked, or "auto" where the model in use cannot run on it."""
-        return self.device if self.device.partition(":")[0] in self.devices else "auto"
+        return self._device_for(self.current)
 
     def pick_device(self, device: str) -> None:
         """Run the model elsewhere."""
@@ -123,9 +125,10 @@ class ModelLoader(QObject):  # type: ignore[misc]
 
     def download(self) -> None:
         """Fetch the model that is offered, then use it."""
-        spec, device = self._offer, self.device
+        spec = self._offer
         if spec is None or self._is_busy:
             return
+        device = self._device_for(spec.name)
         work = Work(
             lambda: fetching(spec, device),
             on_step=lambda progress: self._say(progress.text),
@@ -144,6 +147,9 @@ class ModelLoader(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Forget what could be gone back to."""
         self._former_session = None
+
+    def _device_for(self, name: str) -> str:
+        return self.device if self.device.partition(":")[0] in devices_of(name) else "auto"
 
     @property
     def _is_busy(self) -> bool:
@@ -251,6 +257,5 @@ def _kept_name(name: str) -> str:
 
 
 def _item(spec: ModelSpec) -> ModelItem:
-    state = "here" if available(spec) else "to download"
-    full = f"{spec.name}   {spec.size_text}   {spec.licence}   {state}"
+    full = f"{spec.name}   {spec.size_text}   {spec.licence}   {state_text(spec)}"
     return ModelItem(spec.name, spec.name, full, f"{spec.architecture}; {spec.note}")
