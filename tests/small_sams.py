@@ -28,15 +28,24 @@ def encoders():
 
 
 def small_sam(encoder, seed=0, heads=4):
-    """Return a SAM with one of the `encoders`, its weights drawn, none of them zero."""
+    """Return a SAM with one of the `encoders`, its weights drawn, none of them zero.
+
+    Those behind the encoder depend on the seed and the heads alone.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         cells = (SIZE // 16, SIZE // 16)
-        sam = Sam(
-            encoders()[encoder](),
-            PromptEncoder(WIDTH, cells, (SIZE, SIZE), mask_in_chans=16),
-            MaskDecoder(WIDTH, TwoWayTransformer(2, WIDTH, heads, 64), iou_head_hidden_dim=WIDTH),
-        )
-        for parameter in sam.parameters():
-            nn.init.normal_(parameter.data, std=0.2)
+        prompts = PromptEncoder(WIDTH, cells, (SIZE, SIZE), mask_in_chans=16)
+        transformer = TwoWayTransformer(2, WIDTH, heads, 64)
+        decoder = MaskDecoder(WIDTH, transformer, iou_head_hidden_dim=WIDTH)
+        for module in (prompts, decoder):
+            _draw(module)
+        image_encoder = encoders()[encoder]()
+        _draw(image_encoder)
+    sam = Sam(image_encoder, prompts, decoder)
     return SamModel(sam, encoder)
+
+
+def _draw(module):
+    for parameter in module.parameters():
+        nn.init.normal_(parameter.data, std=0.2)

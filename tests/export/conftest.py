@@ -1,12 +1,45 @@
 """Small models of random weights, exported once for all tests."""
 
+import hashlib
+
 import pytest
 from small_sams import small_sam
 
+from napari_sam.export import exporting as module
 from napari_sam.export.exporting import exporting_model
 from napari_sam.export.params import ExportParams
 from napari_sam.export.planes import NamedPlane
+from napari_sam.export.tracing import traced
 from napari_sam.steps import drive
+
+
+@pytest.fixture(scope="session")
+def graphs():
+    """Graphs that were traced so far, by what they were traced of."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def traced_once(graphs, monkeypatch):
+    """Trace modules of the same weights and sizes once: it takes most of an export's time."""
+
+    def known(network, inputs, outputs, opset):
+        options = [
+            item
+            for part in network.modules()
+            for item in vars(part).items()
+            if isinstance(item[1], (int, tuple))
+        ]
+        digest = hashlib.blake2b(repr((type(network), options, outputs, opset)).encode())
+        for name, tensor in network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().numpy())
+        key = digest.hexdigest()
+        if key not in graphs:
+            graphs[key] = traced(network, inputs, outputs, opset)
+        return graphs[key]
+
+    monkeypatch.setattr(module, "traced", known)
 
 
 @pytest.fixture(scope="session")

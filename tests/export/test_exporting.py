@@ -1,7 +1,10 @@
 """`napari-sam export`: what it is given and tells, where it writes, what it refuses."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +18,7 @@ from napari_sam.cli import main
 from napari_sam.export import exporting as module
 from napari_sam.export.comparing import clicks, squares
 from napari_sam.export.exporting import check_folder, exporting, exporting_model
-from napari_sam.export.graphs import decoder_of
+from napari_sam.export.graphs import encoder_of
 from napari_sam.export.params import ExportParams
 from napari_sam.export.planes import MOST, read_planes
 from napari_sam.export.report import Agreement, Comparison, ExportReport, Times
@@ -24,7 +27,7 @@ from napari_sam.images.samples import cells_stack
 from napari_sam.models.onnx_folder import ExportedModel
 from napari_sam.steps import drive
 
-GOOD = Agreement(10, 9, 1, 0, 0.995, 0.98, 0.995, 1e-4)
+GOOD = Agreement(10, 9, 1, 0, 0.995, 0.98, 0.995, 1e-4, 1e-5)
 REPORT = ExportReport(
     "pocket", "pocket", "fp32", False,
     Comparison({"coins": (303, 384)}, {"clicks": GOOD}, 1e-5, Times(2.0, 1.0), Times(0.2, 0.1), 1),
@@ -93,6 +96,56 @@ def test_folder_of_something_else_stays(tmp_path):
     check_folder(tmp_path / "model", overwrite=True)
 
 
+def test_folder_called_like_a_model():
+    with pytest.raises(ValueError, match="pocket is the name of a model; choose another"):
+        check_folder(Path("pocket"), overwrite=True)
+
+
+def test_an_export_is_not_exported(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    with pytest.raises(ValueError, match="is an export already"):
+        drive(exporting(tmp_path / "model", tmp_path / "other"))
+
+
+def test_refusal_shows_the_figures(tmp_path, monkeypatch, capsys):
+    def fake(*given):
+        yield from ()
+        raise module.RefusedError("pocket was not exported", REPORT)
+
+    monkeypatch.setattr(module, "exporting", fake)
+    assert main(["export", "pocket", "-o", str(tmp_path / "out")]) == 2
+    assert "| clicks | 10 | 9 | 0.9950 |" in capsys.readouterr().err
+
+
+WITHOUT_RUNTIME = """
+import sys
+from importlib.machinery import PathFinder
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] == "onnxruntime":
+            return None
+        return PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+from napari_sam.cli import main
+sys.exit(main(["export", "pocket", "-o", sys.argv[1]]))
+"""
+
+
+def test_without_onnxruntime(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RUNTIME, str(tmp_path / "out")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        'napari-sam: export needs onnxruntime: pip install "napari-sam-stack[export]"\n'
+    )
+
+
 def test_no_room(tmp_path, monkeypatch, planes):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(ValueError, match=r"needs 0\.0 GB on the disk, where 0\.0 GB are free"):
@@ -106,7 +159,7 @@ def test_model_of_no_family(tmp_path, planes):
 
 
 def test_nothing_is_printed(capfd):
-    graph = decoder_of(small_sam("convolution"))
+    graph = encoder_of(small_sam("vit"))
     traced(graph.module, graph.inputs, graph.outputs, 18)
     assert capfd.readouterr() == ("", "")
 
@@ -114,8 +167,8 @@ def test_nothing_is_printed(capfd):
 @pytest.mark.slow
 def test_an_export_is_replaced(tmp_path, planes):
     folder = tmp_path / "model"
-    for seed in (0, 1):
-        model = small_sam("convolution", seed)
+    for encoder in ("convolution", "vit"):
+        model = small_sam(encoder)
         drive(exporting_model(model, folder, ExportParams(random_weights=True), planes))
         assert ExportedModel.read(folder).fingerprint == model.fingerprint
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -152,6 +205,12 @@ def test_limits():
     assert with_random(difference=float("nan")).fault()
 
 
+def test_limits_of_scores():
+    assert "its scores for boxes are 0.02 off" in with_kind(REPORT, scores=0.02).fault()
+    assert not replace(with_kind(REPORT, scores=0.02), precision="int8").fault()
+    assert with_kind(REPORT, scores=float("nan")).fault()
+
+
 def with_random(**changes):
     return replace(with_kind(REPORT, **changes), random_weights=True)
 
@@ -159,9 +218,12 @@ def with_random(**changes):
 def test_report(tmp_path):
     REPORT.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "| clicks | 10 | 9 | 0.9950 | 0.9800 | 0.9950 | 0.0001 |" in text
+    assert "| clicks | 10 | 9 | 0.9950 | 0.9800 | 0.9950 | 0.0001 | 1e-05 |" in text
     assert "| encode | 2 | 1 | 0.50 |" in text
     assert json.loads((tmp_path / "report.json").read_text())["precision"] == "fp32"
+    with_kind(REPORT, masks=0, mean_iou=float("nan")).write(tmp_path)
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["comparison"]["kinds"]["boxes"]["mean_iou"] is None
 
 
 def test_planes(tmp_path):

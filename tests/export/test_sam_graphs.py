@@ -10,7 +10,7 @@ from small_sams import encoders, small_sam
 
 from napari_sam.export import graphs_sam
 from napari_sam.export.exporting import RefusedError, exporting_model
-from napari_sam.export.graphs import encoder_of
+from napari_sam.export.graphs import decoder_of, encoder_of
 from napari_sam.export.params import ExportParams
 from napari_sam.models.onnx_folder import ExportedModel
 from napari_sam.models.registry import load_model
@@ -159,3 +159,21 @@ def test_bad_export_is_refused(tmp_path, monkeypatch, planes):
         drive(exporting_model(model, tmp_path / "model", params, planes))
     assert bad.value.report.comparison.difference > 1e-3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_single_mask_is_exported(tmp_path, planes):
+    params = ExportParams(single_mask=True, random_weights=True)
+    report = drive(exporting_model(small_sam("convolution"), tmp_path / "model", params, planes))
+    assert report.comparison.difference < 1e-3
+    assert ExportedModel.read(tmp_path / "model").masks == 1
+
+
+def test_changed_scores_are_refused(tmp_path, monkeypatch, planes):
+    other = decoder_of(small_sam("convolution"))
+    monkeypatch.setattr("napari_sam.export.exporting.decoder_of", lambda *given: other)
+    model, params = small_sam("convolution"), ExportParams(random_weights=True)
+    with torch.no_grad():
+        model.sam.mask_decoder.iou_prediction_head.layers[-1].bias += 0.1
+    with pytest.raises(RefusedError, match=r"scores for clicks are 0\.1 off"):
+        drive(exporting_model(model, tmp_path / "model", params, planes))

@@ -33,8 +33,8 @@ def add_export(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--images", type=Path, nargs="+", default=[], metavar="PATH",
-        help="images, or folders of them, to compare with torch on and to set the ranges of int8 "
-        "on; best those that the model is meant for (default: samples)",
+        help="images, or folders of them, to compare with torch on, and for ranges of a pocket in "
+        "int8; best those that the model is meant for (default: samples)",
     )  # fmt: skip
     parser.add_argument(
         "--single-mask", action="store_true",
@@ -49,10 +49,16 @@ def export(args: Namespace, say: Say) -> str:
     params = ExportParams(args.precision, args.opset, tuple(args.images), args.single_mask)
     check_name(args.model)
     require_torch("export")
-    from ..export.exporting import exporting  # torch takes its time
+    from ..export.tracing import require_packages  # torch takes its time
+
+    require_packages()
+    from ..export.exporting import RefusedError, exporting
 
     steps = exporting(args.model, args.output, params, args.overwrite, args.offline or None)
-    report = drive(steps, say)
+    try:
+        report = drive(steps, say)
+    except RefusedError as error:
+        raise ValueError(f"{error}\n\n{error.report.as_text()}") from error
     size = sum(report.bytes.values()) / 1e6
     overlaps = [kind.mean_iou for kind in report.comparison.kinds.values() if kind.masks]
     return (

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ..everything.amg import AutomaticMaskGenerator
 from ..everything.amg_params import AmgParams
-from ..models.contract import PromptableModel
+from ..models.contract import Answers, PromptableModel
 from ..models.onnx_sessions import threads
 from ..predict.predictor import PreparedPlane, SamPredictor
 from ..predict.upsampling import Upsampler
 from ..steps import mapped
 from ..types import Progress
+from .graphs_sam import SINGLE_POINTS
 from .planes import NamedPlane
 from .report import SMALLEST, SURE, Agreement, Comparison, Times
 
@@ -66,6 +68,7 @@ class _Found:
     overlaps: list[float] = field(default_factory=list)
     doubtful: list[float] = field(default_factory=list)
     largest: float = 0.0
+    scores: list[float] = field(default_factory=list)
     spreads: list[float] = field(default_factory=list)
 
     def agreement(self) -> Agreement:
@@ -79,6 +82,7 @@ class _Found:
             float(np.min(overlaps)),
             float(np.mean([*overlaps, *self.doubtful])),
             self.largest / max(float(np.mean(self.spreads)), TINY),
+            float(np.mean(self.scores)),
         )
 
 
@@ -94,12 +98,19 @@ class Comparer:
     trained : bool
         Whether its answers mean something. Then boxes are of objects that everything mode finds,
         or of the masks of clicks where it finds none. Else they are squares.
+    single_mask : bool
+        Whether the export answers with one mask; then torch's is chosen by the same rule.
     """
 
     def __init__(
-        self, ours: PromptableModel, exported: PromptableModel, trained: bool = True
+        self,
+        ours: PromptableModel,
+        exported: PromptableModel,
+        trained: bool = True,
+        single_mask: bool = False,
     ) -> None:
         self.ours, self.exported, self.trained = ours, exported, trained
+        self.single_mask = single_mask
         self._predictor = SamPredictor(ours)
         self._found: defaultdict[str, _Found] = defaultdict(_Found)
         self._encode: list[Times] = []
@@ -191,14 +202,13 @@ class Comparer:
             Boxes of the masks that count.
         """
         found = self._found[question.kind]
-        given = question[1:]
-        answers, others = (
-            model.decode(some, *given)
-            for model, some in zip((self.ours, self.exported), features, strict=True)
-        )
-        theirs = others.low_res_logits
-        ours = answers.low_res_logits[:, : theirs.shape[1]]
-        scores = answers.iou_predictions[:, : theirs.shape[1]].ravel()
+        answers = self._answers(features[0], question)
+        others = self.exported.decode(features[1], *question[1:])
+        ours, theirs = answers.low_res_logits, others.low_res_logits
+        scores = answers.iou_predictions.ravel()
+        found.scores += [*np.abs(scores - others.iou_predictions.ravel())]
+        if answers.presence is not None and others.presence is not None:
+            found.scores += [*np.abs(expit(answers.presence) - expit(others.presence))]
         upsample = self._upsampler(ours.shape[-2:], prepared)
         found.prompts += len(ours)
         found.largest = _larger(found.largest, _difference(ours, theirs))
@@ -216,6 +226,18 @@ class Comparer:
             if sure and one.any():
                 boxes.append(_box_of(one))
         return np.array(boxes, np.float32).reshape(-1, 4)
+
+    def _answers(self, features: Any, question: Question) -> Answers:
+        """Return torch's answers; one for each prompt if the export has a single mask."""
+        if not self.single_mask:
+            return self.ours.decode(features, *question[1:])
+        corners = 1 if question.boxes is None else 2  # or one point of padding
+        several = question.coords.shape[1] + corners < SINGLE_POINTS
+        answers = self.ours.decode(features, *question[1:-1], several)
+        scores = answers.iou_predictions
+        best = scores.argmax(axis=1)[:, None]
+        logits = np.take_along_axis(answers.low_res_logits, best[..., None, None], 1)
+        return Answers(logits, np.take_along_axis(scores, best, 1))
 
     def _upsampler(self, low_res: tuple[int, ...], prepared: PreparedPlane) -> Upsampler:
         h, w = prepared.rgb.shape[:2]

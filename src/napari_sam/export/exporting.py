@@ -13,6 +13,7 @@ from ..files import check_target, folder_written_beside
 from ..models.contract import PromptableModel
 from ..models.onnx_folder import DECODER, ENCODER, ExportedModel, is_exported, marks_of
 from ..models.registry import loading
+from ..models.specs import SPECS
 from ..predict.predictor import SamPredictor
 from ..types import Progress
 from .comparing import Comparer
@@ -20,7 +21,7 @@ from .graphs import decoder_of, encoder_of, family_of, network_of
 from .half import to_half
 from .params import ExportParams
 from .planes import NamedPlane, read_planes
-from .quantising import quantised
+from .quantising import of_convolutions, of_transformer
 from .report import Comparison, ExportReport
 from .tracing import require_packages, traced
 
@@ -80,12 +81,15 @@ def exporting(
     Raises
     ------
     ValueError
-        If a package is missing, the model cannot be loaded, there is no room, or the folder holds
-        something else; `RefusedError` if the export does not answer as torch does.
+        If a package is missing, the model cannot be loaded or is an export, there is no room, or
+        the folder holds something else or is called like a model; `RefusedError` if the export
+        does not answer as torch does.
     """
     params = params or ExportParams()
     require_packages()
     check_folder(folder, overwrite)
+    if is_exported(Path(model)):
+        raise ValueError(f"{model} is an export already; name the model that it was made of")
     planes = read_planes(params.images)
     ours = yield from loading(model, "cpu", offline, "float32")
     report: ExportReport = yield from exporting_model(ours, folder, params, planes)
@@ -122,8 +126,9 @@ def exporting_model(
         )
         exported.write(partial)
         theirs = yield from loading(partial, "cpu")
-        comparer = Comparer(ours, theirs, not params.random_weights)
+        comparer = Comparer(ours, theirs, not params.random_weights, exported.masks == 1)
         comparison = yield from comparer.compare(planes)
+        del theirs, comparer  # files that are open cannot be renamed on Windows
         report = _report(exported, params, comparison)
         if fault := report.fault():
             raise RefusedError(f"{ours.name} was not exported: {fault}", report)
@@ -137,8 +142,11 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     Raises
     ------
     ValueError
-        As `files.check_target`, or if what is there is no exported model and not empty.
+        As `files.check_target`, or if what is there is no exported model and not empty, or if the
+        folder could not be told from a model's name.
     """
+    if str(folder) in {spec.name for spec in SPECS}:
+        raise ValueError(f"{folder} is the name of a model; choose another one for the folder")
     if folder.is_dir():
         if any(folder.iterdir()) and not is_exported(folder):
             raise ValueError(f"{folder} holds no exported model and is not replaced; name another")
@@ -182,9 +190,11 @@ def _lowering(
             onnx_ir.external_data.load_to_model(model)
             to_half(model)
         else:
-            prepare = SamPredictor(ours).prepare
-            inputs = [prepare(plane.image).rgb for plane in planes]
-            model = quantised(path, inputs, beside.exists())
+            if family_of(ours) == "pocket":
+                prepare = SamPredictor(ours).prepare
+                model = of_convolutions(path, [prepare(plane.image).rgb for plane in planes])
+            else:
+                model = of_transformer(path, beside.exists())
             described(model, family_of(ours), ours.name, ours.image_size)
         path.unlink()
         beside.unlink(missing_ok=True)

@@ -10,14 +10,10 @@ import torch
 from torch import nn
 
 from ..models.contract import PromptableModel
+from ..models.onnx_pocket import ENCODER_OUTPUTS, LEVELS
 from ..models.pocket import PocketModel
 from ..models.sam import STRIDE, SamModel
-from .graphs_pocket import (
-    ENCODER_OUTPUTS,
-    LEVELS,
-    PocketDecoderGraph,
-    PocketEncoderGraph,
-)
+from .graphs_pocket import PocketDecoderGraph, PocketEncoderGraph
 from .graphs_sam import SamDecoderGraph, SamEncoderGraph
 from .tracing import Inputs
 

@@ -12,9 +12,6 @@ from ..models.pocket_grid import PADDING
 from ..models.pocket_net import Pocket
 from ..models.pocket_prompts import prompt_maps, sample_features
 
-LEVELS = ("features_s4", "features_s8", "image_embeddings", "instances")
-ENCODER_OUTPUTS = (*LEVELS, *(f"half_{level}" for level in LEVELS))
-
 
 class PocketEncoderGraph(nn.Module):
     """A plane (h, w, 3) uint8 to its features at both scales, as `PocketModel.encode`.
@@ -29,7 +26,7 @@ class PocketEncoderGraph(nn.Module):
         self.encoder = pocket.encoder
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return `ENCODER_OUTPUTS`."""
+        """Return `onnx_pocket.ENCODER_OUTPUTS`."""
         pixels = image.permute(2, 0, 1)[None].float()
         h, w = pixels.shape[-2:]
         even = F.pad(pixels, (0, w % 2, 0, h % 2))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,8 @@ LEAST_IOU = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
 """Least mean IoU with torch's masks, by precision."""
 LARGEST_DIFFERENCE = 1e-3
 """Of float32 logits of random weights, in standard deviations of torch's logits."""
+LARGEST_SCORES = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.05}
+"""Largest mean difference of the scores, by precision; those of random weights in float32 only."""
 SMALLEST = 50
 """A mask of fewer pixels is left out: an IoU of so few says nothing."""
 SURE = 0.3
@@ -40,6 +43,8 @@ class Agreement:
         Mean with the doubtful masks.
     difference : float
         The largest of the logits, in standard deviations of torch's logits.
+    scores : float
+        Mean difference of the predicted IoUs, and of the probabilities that the object is there.
     """
 
     prompts: int
@@ -50,6 +55,7 @@ class Agreement:
     worst_iou: float
     iou_of_all: float
     difference: float
+    scores: float
 
 
 class Times(NamedTuple):
@@ -131,7 +137,7 @@ class ExportReport:
                     f"its logits are up to {found:.2g} standard deviations off torch's, "
                     f"where {LARGEST_DIFFERENCE:g} is allowed"
                 )
-            return ""
+            return self._wrong_scores() if self.precision == "fp32" else ""
         least = LEAST_IOU[self.precision]
         compared = {kind: one for kind, one in self.comparison.kinds.items() if one.masks}
         if not compared:
@@ -145,6 +151,16 @@ class ExportReport:
                     f"its masks for {kind} have an IoU of {one.mean_iou:.4f} with torch's (worst "
                     f"{one.worst_iou:.4f}, {one.masks} masks), where {least} is needed"
                 )
+        return self._wrong_scores()
+
+    def _wrong_scores(self) -> str:
+        most = LARGEST_SCORES[self.precision]
+        for kind, one in self.comparison.kinds.items():
+            if not one.scores <= most:
+                return (
+                    f"its scores for {kind} are {one.scores:.2g} off torch's, "
+                    f"where {most:g} is allowed"
+                )
         return ""
 
     def as_text(self) -> str:
@@ -156,12 +172,12 @@ class ExportReport:
             "An exported model beside the one that it was made of, in torch with float32.",
             "",
             "| prompts | count | masks | IoU, mean | IoU, worst | with doubtful masks | "
-            "largest difference of logits |",
-            "|---|---|---|---|---|---|---|",
+            "largest difference of logits | mean difference of scores |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [
             f"| {kind} | {one.prompts} | {one.masks} | {one.mean_iou:.4f} | {one.worst_iou:.4f} | "
-            f"{one.iou_of_all:.4f} | {one.difference:.2g} |"
+            f"{one.iou_of_all:.4f} | {one.difference:.2g} | {one.scores:.2g} |"
             for kind, one in compared.kinds.items()
         ]
         small, doubtful = (
@@ -192,5 +208,14 @@ class ExportReport:
     def write(self, folder: Path) -> None:
         """Write `REPORT` into a folder."""
         (folder / REPORT[0]).write_text(self.as_text(), encoding="utf-8")
-        text = json.dumps(asdict(self), indent=2)
+        text = json.dumps(_without_nan(asdict(self)), indent=2, allow_nan=False)
         (folder / REPORT[1]).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    """Return the same with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
