@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 LAST_LINES = {
     "predict_points.py": "corrected: ",
+    "draw_ct.py": " HU",
     "predict_box.py": "object 3: ",
     "everything.py": "predicted IoU above 0.8: ",
     "stack_everything.py": " objects in 3 planes",

@@ -34,8 +34,9 @@ def test_results_say_where_they_come_from(succeed, stub, plane, tmp_path):
 def test_a_new_format_is_a_function_and_a_line(
     succeed, fail, stub, capsys, monkeypatch, plane, volume, tmp_path
 ):
-    def write_csv(path, labels, axes, scale, note):
-        assert (axes, scale, json.loads(note)["command"]) == ("YX", None, "segment")
+    def write_csv(path, labels, about):
+        assert (about.axes, about.scale) == ("YX", None)
+        assert json.loads(about.note)["command"] == "segment"
         np.savetxt(path, labels, "%d", ",")
         return labels
 
@@ -50,7 +51,7 @@ def test_a_new_format_is_a_function_and_a_line(
     assert "a .csv holds one plane" in line
     with pytest.raises(SystemExit):
         cli.main(["segment", "--help"])
-    assert ".png or .csv" in " ".join(capsys.readouterr().out.split())
+    assert ".dcm or .csv" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_result_is_replaced_when_asked(succeed, fail, stub, plane, tmp_path):

@@ -11,15 +11,18 @@ import re
 import shutil
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from exchanged import annotation
+from medical import write_series
 
 from napari_sam.formats.exchange import FORMATS
 from napari_sam.formats.imagej_roi import write_rois
 from napari_sam.formats.imports import import_objects, objects_of
 from napari_sam.formats.yolo import write_yolo
+from napari_sam.images.readers import read_image
 from napari_sam.objects import Canvas, ObjectStore
 from napari_sam.objects.documents import edit_from_json, edit_to_json
 from napari_sam.steps import drive
@@ -62,6 +65,10 @@ def written(one, folder):
         path = sorted(folder.glob("*" + one.suffixes[0]))[0]
     else:
         path = folder / f"example{one.suffixes[0]}"
+        if one.title.startswith("DICOM"):  # which refers to an image
+            values = np.zeros(example.labels.shape, np.int16)
+            scan = read_image(write_series(folder / "series", values)).scan
+            example = replace(example, geometry=replace(example.geometry, scan=scan))
         one.write(example, path)
     return path, example.labels.shape
 

@@ -38,7 +38,8 @@ def tell(event, **content):
 
 print("a library greets")
 if request["estimate"]:
-    tell("estimate", seconds=300.0, steps=100, bytes=800_000_000)
+    tell("estimate", seconds=300.0, steps=100, bytes=800_000_000, images=100_000_000,
+         shortage="label 3 more")
     sys.exit()
 runs = folder / "runs"
 runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
@@ -123,13 +124,26 @@ def job_folder(hands):
     return hands.learn.training.job.folder
 
 
+def test_learning_as_i_go_can_be_switched_off_where_a_model_cannot_learn(learning):
+    panel = learning.panel
+    panel.learn.setChecked(True)
+    panel.set_hindrance("it cannot be trained")
+    assert panel.learn.isEnabled()
+    assert not panel.start.isEnabled()
+    panel.learn.setChecked(False)
+    assert not panel.learn.isEnabled()
+    panel.set_hindrance("")
+    assert panel.learn.isEnabled()
+
+
 def test_looking_over_tells_what_there_is_and_what_it_takes(learning):
     panel = learning.panel
     push(learning, panel.look)
     learning.until(lambda: "training takes" in panel.estimate.text())
     assert panel.summary.text() == "1 image, 3 labelled objects"
     assert panel.estimate.text() == (
-        "training takes about 5 minutes and 0.8 GB of memory, 100 steps"
+        "training takes about 5 minutes, 100 steps, and 0.8 GB of memory, 100 MB of it for "
+        "the images; the comparison may take more; label 3 more"
     )
     request = json.loads((job_folder(learning) / REQUEST).read_text())
     assert request["base"] == "pocket"

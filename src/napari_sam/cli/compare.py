@@ -22,6 +22,7 @@ from ..formats.label_tiff import LABEL_TIFF
 from ..formats.ome_zarr import OME_ZARR
 from ..formats.project import PROJECT
 from ..images.readers import read_image
+from ..images.scan import Scan
 from .disagreement import draw_disagreement
 
 if TYPE_CHECKING:
@@ -58,11 +59,25 @@ def read_two(a: Path, b: Path, say: Say) -> tuple[Annotation, Annotation]:
     say(f"reading {first}")
     one = read_annotation(first)
     say(f"reading {second}")
-    other = read_annotation(second, tuple(int(n) for n in one.labels.shape))
+    form = format_of(second)
+    if one.geometry.scan is not None and form is not None and form.read_in is not None:
+        alone = read_annotation(second)
+        # labels that do not reach over the whole image are placed in those that reach further
+        if alone.labels.size > one.labels.size and _places(first, alone):
+            first, second, one, later = second, first, alone, not later
+    other = read_annotation(second, tuple(int(n) for n in one.labels.shape), one.geometry.scan)
     return (other, one) if later else (one, other)
 
 
-def read_annotation(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
+def _places(path: Path, image: Annotation) -> bool:
+    """Tell whether labels of a file can be placed in the grid of other labels."""
+    form = format_of(path)
+    return form is not None and form.read_in is not None and image.geometry.scan is not None
+
+
+def read_annotation(
+    path: Path, shape: tuple[int, ...] | None = None, scan: Scan | None = None
+) -> Annotation:
     """Read labels of any format that this package reads.
 
     Parameters
@@ -71,6 +86,8 @@ def read_annotation(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
         A project, OME-Zarr, TIFF, COCO, ImageJ ROIs, YOLO; or `.npy`, PNG.
     shape : tuple of int, optional
         Of the image, where it is known.
+    scan : Scan, optional
+        Of the image, in whose grid labels are placed that say where they lie.
 
     Raises
     ------
@@ -82,7 +99,9 @@ def read_annotation(path: Path, shape: tuple[int, ...] | None = None) -> Annotat
     form = format_of(path)
     if form is not None and form.read is None:
         raise ValueError(f"{path} holds no pixels of objects; give a label image or a project")
-    if form is not None and form.read is not None:
+    if form is not None and form.read_in is not None and shape is not None and scan is not None:
+        annotation = form.read_in(path, shape, scan)
+    elif form is not None and form.read is not None:
         annotation = form.read(path, None if form in SIZED else shape)
     else:
         image = read_image(path)

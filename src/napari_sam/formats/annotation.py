@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..images.scan import Scan
 from ..objects import SegmentedObject
 from ..objects.drawn import Drawing
 from ..types import SliceKey
@@ -26,12 +27,15 @@ class Geometry:
         Of the scale: "micrometer", "second", "pixel" where unknown.
     translate : tuple of float
         Place of the centre of the first pixel, in these units.
+    scan : Scan or None
+        Of a medical image: where its voxels lie in the patient, which scale and place cannot say.
     """
 
     axes: tuple[str, ...]
     scale: tuple[float, ...]
     units: tuple[str, ...]
     translate: tuple[float, ...]
+    scan: Scan | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class AnnotationFormat:
         overlap"); empty where it holds all.
     folder : bool
         Whether it is a folder.
+    read_in : callable of (Path, shape, Scan) to Annotation, or None
+        Reads labels into the grid of a medical image, where the format says where they lie.
     """
 
     title: str
@@ -119,3 +125,4 @@ class AnnotationFormat:
     read: Callable[[Path, tuple[int, ...] | None], Annotation] | None
     losses: Callable[[Annotation], Sequence[str]]
     folder: bool = False
+    read_in: Callable[[Path, tuple[int, ...], Scan], Annotation] | None = None

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..images.scan import METADATA as SCAN
+from ..images.scan import Scan
 from .annotation import Annotation, AnnotationFormat, Geometry
 from .carried import METADATA, Carried, carried_by
 from .exchange import FORMATS, format_of
 from .label_layers import LayerData, Reader, reader_of
-from .ome_axes import PIXEL
+from .medical_layers import layer_place
+from .ome_axes import PIXEL, standard_names
 from .ome_zarr import OME_ZARR, holds_labels
 from .project import INDEX, PROJECT
 
@@ -92,6 +95,11 @@ def _layer(path: Path) -> LayerData:
     }
     if any(unit != PIXEL for unit in geometry.units):
         options["units"] = geometry.units
+    if geometry.scan is not None:
+        axes = "".join(standard_names(geometry.axes)).upper()
+        medical = layer_place(geometry.scan, axes, geometry.scale)
+        options["metadata"] |= medical.pop("metadata")
+        options |= medical
     labels = annotation.labels
     if isinstance(labels, np.ndarray) and labels.dtype.itemsize < 4:
         labels = labels.astype(np.int32)  # room for more objects
@@ -103,9 +111,11 @@ def _geometry(meta: Mapping[str, Any], dimensions: int) -> Geometry:
     units = tuple(str(unit) for unit in meta.get("units") or ())
     scale = tuple(float(size) for size in meta.get("scale", ()))
     translate = tuple(float(place) for place in meta.get("translate", ()))
+    scan = meta.get("metadata", {}).get(SCAN)
     return Geometry(
         names if len(names) == dimensions else tuple(f"axis {n}" for n in range(dimensions)),
         scale if len(scale) == dimensions else (1.0,) * dimensions,
         units if len(units) == dimensions else (PIXEL,) * dimensions,
         translate if len(translate) == dimensions else (0.0,) * dimensions,
+        scan if isinstance(scan, Scan) else None,
     )

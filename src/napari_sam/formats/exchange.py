@@ -6,9 +6,11 @@ from pathlib import Path
 
 from .annotation import AnnotationFormat
 from .coco_files import COCO
+from .dicom_labels import SEG, SEG_MAP
 from .imagej_roi import IMAGEJ_ROI, IMAGEJ_ROIS
 from .label_tiff import LABEL_TIFF
 from .measures_csv import MEASURES
+from .nifti_labels import NIFTI
 from .ome_zarr import OME_ZARR
 from .project import PROJECT
 from .yolo import YOLO, YOLO_TEXT
@@ -23,6 +25,9 @@ FORMATS: tuple[AnnotationFormat, ...] = (
     YOLO,
     YOLO_TEXT,
     MEASURES,
+    NIFTI,
+    SEG_MAP,
+    SEG,
 )
 """In the order in which the dock offers them."""
 

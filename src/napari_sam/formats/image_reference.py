@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..images.decoding import UNREADABLE
+from ..images.dicom_files import holds_dicom
 from ..types import SliceKey
 from .annotation import ImageReference
 
@@ -99,6 +100,11 @@ def image_beside(reference: ImageReference, folder: Path) -> Path | None:
         It may come from a stranger: a path that is absolute or leads elsewhere gives None.
     folder : Path
         That the annotation lies in.
+
+    Returns
+    -------
+    Path or None
+        Of a DICOM series, the folder.
     """
     path = reference.path
     pure = PurePosixPath(path)
@@ -111,7 +117,8 @@ def image_beside(reference: ImageReference, folder: Path) -> Path | None:
         place = (root / pure).resolve()
     except (OSError, RuntimeError):  # the latter is an endless chain of links
         return None
-    return place if place.is_relative_to(root) and place.is_file() else None
+    there = place.is_file() or (place.is_dir() and holds_dicom(place))
+    return place if place.is_relative_to(root) and there else None
 
 
 def _keys(shape: Sequence[int]) -> list[SliceKey]:

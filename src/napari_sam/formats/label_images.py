@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,11 @@ from ..files import (
     same_file,
     write_text,
 )
+from ..images.scan import Scan
 from .annotation import Annotation, Geometry
+from .dicom_seg import check_seg, write_seg
 from .labels_group import LabelsGroup
+from .nifti_volume import check_nifti, write_nifti
 from .ome_axes import PIXEL
 from .ome_zarr import holds_labels
 
@@ -40,36 +43,68 @@ PROGRAM = "napari-sam-stack"
 
 
 @dataclass(frozen=True)
+class About:
+    """What is written with labels.
+
+    Attributes
+    ----------
+    axes : str
+        A letter for each axis.
+    scale : tuple of float or None
+        A length in micrometres for each.
+    note : str
+        The provenance, as JSON.
+    scan : Scan or None
+        Of a medical image.
+    classes : mapping of int to str
+        Of labels, where they are known.
+    """
+
+    axes: str
+    scale: tuple[float, ...] | None
+    note: str
+    scan: Scan | None = None
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class LabelFormat:
     """A format that labels are written in.
 
     Attributes
     ----------
-    write : callable of (path, labels, axes, scale, note)
-        `path` is a Path, `labels` (..., H, W) of the smallest unsigned integers, `axes` has
-        a letter and `scale` a length in micrometres (or is None) for each axis, `note` is the
-        provenance as JSON. Returns the labels as they were written.
+    write : callable of (path, labels, about)
+        `path` is a Path, `labels` (..., H, W) of the smallest unsigned integers, `about` an
+        `About`. Returns the labels as they were written.
     stacks : bool
         Whether it holds more than one plane.
     folder : bool
         Whether it is a folder.
+    check : callable of (Scan or None)
+        Raises ValueError where labels of such an image cannot be written.
     """
 
-    write: Callable[[Path, Labels, str, tuple[float, ...] | None, str], Labels]
+    write: Callable[[Path, Labels, About], Labels]
     stacks: bool = True
     folder: bool = False
+    check: Callable[[Scan | None], None] = lambda scan: None
 
 
 def check_label_target(
-    path: str | Path, source: str | Path | None, overwrite: bool, dimensions: int
+    path: str | Path,
+    source: str | Path | None,
+    overwrite: bool,
+    dimensions: int,
+    scan: Scan | None = None,
 ) -> None:
-    """Do as `check_target`, and refuse a format that labels of so many axes cannot go to."""
+    """Do as `check_target`, and refuse a format that labels of such an image cannot go to."""
     suffix = label_suffix(path)
     if suffix not in LABEL_FORMATS:
         known = ", ".join(LABEL_FORMATS)
         raise ValueError(f"labels are written as {known}, but the result is called {path}")
     if dimensions != 2 and not LABEL_FORMATS[suffix].stacks:
         raise ValueError(f"a {suffix} holds one plane; write the labels of a stack as .tif or .npy")
+    LABEL_FORMATS[suffix].check(scan)
     if source is not None and _inside(Path(path), Path(source)):
         raise ValueError(f"the result {path} would lie in the input; choose another place")
     if LABEL_FORMATS[suffix].folder:
@@ -81,7 +116,8 @@ def check_label_target(
 def label_suffix(path: str | Path) -> str:
     """Return the ending that tells the format of labels: ".tif", ".ome.zarr"."""
     name = Path(path).name.lower()
-    return OME_ZARR if name.endswith(OME_ZARR) else Path(path).suffix.lower()
+    double = (one for one in LABEL_FORMATS if one.count(".") > 1 and name.endswith(one))
+    return next(double, Path(path).suffix.lower())
 
 
 def _inside(path: Path, source: Path) -> bool:
@@ -115,6 +151,8 @@ def write_labels(
     provenance: Mapping[str, Any] | None = None,
     source: str | Path | None = None,
     companions: Mapping[Path, str] | None = None,
+    scan: Scan | None = None,
+    classes: Mapping[int, str] | None = None,
 ) -> Labels:
     """Write labels as the smallest unsigned integers that hold them.
 
@@ -126,8 +164,9 @@ def write_labels(
     ----------
     path : str or Path
         `.tif` (OME-TIFF, compressed; axes, scale and provenance in the description), `.ome.zarr`
-        (a folder, one plane to a chunk), `.npy` (the numbers alone), or `.png` (one plane of 16
-        bit; provenance as a text).
+        (a folder, one plane to a chunk), `.npy` (the numbers alone), `.png` (one plane of 16
+        bit; provenance as a text), `.nii` or `.nii.gz` (with the affine of the image), or, of a
+        DICOM image, `.dcm` (a segment for each object) or `.labelmap.dcm`.
     labels : (H, W), (Z, H, W) or (T, Z, H, W) int
     axes : str
         One letter per axis: one of `AXES`.
@@ -140,6 +179,10 @@ def write_labels(
         The input, which is never written to.
     companions : mapping of Path to str, optional
         Files of text that are written with them.
+    scan : Scan, optional
+        Of a medical image.
+    classes : mapping of int to str, optional
+        Of labels, for formats that hold them.
 
     Returns
     -------
@@ -151,7 +194,7 @@ def write_labels(
         If the place or the labels will not do.
     """
     labels = np.asarray(labels)
-    check_label_target(path, source, overwrite, labels.ndim)
+    check_label_target(path, source, overwrite, labels.ndim, scan)
     _check_axes(labels, axes, scale)
     companions = companions or {}
     for companion in companions:
@@ -159,17 +202,17 @@ def write_labels(
     compact = smallest(labels)
     note = json.dumps(dict(provenance or {}), sort_keys=True)
     form = LABEL_FORMATS[label_suffix(path)]
-    write = form.write
+    write, about = form.write, About(axes, scale, note, scan, classes or {})
     if form.folder:
         with replacing_folder(path) as folder:
-            written = write(folder, compact, axes, scale, note)
+            written = write(folder, compact, about)
         for other, text in companions.items():
             write_text(other, text, source, overwrite)
         return written
     with replacing_all([path, *companions]) as (partial, *others):
         for other, text in zip(others, companions.values(), strict=True):
             other.write_text(text, encoding="utf-8")
-        return write(partial, compact, axes, scale, note)
+        return write(partial, compact, about)
 
 
 def smallest(labels: NDArray[np.integer]) -> Labels:
@@ -207,13 +250,11 @@ def _check_axes(labels: NDArray[np.integer], axes: str, scale: tuple[float, ...]
         raise ValueError(f"the scale is a length above 0 for each of {axes}, but is {shown(scale)}")
 
 
-def _write_tiff(
-    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
-) -> Labels:
+def _write_tiff(path: Path, labels: Labels, about: About) -> Labels:
     if labels.dtype.itemsize > 4:
         raise ValueError(f"a .tif holds labels up to 4294967295, but one is {labels.max()}")
-    metadata: dict[str, Any] = {"axes": axes, "Description": note}
-    for axis, size in zip(axes, scale or (), strict=False):
+    metadata: dict[str, Any] = {"axes": about.axes, "Description": about.note}
+    for axis, size in zip(about.axes, about.scale or (), strict=False):
         if axis in "ZYX":
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "\u00b5m"}
     tifffile.imwrite(
@@ -222,34 +263,40 @@ def _write_tiff(
     return labels
 
 
-def _write_npy(
-    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
-) -> Labels:
+def _write_npy(path: Path, labels: Labels, about: About) -> Labels:
     np.save(path, labels)
     return labels
 
 
-def _write_png(
-    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
-) -> Labels:
+def _write_png(path: Path, labels: Labels, about: About) -> Labels:
     if labels.dtype.itemsize > 2:
         raise ValueError(f"a .png holds 65535 labels, but there are {labels.max()}; write a .tif")
     wide = labels.astype(np.uint16)
     information = PngImagePlugin.PngInfo()
-    information.add_text("Description", note)
+    information.add_text("Description", about.note)
     Image.fromarray(wide).save(path, pnginfo=information)
     return wide
 
 
-def _write_zarr(
-    path: Path, labels: Labels, axes: str, scale: tuple[float, ...] | None, note: str
-) -> Labels:
-    geometry = geometry_from(axes, scale)
+def _write_zarr(path: Path, labels: Labels, about: About) -> Labels:
+    geometry = geometry_from(about.axes, about.scale)
     group = LabelsGroup(path, labels.shape, labels.dtype, geometry)
     for place in np.ndindex(*labels.shape[:-2]):
         group.write_plane(labels, place)
-    group.describe(Annotation(labels, {}, geometry), json.loads(note))
+    group.describe(Annotation(labels, {}, geometry), json.loads(about.note))
     return labels
+
+
+def _write_nifti(path: Path, labels: Labels, about: About) -> Labels:
+    return write_nifti(path, labels, about.axes, about.scale, about.note, about.scan)
+
+
+def _write_seg(path: Path, labels: Labels, about: About) -> Labels:
+    return write_seg(path, labels, about.scan, about.classes, about.note, "BINARY")
+
+
+def _write_labelmap(path: Path, labels: Labels, about: About) -> Labels:
+    return write_seg(path, labels, about.scan, about.classes, about.note, "LABELMAP")
 
 
 def geometry_from(
@@ -278,4 +325,8 @@ LABEL_FORMATS: Mapping[str, LabelFormat] = {
     OME_ZARR: LabelFormat(_write_zarr, folder=True),
     ".npy": LabelFormat(_write_npy),
     ".png": LabelFormat(_write_png, stacks=False),
+    ".nii": LabelFormat(_write_nifti, check=check_nifti),
+    ".nii.gz": LabelFormat(_write_nifti, check=check_nifti),
+    ".labelmap.dcm": LabelFormat(_write_labelmap, check=check_seg),
+    ".dcm": LabelFormat(_write_seg, check=check_seg),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import numpy as np
 
 from ..files import folder_written_beside, write_text
 from ..images.readers import StackImage
+from ..objects import SegmentedObject
+from ..objects.classes import COLOURS
 from .annotation import Annotation
 from .label_images import LABEL_FORMATS, geometry_from, label_suffix, write_labels
+from .label_tiff import note_of
 from .labels_group import LabelsGroup
 from .labels_store import written_parts
 
@@ -32,12 +36,15 @@ class LabelResult:
         Program, version, model, parameters.
     companions : mapping of Path to str
         Files of text that belong to the labels.
+    objects : mapping of int to SegmentedObject
+        What is known of labels: class and attributes. Formats that cannot hold it leave it out.
     """
 
     def __init__(self, labels: Any) -> None:
         self.labels = labels
         self.provenance: dict[str, Any] = {}
         self.companions: Mapping[Path, str] = {}
+        self.objects: Mapping[int, SegmentedObject] = {}
 
     def count(self) -> int:
         """Return how many labels have a pixel; planes that have any are read one by one."""
@@ -72,6 +79,8 @@ def label_result(
     if not LABEL_FORMATS[label_suffix(path)].folder:
         result = LabelResult(np.zeros(image.label_shape, np.int32))
         yield result
+        if result.objects:
+            result.provenance |= note_of(_annotation(result, image))
         result.labels = write_labels(
             path,
             result.labels,
@@ -81,6 +90,7 @@ def label_result(
             result.provenance,
             source,
             result.companions,
+            image.scan,
         )
         return
     import zarr
@@ -92,7 +102,21 @@ def label_result(
         yield result
         group.write_smaller()
         name = "" if source is None else source.name.removesuffix(".ome.zarr")
-        group.describe(Annotation(group.whole, {}, geometry, name=name), result.provenance)
+        name = image.scan.name if image.scan is not None and image.scan.name else name
+        described = replace(_annotation(result, image), labels=group.whole, name=name)
+        group.describe(described, result.provenance)
     for other, text in result.companions.items():
         write_text(other, text, source, overwrite)
     result.labels = zarr.open_array(path / "0", mode="r")
+
+
+def _annotation(result: LabelResult, image: StackImage) -> Annotation:
+    """Return the labels with what is known of them."""
+    geometry = geometry_from(image.label_axes, image.scale, image.units, image.translate)
+    names = sorted({one.category for one in result.objects.values() if one.category})
+    classes = [
+        {"name": name, "colour": COLOURS[k % len(COLOURS)], "key": ""}
+        for k, name in enumerate(names)
+    ]
+    properties = {"classes": classes} if classes else {}
+    return Annotation(result.labels, result.objects, geometry, properties)

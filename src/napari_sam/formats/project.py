@@ -24,6 +24,8 @@ import numpy as np
 from ..checks import shown
 from ..files import replacing
 from ..images.decoding import UNREADABLE
+from ..images.scan import Scan
+from ..images.world import WorldAffine
 from ..images.zarr_checks import inner_path, read_json
 from ..objects import SegmentedObject
 from ..objects.documents import (
@@ -209,6 +211,7 @@ def read_project(path: Path, shape: tuple[int, ...] | None = None) -> Annotation
 
 def _index(annotation: Annotation, labels: str, objects: str) -> dict[str, Any]:
     geometry, image = annotation.geometry, annotation.image
+    world = None if geometry.scan is None else geometry.scan.world
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -221,6 +224,7 @@ def _index(annotation: Annotation, labels: str, objects: str) -> dict[str, Any]:
         "scale": list(geometry.scale),
         "units": list(geometry.units),
         "translate": list(geometry.translate),
+        **({} if world is None else {"world": {"lps": world.lps.tolist()}}),
         "labels": labels,
         "objects": objects,
         "properties": dict(annotation.properties),
@@ -310,7 +314,9 @@ def _geometry(index: Mapping[str, Any], dimensions: int) -> Geometry:
         raise ValueError(f"axes, scale, units and translate have {dimensions} entries each")
     if not all(math.isfinite(n) for n in numbers) or not all(scale):
         raise ValueError(f"the scale is finite and not 0, but is {shown(scale)}")
-    return Geometry(axes, scale, units, translate)
+    world = index.get("world")
+    scan = None if world is None else Scan(WorldAffine.of(world["lps"], "LPS"))
+    return Geometry(axes, scale, units, translate, scan)
 
 
 def _image_to_json(image: ImageReference) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .plane_stack import check_size
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "GIF", "BMP", "WEBP", "PPM")
 """As Pillow calls them."""
-READABLE = "TIFF, .npy, PNG, JPEG, JPEG 2000, GIF, BMP, WebP and PPM"
+READABLE = "TIFF, NIfTI, DICOM, .npy, PNG, JPEG, JPEG 2000, GIF, BMP, WebP and PPM"
 """All formats of `read_image`."""
 EXACT = {"L": "u1", "RGB": "u1", "RGBA": "u1", "I;16": "u2", "I;16B": "u2"}
 """Pillow's modes with values as they lie in a TIFF file, and their types."""

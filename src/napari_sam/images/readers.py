@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ..checks import whole_number
 from .blocks import Blocks, paged
 from .decoding import UnreadableImageError, decoding
+from .dicom_files import holds_dicom, read_dicom
+from .dicom_opening import is_dicom
+from .nifti_files import is_nifti, read_nifti
 from .pillow_files import read_with_pillow
 from .plane_stack import (
     LIMIT_BYTES,
@@ -21,6 +24,7 @@ from .plane_stack import (
     check_size,
     raw_blocks,
 )
+from .scan import Scan
 from .tiff_files import TiffImage, read_tiff
 from .zarr_files import is_zarr, read_zarr
 
@@ -50,6 +54,8 @@ class StackImage:
         Of the scale: "micrometer", "second", or "pixel" where it is unknown; empty if all are.
     translate : tuple of float
         Where the centre of the first pixel lies, in these units; empty if it is the origin.
+    scan : Scan or None
+        What a medical image says besides: where it lies in the patient, and its window.
     """
 
     data: NDArray[Any] | PlaneStack
@@ -58,6 +64,7 @@ class StackImage:
     notice: str = ""
     units: tuple[str, ...] = ()
     translate: tuple[float, ...] = ()
+    scan: Scan | None = None
 
     @property
     def label_axes(self) -> str:
@@ -71,7 +78,7 @@ class StackImage:
 
 
 def read_image(path: str | Path, series: int | None = None) -> StackImage:
-    """Read a TIFF, an OME-Zarr, a `.npy` array, a PNG, a JPEG or another picture.
+    """Read a TIFF, an OME-Zarr, NIfTI, DICOM, a `.npy` array, a PNG, a JPEG or another picture.
 
     The content tells the format, not the name. Files are read, not mapped; of stacks beyond
     1 GB, and of all in zarr, parts are read when they are indexed. Of a pyramid that is the
@@ -80,9 +87,10 @@ def read_image(path: str | Path, series: int | None = None) -> StackImage:
     Parameters
     ----------
     path : str or Path
+        Of a DICOM series, its folder or any of its files.
     series : int, optional
         Which image of a file that holds several, as tifffile counts its series; of a group of
-        zarr, as bioformats2raw numbers them.
+        zarr, as bioformats2raw numbers them; of a folder of DICOM files, by default the largest.
 
     Returns
     -------
@@ -98,9 +106,11 @@ def read_image(path: str | Path, series: int | None = None) -> StackImage:
     number = None if series is None else whole_number("series", series)
     with decoding(path):  # a name may be too long for the disk
         if path.is_dir():
-            if not is_zarr(path):
-                raise UnreadableImageError(f"{path} is a folder, not an image")
-            return _normalised(path, read_zarr(path, number))
+            if is_zarr(path):
+                return _normalised(path, read_zarr(path, number))
+            if holds_dicom(path):
+                return _normalised(path, read_dicom(path, number))
+            raise UnreadableImageError(f"{path} is a folder, not an image")
         if not path.exists():
             raise UnreadableImageError(f"there is no file {path}")
         if not path.is_file():
@@ -116,10 +126,14 @@ def _read(path: Path, series: int | None) -> TiffImage:
         sign = file.read(len(NPY_SIGN))
     if sign[:4] in TIFF_SIGNS:
         return read_tiff(path, series)
+    if is_dicom(path):
+        return read_dicom(path, series)
     if series:
         raise UnreadableImageError(f"{path} holds one image, so there is no series {series}")
     if sign == NPY_SIGN:
         return TiffImage(_read_npy(path), "", {}, "")
+    if is_nifti(path):
+        return read_nifti(path)
     if sign.startswith((b"<?xml", b"<OME")):
         raise UnreadableImageError(
             f"{path} is a text that may describe images of other files; open an image, or save "
@@ -192,7 +206,7 @@ def _described(
     """Return an image with its scale and place, where they are known."""
     sizes, origin = image.sizes, image.origin
     if not {"Y", "X"} <= sizes.keys():
-        return StackImage(data, planes + channels, None, image.notice)
+        return StackImage(data, planes + channels, None, image.notice, scan=image.scan)
     scale = tuple(sizes.get(letter, 1.0) for letter in planes)
     units = tuple(
         ("second" if letter == "T" else "micrometer") if letter in sizes else "pixel"
@@ -201,7 +215,7 @@ def _described(
     translate = tuple(origin.get(letter, 0.0) for letter in planes)
     if not any(translate):
         translate = ()
-    return StackImage(data, planes + channels, scale, image.notice, units, translate)
+    return StackImage(data, planes + channels, scale, image.notice, units, translate, image.scan)
 
 
 def _guessed(shape: tuple[int, ...]) -> str:

@@ -22,6 +22,7 @@ from .decoding import UnreadableImageError, decoding
 from .pillow_files import lzw_page
 from .pixel_sizes import pixel_sizes
 from .plane_stack import LIMIT_BYTES, SameFile, check_size, raw_blocks
+from .scan import Scan
 from .tiff_colours import check_colour_space, palette_of
 from .tiff_series import choose_series
 
@@ -51,6 +52,8 @@ class TiffImage(NamedTuple):
         What was left out; empty if nothing.
     origin : mapping of letter to float
         Where the centre of the first pixel lies, in the units of the sizes; 0 where it is missing.
+    scan : Scan or None
+        What a medical image says besides.
     """
 
     data: NDArray[Any] | Blocks
@@ -58,6 +61,7 @@ class TiffImage(NamedTuple):
     sizes: dict[str, float]
     notice: str
     origin: Mapping[str, float] = MappingProxyType({})
+    scan: Scan | None = None
 
 
 def read_tiff(path: Path, number: int | None) -> TiffImage:

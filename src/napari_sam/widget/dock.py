@@ -31,10 +31,11 @@ from .features.similar.logic import Similar
 from .features.source.logic import Source
 from .features.stack.logic import Stack
 from .features.surfaces.logic import SurfacesInSpace
+from .features.window.logic import Windows
 from .keys import Keys
 from .progress_bar import LongWork
 
-ABOVE: tuple[type[Feature], ...] = (Source, Recovery, Prefetch, Saving)
+ABOVE: tuple[type[Feature], ...] = (Source, Windows, Recovery, Prefetch, Saving)
 """The features above the status line; those without a panel take no room."""
 BELOW: tuple[type[Feature], ...] = (
     Prompting,

@@ -10,6 +10,8 @@ from napari.components import Dims
 from napari.layers import Image
 
 from ..formats.labels_store import needs_folder
+from ..images.scan import METADATA as SCAN
+from ..images.scan import Scan
 from .placement import drawing_transform
 
 LARGEST_LEVEL = 4096
@@ -99,6 +101,9 @@ def frame_of(layer: Image, dims: Dims, before: Frame | None = None) -> Frame:
         low, high = layer.contrast_limits_range
         guessed = not isinstance(layer.data, np.ndarray)
         untouched = guessed or _limits(layer) == (float(low), float(high))
+        scan = layer.metadata.get(SCAN)
+        if isinstance(scan, Scan) and scan.window is not None:
+            untouched = False  # napari takes the window of the file for the data's range
         initial = _limits(layer) if untouched else None
     return Frame(layer, level, shape, transform, drawing_transform(transform, dims), initial)
 

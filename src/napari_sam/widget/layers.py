@@ -14,7 +14,9 @@ from napari.utils import CyclicLabelColormap
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from ..formats.medical_layers import image_options
 from ..images.readers import StackImage
+from ..images.scan import METADATA as SCAN
 from ..masks import edge_of
 from ..objects.drawn import NOBODY
 from ..predict.prompt_kinds import (
@@ -159,7 +161,9 @@ def make_labels(frame: Frame, name: str, data: Any = None, visible: bool = True)
     """Return a Labels layer with the pixels of a frame: empty, or with labels of its shape."""
     if data is None:
         data = np.zeros(frame.shape, np.int32)
-    return Labels(data, name=name, visible=visible, **frame.transform)
+    scan = frame.layer.metadata.get(SCAN)
+    metadata = {} if scan is None else {SCAN: scan}  # for napari's own Save
+    return Labels(data, name=name, visible=visible, metadata=metadata, **frame.transform)
 
 
 def add_image(viewer: Viewer, image: StackImage, name: str) -> Image:
@@ -168,7 +172,9 @@ def add_image(viewer: Viewer, image: StackImage, name: str) -> Image:
     Channels that are no colours become a layer each.
     """
     options: dict[str, Any] = {"name": name}
-    if image.scale is not None:
+    if image.scan is not None:
+        options |= image_options(image, image.scan, name)
+    elif image.scale is not None:
         options["scale"] = image.scale
         options["units"] = ("um",) * len(image.scale)
     if image.axes.endswith("C"):

@@ -21,7 +21,10 @@ from ..formats.image_reference import difference, image_beside
 from ..formats.imports import boxes_of, import_objects, objects_of
 from ..formats.labels_store import largest_label, needs_folder
 from ..formats.project import INDEX, PROJECT
+from ..formats.prompt_files.known import is_foreign
 from ..images.readers import StackImage, read_image
+from ..images.scan import METADATA as SCAN
+from ..images.scan import Scan
 from ..objects.drawn import Drawing
 from ..objects.edit import Edit
 from ..objects.overlap import RULES
@@ -70,9 +73,12 @@ class Opening(QObject):  # type: ignore[misc]
     -------
     asked : str, str, callable
         A question, what its button says, and what is done then.
+    prompts_asked : Path
+        The prompts of another system's file are to be drawn.
     """
 
     asked = Signal(str, str, object)
+    prompts_asked = Signal(object)
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -193,7 +199,13 @@ class Opening(QObject):  # type: ignore[misc]
         self._read_for_image(path, done)
 
     def import_prompts(self, path: Path) -> None:
-        """Draw the prompts of a file, and boxes where it has objects without any."""
+        """Draw the prompts of a file, and boxes where it has objects without any.
+
+        Those of other systems, which may be many, are asked for by `prompts_asked`.
+        """
+        if is_foreign(path):
+            self.prompts_asked.emit(path)
+            return
 
         def done(read: Read) -> None:
             annotation = read.annotation
@@ -263,7 +275,10 @@ class Opening(QObject):  # type: ignore[misc]
             self.context.status.error(f"{path.name} is in no format that can be opened here")
             return
 
-        read = kind.read
+        read, frame = kind.read, self.context.bench.frame
+        scan = None if frame is None else frame.layer.metadata.get(SCAN)
+        if kind.read_in is not None and isinstance(scan, Scan):
+            read = partial(_read_in, kind.read_in, scan)
 
         def steps() -> Generator[Progress, None, Read]:
             annotation = read(path, shape)
@@ -328,6 +343,18 @@ def _read_labels(annotation: Annotation, image: Any) -> Generator[Progress, None
     if reference is not None and image is not None:
         other = difference(reference, image, shape)
     return Read(annotation, largest, other)
+
+
+def _read_in(
+    read: Callable[[Path, tuple[int, ...], Scan], Annotation],
+    scan: Scan,
+    path: Path,
+    shape: tuple[int, ...] | None,
+) -> Annotation:
+    """Read labels into the grid of the open image, whatever their own grid is."""
+    if shape is None:
+        raise ValueError("open the image first")
+    return read(path, shape, scan)
 
 
 def _is_empty(labels: Any) -> bool:

@@ -18,6 +18,8 @@ from ..formats.annotation import Annotation, AnnotationFormat, Geometry
 from ..formats.exchange import FORMATS, format_of
 from ..formats.image_reference import reference_to
 from ..formats.snapshot import writer_of
+from ..images.scan import METADATA as SCAN
+from ..images.scan import Scan
 from ..types import Progress
 from .frame import Frame
 from .history import History
@@ -367,11 +369,13 @@ def geometry_of(frame: Frame) -> Geometry:
     """Return where the labels of an image lie."""
     transform = frame.transform
     units = tuple(str(unit) for unit in transform["units"])
+    scan = frame.layer.metadata.get(SCAN)
     return Geometry(
         tuple(str(name) for name in frame.layer.axis_labels),
         tuple(float(size) for size in transform["scale"]),
         units,
         tuple(float(place) for place in transform["translate"]),
+        scan if isinstance(scan, Scan) else None,
     )
 
 

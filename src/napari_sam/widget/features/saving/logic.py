@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ....formats.annotation import AnnotationFormat
 from ....formats.exchange import FORMATS
+from ....formats.prompt_files.known import FOREIGN
 from ....types import Progress
 from ...context import Context
 from ...scheduler import Lane, Work
@@ -83,9 +84,19 @@ class Saving(Feature):
         """Ask for a project or labels and go on with them."""
         self.ask_for_file("Open a project or labels", self.context.opening.open)
 
-    def ask_for_file(self, title: str, then: Callable[[Path], None]) -> None:
-        """Let the user choose what to read; a project is chosen by its project.json."""
-        dialog = QFileDialog(self.panel.window(), title, str(self._folder()), _readable())
+    def ask_for_file(
+        self, title: str, then: Callable[[Path], None], more: Sequence[str] = ()
+    ) -> None:
+        """Let the user choose what to read; a project is chosen by its project.json.
+
+        Parameters
+        ----------
+        title : str
+        then : callable of Path
+        more : sequence of str
+            Endings of further files that can be read.
+        """
+        dialog = QFileDialog(self.panel.window(), title, str(self._folder()), _readable(more))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda name: then(Path(name)))
         dialog.open()
@@ -106,7 +117,7 @@ class Saving(Feature):
             lambda: self.ask_for_file("Import objects", context.opening.import_objects)
         )
         panel.import_prompts_asked.connect(
-            lambda: self.ask_for_file("Import prompts", context.opening.import_prompts)
+            lambda: self.ask_for_file("Import prompts", context.opening.import_prompts, FOREIGN)
         )
 
     def _on_busy_changed(self, lane: Lane, busy: bool) -> None:
@@ -213,8 +224,9 @@ class Saving(Feature):
             self.context.folder.decline()
 
 
-def _readable() -> str:
+def _readable(more: Sequence[str]) -> str:
     """Return the formats that can be read, for a dialog; of a folder, a file in it is chosen."""
     kinds = [one for one in FORMATS if one.read is not None]
-    every = " ".join(f"*{suffix}" for one in kinds for suffix in one.suffixes)
+    suffixes = [suffix for one in kinds for suffix in one.suffixes]
+    every = " ".join(f"*{suffix}" for suffix in (*suffixes, *more))
     return f"Annotations ({every} project.json zarr.json .zattrs);;All files (*)"

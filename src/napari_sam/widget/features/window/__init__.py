@@ -1,0 +1,1 @@
+"""Windows of computed tomography: which Hounsfield units are shown black and white."""
