@@ -8,16 +8,48 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 ABANDONED = 24 * 3600.0
 """Age of a partial file, s, after which it is removed whoever wrote it."""
+Placing = Callable[[Mapping[Path, Path]], None]
+"""Told of results by their places, where each is complete and not in place yet."""
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _PARTIAL = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)\.partial(\.\w+)?")
+
+
+@dataclass
+class _Many:
+    """A run that writes many results; `tidied` are folders without abandoned files."""
+
+    placing: Placing
+    tidied: set[Path] = field(default_factory=set)
+
+
+_many: ContextVar[_Many | None] = ContextVar("many", default=None)
+
+
+@contextmanager
+def many_results(placing: Placing) -> Iterator[None]:
+    """Have a function called before results are put in place; look for abandoned files once.
+
+    Parameters
+    ----------
+    placing : callable of mapping of Path to Path
+        Called with where complete results are, by the places they go to; all of one call belong
+        together. If it raises, none is put in place.
+    """
+    token = _many.set(_Many(placing))
+    try:
+        yield
+    finally:
+        _many.reset(token)
 
 
 def check_target(path: str | Path, source: str | Path | None, overwrite: bool) -> None:
@@ -122,6 +154,7 @@ def replacing_all(targets: Sequence[str | Path]) -> Iterator[list[Path]]:
             for partial in partials:
                 stack.callback(partial.unlink, missing_ok=True)
             yield partials
+            _tell(dict(zip(places, partials, strict=True)))
             for place in places[1:]:
                 place.unlink(missing_ok=True)
             for partial, place in zip(partials, places, strict=True):
@@ -170,6 +203,7 @@ def folder_written_beside(target: str | Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        _tell({place: partial})
         if place.exists():
             place.rename(aside)
         partial.rename(place)
@@ -250,8 +284,19 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _tell(partials: Mapping[Path, Path]) -> None:
+    many = _many.get()
+    if many is not None:
+        many.placing(partials)
+
+
 def _remove_abandoned(folder: Path) -> None:
     """Remove partial files of processes of this computer that have ended, and those of old."""
+    many = _many.get()
+    if many is not None:
+        if folder in many.tidied:
+            return
+        many.tidied.add(folder)
     for path in folder.glob(".*.partial*"):
         found = _PARTIAL.fullmatch(path.name)
         if found is None:

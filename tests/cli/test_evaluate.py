@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_sam.cli import parser as cli
+
 
 def test_evaluate_is_a_table(succeed, stub, labelled):
     head, *rows = succeed("evaluate", labelled).splitlines()
@@ -71,11 +73,14 @@ def test_wrong_labelled_images(fail, stub, labelled, tmp_path, case, sentence):
         data = tmp_path / "empty"
         data.mkdir()
     elif case == "lonely":
+        data = labelled / "one_labels.tif"
         (labelled / "one.tif").unlink()
     elif case == "shapes":
+        data = labelled / "one_labels.tif"
         tifffile.imwrite(labelled / "one.tif", np.zeros((8, 9), np.uint8))
     elif case == "floats":
-        tifffile.imwrite(labelled / "one_labels.tif", np.zeros((48, 64), np.float32))
+        data = labelled / "one_labels.tif"
+        tifffile.imwrite(data, np.zeros((48, 64), np.float32))
     elif case == "background":
         data = labelled / "one_labels.tif"
         tifffile.imwrite(data, np.zeros((48, 64), np.uint8))
@@ -85,3 +90,17 @@ def test_wrong_labelled_images(fail, stub, labelled, tmp_path, case, sentence):
     else:
         extra = ["--limit", "0"]
     assert sentence in fail("evaluate", data, *extra)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_left_out(stub, labelled, capsys):
+    (labelled / "one.tif").write_bytes(b"broken")
+    assert cli.main(["evaluate", str(labelled), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert [one["source"] for one in json.loads(captured.out)["sources"]] == ["source", "stack"]
+    assert captured.err.count("one.tif") == 1
+    assert "the file is left out" in captured.err
+
+
+def test_a_glob_of_labelled_files(succeed, stub, labelled):
+    _, *rows = succeed("evaluate", labelled / "s*_labels.tif").splitlines()
+    assert [row.split()[:2] for row in rows] == [["stack", "8"], ["mean", "8"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Generator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,7 +32,8 @@ from ..images.labelled import find_labelled, read_labelled
 from ..images.readers import StackImage, read_image
 from ..masks import to_labels
 from ..models.cards import read_card
-from ..models.registry import available, check_name, find_spec, is_path, loading
+from ..models.installed import require_torch
+from ..models.registry import check_name, check_runs, find_spec, is_path, loading, state_text
 from ..models.specs import SPECS
 from ..objects.journal_folder import journal_folder, left_over, remove
 from ..predict.cache import Usage
@@ -44,7 +45,8 @@ from ..steps import drive
 from ..training.finetune.request import remove_left_over
 from ..types import MaskRecord, Progress
 from .compare import evaluate_pair
-from .endings import TerminatedError
+from .endings import Declined, TerminatedError
+from .inputs import globbed
 from .prompt_text import (
     Planes,
     read_channels,
@@ -80,6 +82,7 @@ def models(args: Namespace, say: Say) -> str:
         spec = find_spec(args.model)
         if spec.bundled:
             return f"{spec.name} is part of this package"
+        check_runs(spec.name)
         return f"{spec.name} is here: {drive(fetch(spec, None, args.offline or None), say)}"
     specs = SPECS if args.model is None else (find_spec(args.model),)
     head = ("name", "architecture", "size", "licence", "state", "note")
@@ -89,7 +92,7 @@ def models(args: Namespace, say: Say) -> str:
             spec.architecture,
             spec.size_text,
             spec.licence,
-            "here" if available(spec) else "to download",
+            state_text(spec),
             spec.note,
         )
         for spec in specs
@@ -107,6 +110,7 @@ def _exported(args: Namespace) -> str:
         raise ValueError("say which model to export, for example --model tuned.safetensors")
     source = Path(args.model) if is_path(args.model) else None
     check_target(args.export, source, overwrite=False)
+    require_torch("writing a model's weights")
     from ..models.adapters import export_full  # torch takes its time
 
     export_full(args.model, args.export, args.offline or None)
@@ -157,36 +161,63 @@ def evaluate(args: Namespace, say: Say) -> str:
     for name in ("limit", "clicks"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ValueError(f"--{name} is at least 1, but is {getattr(args, name)}")
-    files = find_labelled(args.data)
+    files = [path for data in globbed([args.data]) for path in find_labelled(data)]
     given = given_params(args)
     predictor = SamPredictor(load(args, say))
     session = Session(predictor, closer_look=not args.whole_planes)
     scores: list[ObjectScore] = []
     found: dict[str, list[NDArray[np.float64]]] = {}
+    refused: list[str] = []
     params = AmgParams(**{**predictor.model.amg_defaults, **given})
     for path in files:
-        for plane in read_labelled(path):
-            say(f"{plane.source}: {plane.name}")
-            answer = session_answer(session, plane.image)
-            scores += score_image(
-                answer, plane.labels, plane.source, plane.name, args.clicks, args.limit
-            )
-            if args.everything:
-                records = find_records(predictor, plane.image, params, say)
-                size = plane.labels.shape[0], plane.labels.shape[1]
-                labels = to_labels(records, size, params.min_mask_region_area)
-                precision = average_precision(labels, plane.labels)
-                found.setdefault(plane.source, []).append(precision)
+        try:
+            own, own_found = _scored(path, args, session, params, say)
+        except (ValueError, OSError) as error:
+            refused.append(str(error))
+            continue
+        scores += own
+        for source, precision in own_found:
+            found.setdefault(source, []).append(precision)
     if not scores:
-        raise ValueError(f"{args.data} holds no labelled object that is large enough to score")
+        default = f"{args.data} holds no labelled object that is large enough to score"
+        raise ValueError(refused[0] if refused else default)
+    for sentence in refused:
+        say(f"{sentence}; the file is left out", keep=True)
     summaries = summarise(pool_small(scores) if args.pool else scores)
+    text = report.as_text(summaries, found)
     if args.json:
-        return report.as_json(args.model, summaries, found)
-    return report.as_text(summaries, found)
+        text = report.as_json(args.model, summaries, found)
+    return Declined(text) if refused else text
+
+
+def _scored(
+    path: Path, args: Namespace, session: Session, params: AmgParams, say: Say
+) -> tuple[list[ObjectScore], list[tuple[str, NDArray[np.float64]]]]:
+    """Return the scores of a labelled file, and of everything mode in its planes by source."""
+    scores: list[ObjectScore] = []
+    found: list[tuple[str, NDArray[np.float64]]] = []
+    for plane in read_labelled(path):
+        say(f"{plane.source}: {plane.name}")
+        answer = session_answer(session, plane.image)
+        scores += score_image(
+            answer, plane.labels, plane.source, plane.name, args.clicks, args.limit
+        )
+        if args.everything:
+            records = find_records(session.predictor, plane.image, params, say)
+            size = plane.labels.shape[0], plane.labels.shape[1]
+            labels = to_labels(records, size, params.min_mask_region_area)
+            found.append((plane.source, average_precision(labels, plane.labels)))
+    return scores, found
 
 
 def load(args: Namespace, say: Say) -> PromptableModel:
-    """Load the model that the flags name; report if it does not run on the chosen device."""
+    """Load the model that the flags name; report if it does not run on the chosen device.
+
+    One that was loaded for an earlier file, `args.loaded`, is returned.
+    """
+    loaded: PromptableModel | None = getattr(args, "loaded", None)
+    if loaded is not None:
+        return loaded
     steps = loading(args.model, args.device, args.offline or None, args.precision)
     model = drive(steps, say)
     if model.notice:
@@ -230,9 +261,9 @@ def find_in_stack(
 
 
 def interruption(
-    steps: Generator[Progress | volumes.PlacedLabels, None, Any], say: Say
+    steps: Generator[Progress | volumes.PlacedLabels, None, Any], say: Say, keep: bool
 ) -> BaseException | None:
-    """Drive everything mode; return what interrupted it, if a plane was done by then."""
+    """Drive everything mode; return what interrupted it, if a plane that is kept was done then."""
     done = 0
     try:
         for step in steps:
@@ -241,7 +272,7 @@ def interruption(
             else:
                 done += 1
     except (KeyboardInterrupt, TerminatedError) as error:
-        if not done:
+        if not done or not keep:
             raise
         return error
     return None
@@ -277,6 +308,8 @@ def read_input(args: Namespace, say: Say) -> StackImage:
     image = read_image(args.image, args.series)
     if image.notice:
         say(image.notice, keep=True)
+    if image.scan is not None and args.keep_patient:
+        image = replace(image, scan=replace(image.scan, keep_patient=True))
     return read_spacing(args.spacing, image)
 
 

@@ -34,6 +34,11 @@ class Declined(str):
     __slots__ = ()
 
 
+def is_memory(error: RuntimeError) -> bool:
+    """Tell whether torch ran out of memory; it has no error of its own for that on all devices."""
+    return "out of memory" in str(error) or "allocate memory" in str(error)
+
+
 @contextmanager
 def signals_raised() -> Iterator[None]:
     """Raise TerminatedError at SIGTERM and SIGHUP; only the main thread can."""

@@ -44,15 +44,15 @@ def everything(args: Namespace, say: Say) -> str:
     check_name(args.model)
     given = given_params(args)
     image = read_input(args, say)
-    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
+    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes), image.scan)
     frame = read_axis(args.axis, image)
     planes = read_planes(args.slices, image, frame)
     _check_annotations(args, image)
     tracks = _tracks(args, image, frame)
     _check_least_volume(args, image, frame)
-    contrast = read_contrast(args.contrast)
+    contrast = read_contrast(args.contrast, args.window, image)
     channels = read_used_channels(args, image, say)
-    given = _ruled(args, image, frame) | given
+    given = ruled(args, image, frame) | given
     predictor = SamPredictor(load(args, say))
     params = AmgParams(**{**predictor.model.amg_defaults, **given})
     chosen: dict[str, Any] = {**channels_note(channels)}
@@ -82,11 +82,15 @@ def everything(args: Namespace, say: Say) -> str:
                 spacing=_stack_spacing(image, frame),
                 tracks=tracks,
             )
-            ended = interruption(steps, say)
+            ended = interruption(steps, say, args.keep_partial)
             if args.tracks and ended is None:
                 result.companions = {args.tracks: tracks_text(tracks or [])}
         note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
-        note |= {"contrast": args.contrast, "least_volume": args.least_volume}
+        note |= {
+            "contrast": args.contrast,
+            "window": args.window,
+            "least_volume": args.least_volume,
+        }
         result.provenance = provenance(args, predictor.model, complete=ended is None, **note)
     if ended is not None:
         say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
@@ -96,7 +100,7 @@ def everything(args: Namespace, say: Say) -> str:
     return summary(args, result, predictor.model, **chosen)
 
 
-def _ruled(args: Namespace, image: StackImage, frame: StackFrame | None) -> dict[str, Any]:
+def ruled(args: Namespace, image: StackImage, frame: StackFrame | None) -> dict[str, Any]:
     """Return the parameters that a rule names."""
     if args.rule is None:
         return {}

@@ -16,19 +16,30 @@ from .._version import __version__
 from ..conflict import conflict
 from ..everything.amg_params import AmgParams
 from ..formats.label_images import LABEL_FORMATS
+from ..images.ct_windows import WINDOWS
 from ..models.specs import BUNDLED
 from ..predict.prompt_kinds import PROMPT_KINDS
-from . import commands, everything, segment, train
+from . import commands, convert, everything, export, segment, synthesize, train
 from .demo import demo
-from .endings import CLOSED_PIPE, Declined, TerminatedError, signals_raised, written
+from .endings import (
+    CLOSED_PIPE,
+    Declined,
+    TerminatedError,
+    is_memory,
+    signals_raised,
+    written,
+)
+from .folders import add_folder, each
+from .prompt_file import add_prompt_file
+from .records import RECORDS
 
 DECLINED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PAUSE = 1.0
 """Least time between two lines of progress where they are not written over each other, s."""
-NEGATIVE = re.compile(r"-[\d.]+,")
-"""A prompt that begins with a negative number, which argparse takes for a flag."""
+NEGATIVE = re.compile(r"-[\d.]+[,:]")
+"""A prompt or a range that begins with a negative number, which argparse takes for a flag."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,9 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 if a trained model is not better and so was not written, 2 after an error that is
-        stated in one line, 130 after an interruption, 143 after SIGTERM, or 141 if the reader of
-        stdout is gone.
+        0, 1 if a trained model is not better and so was not written, or files were left out, 2
+        after an error that is stated in one line, 130 after an interruption, 143 after SIGTERM, or
+        141 if the reader of stdout is gone.
     """
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised
     reporter = Reporter()
@@ -98,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(reporter, "terminated", ended.status)
     except (ValueError, OSError, MemoryError) as error:
         return _fail(reporter, str(error) or "not enough memory", USAGE_ERROR)
-    except RuntimeError as error:  # torch has no error of its own for a full memory on all devices
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+    except RuntimeError as error:
+        if not is_memory(error):
             raise
         return _fail(reporter, "not enough memory on this device; try --device cpu", USAGE_ERROR)
     reporter.clear()
@@ -159,8 +170,14 @@ def _parser() -> Parser:
         name: str, run: Callable[..., str], text: str, model: str | None = BUNDLED
     ) -> Parser:
         added = bare(name, run, text)
-        added.add_argument("--model", default=model, help="a name, or the path of a checkpoint")
-        added.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+        added.add_argument(
+            "--model",
+            default=model,
+            help="a name, or the path of a checkpoint or of an exported model",
+        )
+        added.add_argument(
+            "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, coreml or directml"
+        )
         added.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
         added.add_argument("--offline", action="store_true", help="never download a model")
         return added
@@ -170,10 +187,14 @@ def _parser() -> Parser:
         command("models", commands.models, "Show the models that can be loaded.", model=None)
     )
     _add_segment(
-        command("segment", segment.segment, "Segment the objects that points and boxes name.")
+        command("segment", each(segment.segment), "Segment the objects that prompts name.")
     )
     _add_everything(
-        command("everything", everything.everything, "Segment every object of an image or stack.")
+        command(
+            "everything",
+            each(everything.everything, {"sa1b": RECORDS}),
+            "Segment every object of images or stacks.",
+        )
     )
     _add_evaluate(
         command(
@@ -186,6 +207,12 @@ def _parser() -> Parser:
     train.add_audit(bare("audit", train.audit, text))
     text = "Train a model on your own labelled images, and keep it only if it is better."
     train.add_train(bare("train", train.train, text))
+    text = "Write labelled images as a training set of another system, or read one."
+    convert.add_convert(bare("convert", convert.convert, text))
+    text = "Make synthetic labelled images of objects cut from real ones."
+    synthesize.add_synthesize(bare("synthesize", synthesize.synthesize, text))
+    text = "Write a model as ONNX files, which run without torch, and compare them with torch."
+    export.add_export(bare("export", export.export, text))
     _add_cache(bare("cache", commands.cache, "Show what is kept of encoded planes, or empty it."))
     text = "Delete what is kept of encoded planes, and journals of unsaved work."
     _add_forget(bare("forget", commands.forget, text))
@@ -213,11 +240,13 @@ def _add_models(parser: Parser) -> None:
 
 def _add_segment(parser: Parser) -> None:
     _add_files(parser)
+    add_folder(parser)
     for name, kind in PROMPT_KINDS.items():
         parser.add_argument(
             kind.flag, dest=name, action="append", default=[], metavar=f"{kind.form}[,Z[,T]]",
             help=f"{kind.help}; repeatable",
         )  # fmt: skip
+    add_prompt_file(parser)
     parser.add_argument(
         "--untidy", action="store_true", help="leave loose pieces and small holes in the masks"
     )
@@ -237,6 +266,7 @@ def _add_segment(parser: Parser) -> None:
 
 def _add_everything(parser: Parser) -> None:
     _add_files(parser)
+    add_folder(parser, "sa1b")
     parser.add_argument(
         "--slices", metavar="A:B", help="planes A to B - 1 of a stack; all of them by default"
     )
@@ -335,8 +365,10 @@ def _days(text: str) -> float:
 
 def _add_files(parser: Parser) -> None:
     parser.add_argument(
-        "image", type=Path, metavar="IMAGE", help="TIFF, OME-Zarr, .npy, PNG, JPEG, ..."
-    )
+        "image", type=Path, metavar="IMAGE", nargs="+",
+        help="TIFF, OME-Zarr, .npy, PNG, JPEG, NIfTI, a folder of DICOM files, ...; or several: a "
+        "folder of images, a glob in quotes, a .txt file with a path in each line",
+    )  # fmt: skip
     parser.add_argument(
         "--series", type=int, metavar="N",
         help="which image of a file that holds several, counted from 0",
@@ -344,7 +376,7 @@ def _add_files(parser: Parser) -> None:
     *suffixes, last = LABEL_FORMATS
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="LABELS",
-        help=f"the result: {', '.join(suffixes)} or {last}",
+        help=f"the result: {', '.join(suffixes)} or {last}; of several images, a folder",
     )  # fmt: skip
     parser.add_argument(
         "--axis", metavar="AXIS",
@@ -358,7 +390,16 @@ def _add_files(parser: Parser) -> None:
         "--channels", metavar="C,...",
         help="channels to look at, counted from 0, for example 0,2; all of them by default",
     )  # fmt: skip
+    parser.add_argument(
+        "--window", choices=tuple(WINDOWS),
+        help="window of a computed tomography; that of the file by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-patient", action="store_true",
+        help="write patient and study into a DICOM segmentation; they are left out by default",
+    )  # fmt: skip
     _add_overwrite(parser)
+    parser.set_defaults(keep_partial=True)
 
 
 def _add_overwrite(parser: Parser) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..images.channels import channels_of
 from ..images.contrast import check_limits
+from ..images.ct_windows import preset_limits
 from ..images.readers import StackImage
 from ..predict.grouping import group_prompts
 from ..predict.prompt_kinds import PROMPT_KINDS, PlacedPrompt, PromptKind
@@ -86,7 +87,7 @@ def read_prompts(
             placed.setdefault(places[::-1], []).append(PlacedPrompt(kind, values, owner))
     if not placed:
         *flags, last = (kind.flag for kind in PROMPT_KINDS.values() if kind.begins)
-        raise ValueError(f"there is no prompt; give {', '.join(flags)}, or {last}")
+        raise ValueError(f"there is no prompt; give {', '.join(flags)}, {last}, or --prompts FILE")
     rows, columns = (0, 1) if frame is None else frame.key.displayed
     found: dict[Place | None, list[Prompts]] = {}
     for places in sorted(placed):
@@ -158,21 +159,43 @@ def read_channels(text: str | None, image: StackImage) -> tuple[int, ...] | None
     return channels_of(shape, [int(part) for part in parts])
 
 
-def read_contrast(text: str | None) -> Limits | None:
-    """Return the values shown black and white that "LOW,HIGH" names; None if there are none.
+def read_contrast(text: str | None, window: str | None, image: StackImage) -> Limits | None:
+    """Return the values shown black and white that "LOW,HIGH" or the name of a window says.
+
+    By default those of the file's own window; None if it has none.
 
     Raises
     ------
     ValueError
-        If they are not two finite numbers that rise.
+        If they are not two finite numbers that rise, or both are given.
     """
     if text is None:
-        return None
+        return read_window(window, image)
+    if window is not None:
+        raise ValueError("--contrast and --window both say what is shown black and white; give one")
     try:
         low, high = map(float, text.split(","))
     except ValueError:
         raise ValueError(f"--contrast is LOW,HIGH, two numbers, but is {text!r}") from None
     return check_limits((low, high))
+
+
+def read_window(name: str | None, image: StackImage) -> Limits | None:
+    """Return what the window of a name shows black and white; by default the file's own window.
+
+    Raises
+    ------
+    ValueError
+        If the image is no computed tomography in Hounsfield units.
+    """
+    if name is None:
+        return None if image.scan is None else image.scan.window
+    if image.scan is None or not image.scan.hounsfield:
+        raise ValueError(
+            f"--window {name} is in Hounsfield units, and the values of this image are not known "
+            "to be; give --contrast LOW,HIGH"
+        )
+    return preset_limits(name)
 
 
 def read_spacing(text: str | None, image: StackImage) -> StackImage:
@@ -191,6 +214,8 @@ def read_spacing(text: str | None, image: StackImage) -> StackImage:
     """
     if text is None:
         return image
+    if image.scan is not None and image.scan.world is not None:
+        raise ValueError("--spacing is of images whose file does not place them; this one does")
     axes = image.label_axes
     letters = axes.replace("T", "")
     try:

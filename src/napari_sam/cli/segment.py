@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats.label_images import check_label_target
-from ..formats.label_result import label_result
+from ..formats.label_result import LabelResult, label_result
+from ..formats.prompt_files.contract import FilePrompt
 from ..images.readers import StackImage
 from ..models.registry import check_name
 from ..predict.predictor import SamPredictor
@@ -19,7 +20,7 @@ from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
 from ..stack.propagate import FoundPlane, propagate
 from ..stack.volumes import Place, StackFrame
-from ..types import Mask, Plane, Progress, Prompts, SliceKey
+from ..types import Limits, Mask, Plane, Progress, Prompts, SliceKey
 from .commands import (
     Say,
     channels_note,
@@ -30,7 +31,8 @@ from .commands import (
     summary,
 )
 from .endings import TerminatedError
-from .prompt_text import Planes, read_axis, read_planes, read_prompts, spacing_of
+from .prompt_file import FileAnswers, answer_file, place_of, read_file_prompts
+from .prompt_text import Planes, read_axis, read_planes, read_prompts, read_window, spacing_of
 
 SESSION_BYTES = 200_000_000
 """Embeddings that are kept while objects are followed; far more planes than are looked at again."""
@@ -91,11 +93,13 @@ class ImagePlanes:
     frame : StackFrame or None
         None for a single plane.
     channels : tuple of int or None
+    contrast : (low, high) float or None
     """
 
     image: StackImage
     frame: StackFrame | None
     channels: tuple[int, ...] | None
+    contrast: Limits | None = None
 
     def key(self, place: Place | None) -> SliceKey:
         """Return the key of the plane at a place."""
@@ -109,7 +113,8 @@ class ImagePlanes:
         """Return the plane at a place; pixels that are not square are resampled for the model."""
         key = self.key(place)
         rows, columns = spacing_of(self.image, key.displayed)
-        return Plane(self.image.data, key, channels=self.channels, spacing=(rows, columns))
+        spacing = rows, columns
+        return Plane(self.image.data, key, self.contrast, channels=self.channels, spacing=spacing)
 
     def along(self, place: Place) -> tuple[int, tuple[Place, ...]]:
         """Return the position of a place along the axis, and all places of its stack."""
@@ -126,46 +131,78 @@ def segment(args: Namespace, say: Say) -> str:
     """Segment the objects that points and boxes name; return a summary as JSON."""
     check_name(args.model)
     image = read_input(args, say)
-    check_label_target(args.output, args.image, args.overwrite, len(image.label_axes))
+    dimensions = len(image.label_axes)
+    check_label_target(args.output, args.image, args.overwrite, dimensions, image.scan)
     given = {name: getattr(args, name) for name in PROMPT_KINDS}
     frame = read_axis(args.axis, image)
-    prompts = read_prompts(image, given, frame, args.one_object)
+    of_file = read_file_prompts(args, image, say)
+    typed = any(given.values()) or not of_file
+    prompts = read_prompts(image, given, frame, args.one_object) if typed else {}
     only = _read_only(args, image, frame)
     channels = read_used_channels(args, image, say)
+    contrast = read_window(args.window, image)
     model = load(args, say)
     predictor = SamPredictor(model, tidy_masks=False if args.untidy else None)
     session = Session(predictor, max_bytes=SESSION_BYTES)
-    planes = ImagePlanes(image, frame, channels)
+    planes = ImagePlanes(image, frame, channels, contrast)
     ended: BaseException | None = None
     extents: dict[int, Extent] = {}
     with label_result(args.output, image, args.image, args.overwrite) as result:
-        answers = _answers(session, planes, prompts, args.one_object, say)
-        for answer in answers:
-            _paint(result.labels, planes.key(answer.place).index, {answer.number: answer.mask})
+        answers, records = _painted(session, planes, prompts, of_file, args, result, say)
         painted = {
             one.number for one in answers if _has_pixel(result.labels, planes.key(one.place), one)
         }
         if args.propagate:
             ended = _follow(session, planes, answers, only, result.labels, extents, say)
+            if ended is not None and not args.keep_partial:
+                raise ended
         note = {"prompts": given, "axis": args.axis, **channels_note(channels)}
+        note |= {"window": args.window, **({"prompt_file": records} if records else {})}
         if args.propagate:
             note |= {"propagate": True, "slices": args.slices, "one_object": args.one_object}
         result.provenance = provenance(args, model, complete=ended is None, **note)
     if ended is not None:
         say(f"the labels of the planes that are done are in {args.output}", keep=True)
         raise ended
-    absent = [one.number for one in answers if not one.present]
-    empty = sorted({one.number for one in answers} - painted - {*absent})
-    for number in empty:
-        say(f"object {number} has no pixel: earlier objects cover it or its mask is empty", True)
-    more: dict[str, Any] = {"scores": [one.score for one in answers]}
-    more |= {"absent": absent, "empty": empty, **channels_note(channels)}
+    more = {**_told(answers, painted, say), **channels_note(channels)}
+    if records:
+        more["prompts"] = records
     if args.propagate:
         more["planes"] = {number: [one.first, one.last] for number, one in extents.items()}
         more["doubtful"] = {
             number: list(one.doubtful) for number, one in extents.items() if one.doubtful
         }
     return summary(args, result, model, **more)
+
+
+def _painted(
+    session: Session,
+    planes: ImagePlanes,
+    prompts: Mapping[Place | None, list[Prompts]],
+    of_file: Sequence[FilePrompt],
+    args: Namespace,
+    result: LabelResult,
+    say: Say,
+) -> tuple[list[Answer], list[dict[str, Any]]]:
+    """Ask for all objects and paint them; those of a file come last, with a record of each."""
+    answers = _answers(session, planes, prompts, args.one_object, say)
+    for answer in answers:
+        _paint(result.labels, planes.key(answer.place).index, {answer.number: answer.mask})
+    if not of_file:
+        return answers, []
+    first = len(answers) + 1
+    found = answer_file(session, of_file, planes.plane, result.labels, first, say)
+    result.objects = found.objects
+    return [*answers, *_of_file(found, result.labels)], found.records
+
+
+def _told(answers: list[Answer], painted: set[int], say: Say) -> dict[str, Any]:
+    """Say which objects have no pixel; return what there is to say of the answers."""
+    absent = [one.number for one in answers if not one.present]
+    empty = sorted({one.number for one in answers} - painted - {*absent})
+    for number in empty:
+        say(f"object {number} has no pixel: earlier objects cover it or its mask is empty", True)
+    return {"scores": [one.score for one in answers], "absent": absent, "empty": empty}
 
 
 def _read_only(args: Namespace, image: StackImage, frame: StackFrame | None) -> Planes | None:
@@ -197,6 +234,19 @@ def _answers(
             score = round(float(found.iou_predictions[found.best]), 4)
             answers.append(Answer(number, place, found.masks[found.best], score, found.present))
     return answers
+
+
+def _of_file(found: FileAnswers, labels: Any) -> list[Answer]:
+    """Paint the objects of a file, the best first, and return them."""
+    answers = []
+    for one in found.answers:
+        if one.outcome != "object":
+            continue
+        number, key = one.seed.number, one.plane.key
+        _paint(labels, key.index, {number: one.mask})
+        place = place_of(tuple(at for _, at in key.fixed))
+        answers.append(Answer(number, place, one.mask, round(one.score, 4), True))
+    return sorted(answers, key=lambda answer: answer.number)
 
 
 def _follow(
