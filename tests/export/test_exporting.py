@@ -16,12 +16,12 @@ from tiny import DiscModel
 
 from napari_sam.cli import main
 from napari_sam.export import exporting as module
-from napari_sam.export.comparing import clicks, squares
 from napari_sam.export.exporting import check_folder, exporting, exporting_model
 from napari_sam.export.graphs import encoder_of
 from napari_sam.export.params import ExportParams
 from napari_sam.export.planes import MOST, read_planes
-from napari_sam.export.report import Agreement, Comparison, ExportReport, Times
+from napari_sam.export.questions import clicks, squares
+from napari_sam.export.report import Agreement, Comparison, ExportReport, ImageMasks, Times
 from napari_sam.export.tracing import traced
 from napari_sam.images.samples import cells_stack
 from napari_sam.models.onnx_folder import ExportedModel
@@ -209,6 +209,25 @@ def test_limits_of_scores():
     assert "its scores for boxes are 0.02 off" in with_kind(REPORT, scores=0.02).fault()
     assert not replace(with_kind(REPORT, scores=0.02), precision="int8").fault()
     assert with_kind(REPORT, scores=float("nan")).fault()
+
+
+def test_limits_of_masks_in_pixels_of_the_image():
+    def fault(**changes):
+        found = replace(ImageMasks(12, 0.999, 0.99, 1e-4), **changes)
+        comparison = replace(REPORT.comparison, image_masks=found)
+        reports = [
+            replace(REPORT, comparison=comparison, precision=precision, random_weights=random)
+            for precision in ("fp32", "fp16", "int8")
+            for random in (False, True)
+        ]
+        (one,) = {report.fault() for report in reports}
+        return one
+
+    assert fault() == ""
+    assert "`masks` have an IoU of 0.9800 with its" in fault(mean_iou=0.98)
+    assert "`masks` are up to 0.002 standard deviations off" in fault(difference=2e-3)
+    assert fault(difference=float("nan"))
+    assert fault(masks=0, mean_iou=float("nan"), worst_iou=float("nan")) == ""
 
 
 def with_random(**changes):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -22,41 +20,28 @@ from ..predict.upsampling import Upsampler
 from ..steps import mapped
 from ..types import Progress
 from .graphs_sam import SINGLE_POINTS
+from .image_masks import ImageMaskComparer
 from .planes import NamedPlane
+from .questions import (
+    Question,
+    box_of,
+    boxed,
+    clicks,
+    corrected,
+    guided,
+    next_plane,
+    pairs,
+    scaled,
+    squares,
+)
 from .report import SMALLEST, SURE, Agreement, Comparison, Times
+from .timing import in_turn, mean, same_threads
 
-GRID = 6
-"""Clicks along each side of a plane."""
 BOXES = 24
 """Most boxes of a plane."""
 POINTS_PER_SIDE = 8
 """Of everything mode, which finds the boxes."""
-REPEATS = 3
 TINY = 1e-12
-QUICK = 1.0
-"""A computation that takes longer than this is not repeated, s."""
-
-
-class Question(NamedTuple):
-    """Prompts of one kind, in pixels of the input; see `PromptableModel.decode`.
-
-    Attributes
-    ----------
-    kind : str
-    coords : (P, N, 2) float32
-    labels : (P, N) int64
-    boxes : (P, 4) float32 or None
-    mask_input : (P, h, w) float32 or None
-    several : bool
-        Whether several masks are wanted.
-    """
-
-    kind: str
-    coords: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    boxes: NDArray[np.float32] | None
-    mask_input: NDArray[np.float32] | None
-    several: bool
 
 
 @dataclass
@@ -100,6 +85,8 @@ class Comparer:
         or of the masks of clicks where it finds none. Else they are squares.
     single_mask : bool
         Whether the export answers with one mask; then torch's is chosen by the same rule.
+    image_masks : ImageMaskComparer, optional
+        Of the same export, if it is a SAM.
     """
 
     def __init__(
@@ -108,9 +95,10 @@ class Comparer:
         exported: PromptableModel,
         trained: bool = True,
         single_mask: bool = False,
+        image_masks: ImageMaskComparer | None = None,
     ) -> None:
         self.ours, self.exported, self.trained = ours, exported, trained
-        self.single_mask = single_mask
+        self.single_mask, self.image_masks = single_mask, image_masks
         self._predictor = SamPredictor(ours)
         self._found: defaultdict[str, _Found] = defaultdict(_Found)
         self._encode: list[Times] = []
@@ -128,27 +116,24 @@ class Comparer:
         -------
         Comparison
         """
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads())
-        try:
+        with same_threads(self.ours):
             for index, plane in enumerate(planes):
                 yield Progress(index, len(planes), f"compared with torch: {plane.name}")
                 yield from self._add(plane)
-        finally:
-            torch.set_num_threads(before)
         return Comparison(
             {plane.name: (plane.image.shape[0], plane.image.shape[1]) for plane in planes},
             {kind: found.agreement() for kind, found in self._found.items()},
             self._features,
-            _mean(self._encode),
-            _mean(self._click),
+            mean(self._encode),
+            mean(self._click),
             threads(),
+            self.image_masks.found() if self.image_masks else None,
         )
 
     def _add(self, plane: NamedPlane) -> Generator[Progress, None, None]:
         prepared = self._predictor.prepare(plane.image)
         rgb = prepared.rgb
-        both, times = _in_turn(lambda: self.ours.encode(rgb), lambda: self.exported.encode(rgb))
+        both, times = in_turn(lambda: self.ours.encode(rgb), lambda: self.exported.encode(rgb))
         self._encode.append(times)
         outputs = (_outputs(self.ours, both[0]), _outputs(self.exported, both[1]))
         for mine, other in zip(*outputs, strict=True):
@@ -156,6 +141,9 @@ class Comparer:
             self._features = _larger(self._features, relative)
         grid = clicks(prepared.rgb.shape[:2])
         self._time_click(grid, both)
+        if self.image_masks:
+            middle = grid.coords.mean(axis=(0, 1))
+            self.image_masks.add(both[1], middle, prepared.original_size)
         boxes = self._ask(grid, both, prepared)
         if self.trained:
             yield Progress(0, 0, f"boxes of {plane.name}")
@@ -163,38 +151,48 @@ class Comparer:
             boxes = scaled(found if len(found) else boxes[:BOXES], prepared)
         else:
             boxes = squares(rgb.shape)
-        for question in self._others(grid, boxes, both[0], prepared):
-            self._ask(question, both, prepared)
+        self._ask(pairs(grid), both, prepared)
+        if len(boxes):
+            self._ask_of_boxes(boxes, both, prepared)
 
     def _time_click(self, grid: Question, features: tuple[Any, Any]) -> None:
-        coords, labels = grid.coords[:1], grid.labels[:1]
-        _, times = _in_turn(
-            lambda: self.ours.decode(features[0], coords, labels, None, None, True),
-            lambda: self.exported.decode(features[1], coords, labels, None, None, True),
+        one = grid._replace(coords=grid.coords[:1], labels=grid.labels[:1])
+        _, times = in_turn(
+            lambda: one.asked(self.ours, features[0]),
+            lambda: one.asked(self.exported, features[1]),
         )
         self._click.append(times)
 
-    def _others(
-        self, grid: Question, boxes: NDArray[np.float32], features: Any, prepared: PreparedPlane
-    ) -> Generator[Question, None, None]:
-        """Yield what is asked after the clicks."""
-        beside = np.roll(grid.coords, 1, axis=0)
-        two = np.concatenate([grid.coords, beside], axis=1)
-        signs = np.tile(np.array([1, 0]), (len(two), 1))
-        yield Question("a point and a background point", two, signs, None, None, False)
-        if not len(boxes):
-            return
-        none = np.zeros((len(boxes), 0, 2), np.float32), np.zeros((len(boxes), 0), np.int64)
-        yield Question("boxes", *none, boxes, None, False)
-        earlier = self.ours.decode(features, *none, boxes, None, False).low_res_logits[:, 0]
-        middle = np.asarray((boxes[:, None, :2] + boxes[:, None, 2:]) / 2, np.float32)
-        inside = np.ones(middle.shape[:2], np.int64)
-        yield Question("earlier masks and a point", middle, inside, None, earlier, False)
+    def _ask_of_boxes(
+        self, boxes: NDArray[np.float32], features: tuple[Any, Any], prepared: PreparedPlane
+    ) -> None:
+        """Ask for what lies in boxes, and for the same in other ways."""
+        question = boxed(boxes)
+        self._ask(question, features, prepared)
+        logits = question.asked(self.ours, features[0]).low_res_logits[:, 0]
+        self._ask(corrected(boxes, logits), features, prepared)
+        if self.ours.takes_guide:
+            rgb = next_plane(prepared.rgb)
+            later = self.ours.encode(rgb), self.exported.encode(rgb)
+            self._ask(guided(logits), later, prepared, features)
 
     def _ask(
-        self, question: Question, features: tuple[Any, Any], prepared: PreparedPlane
+        self,
+        question: Question,
+        features: tuple[Any, Any],
+        prepared: PreparedPlane,
+        earlier: tuple[Any, Any] = (None, None),
     ) -> NDArray[np.float32]:
         """Ask both models, and note what they answer.
+
+        Parameters
+        ----------
+        question : Question
+        features : (object, object)
+            Of the plane, by each model.
+        prepared : PreparedPlane
+        earlier : (object, object), optional
+            Features of the earlier plane, where there is a guide.
 
         Returns
         -------
@@ -202,8 +200,8 @@ class Comparer:
             Boxes of the masks that count.
         """
         found = self._found[question.kind]
-        answers = self._answers(features[0], question)
-        others = self.exported.decode(features[1], *question[1:])
+        answers = self._answers(question, features[0], earlier[0])
+        others = question.asked(self.exported, features[1], earlier[1])
         ours, theirs = answers.low_res_logits, others.low_res_logits
         scores = answers.iou_predictions.ravel()
         found.scores += [*np.abs(scores - others.iou_predictions.ravel())]
@@ -224,16 +222,16 @@ class Comparer:
             kept = found.overlaps if sure else found.doubtful
             kept.append(float((one & two).sum() / (one | two).sum()))
             if sure and one.any():
-                boxes.append(_box_of(one))
+                boxes.append(box_of(one))
         return np.array(boxes, np.float32).reshape(-1, 4)
 
-    def _answers(self, features: Any, question: Question) -> Answers:
+    def _answers(self, question: Question, features: Any, earlier: Any) -> Answers:
         """Return torch's answers; one for each prompt if the export has a single mask."""
         if not self.single_mask:
-            return self.ours.decode(features, *question[1:])
+            return question.asked(self.ours, features, earlier)
         corners = 1 if question.boxes is None else 2  # or one point of padding
         several = question.coords.shape[1] + corners < SINGLE_POINTS
-        answers = self.ours.decode(features, *question[1:-1], several)
+        answers = question._replace(several=several).asked(self.ours, features)
         scores = answers.iou_predictions
         best = scores.argmax(axis=1)[:, None]
         logits = np.take_along_axis(answers.low_res_logits, best[..., None, None], 1)
@@ -256,32 +254,6 @@ class Comparer:
         return boxes
 
 
-def scaled(boxes: NDArray[np.float32], prepared: PreparedPlane) -> NDArray[np.float32]:
-    """Return boxes (P, 4) of a plane in pixels of the input."""
-    scale = np.array(prepared.rgb.shape[1::-1]) / np.array(prepared.original_size[::-1])
-    return np.asarray(boxes * np.tile(scale, 2), np.float32)
-
-
-def clicks(size: tuple[int, ...]) -> Question:
-    """Return clicks in a grid over an input of (h, w) pixels."""
-    h, w = size[:2]
-    y, x = ((np.arange(GRID) + 0.5) / GRID * side - 0.5 for side in (h, w))
-    places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2).astype(np.float32)
-    return Question("clicks", places, np.ones((len(places), 1), np.int64), None, None, True)
-
-
-def squares(size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return boxes (P, 4), xyxy, about the same places, a quarter of the shorter side long."""
-    places, reach = clicks(size).coords[:, 0], min(size[:2]) / 8
-    return np.concatenate([places - reach, places + reach], axis=1).astype(np.float32)
-
-
-def _box_of(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Return the box of a mask (h, w), xyxy."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return tuple(int(side) for side in (columns[0], rows[0], columns[-1], rows[-1]))
-
-
 def _outputs(model: PromptableModel, features: Any) -> list[NDArray[np.float32]]:
     """Return what an encoder gives: features, and what its instance head says."""
     fields = model.instance_fields(features) or ()
@@ -295,21 +267,3 @@ def _difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _larger(one: float, other: float) -> float:
     """Return the larger number; NaN if one is."""
     return float(np.maximum(one, other))
-
-
-def _in_turn(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[tuple[Any, Any], Times]:
-    """Run two computations in turn; return what they give and the least time of each."""
-    least = [float("inf"), float("inf")]
-    answers: list[Any] = [None, None]
-    for _ in range(REPEATS):
-        for index, run in enumerate((one, other)):
-            start = time.perf_counter()
-            answers[index] = run()
-            least[index] = min(least[index], time.perf_counter() - start)
-        if max(least) > QUICK:
-            break
-    return (answers[0], answers[1]), Times(*least)
-
-
-def _mean(times: Sequence[Times]) -> Times:
-    return Times(*(float(np.mean(part)) for part in zip(*times, strict=True)))

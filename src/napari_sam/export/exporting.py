@@ -19,6 +19,7 @@ from ..types import Progress
 from .comparing import Comparer
 from .graphs import decoder_of, encoder_of, family_of, network_of
 from .half import to_half
+from .image_masks import ImageMaskComparer
 from .params import ExportParams
 from .planes import NamedPlane, read_planes
 from .quantising import of_convolutions, of_transformer
@@ -126,9 +127,10 @@ def exporting_model(
         )
         exported.write(partial)
         theirs = yield from loading(partial, "cpu")
-        comparer = Comparer(ours, theirs, not params.random_weights, exported.masks == 1)
+        masks = ImageMaskComparer(partial, ours.image_size) if family == "sam" else None
+        comparer = Comparer(ours, theirs, not params.random_weights, exported.masks == 1, masks)
         comparison = yield from comparer.compare(planes)
-        del theirs, comparer  # files that are open cannot be renamed on Windows
+        del theirs, masks, comparer  # files that are open cannot be renamed on Windows
         report = _report(exported, params, comparison)
         if fault := report.fault():
             raise RefusedError(f"{ours.name} was not exported: {fault}", report)

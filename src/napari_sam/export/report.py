@@ -14,7 +14,8 @@ import numpy as np
 LEAST_IOU = {"fp32": 0.99, "fp16": 0.99, "int8": 0.97}
 """Least mean IoU with torch's masks, by precision."""
 LARGEST_DIFFERENCE = 1e-3
-"""Of float32 logits of random weights, in standard deviations of torch's logits."""
+"""Of float32 logits of random weights, in standard deviations of torch's logits; and of a decoder's
+`masks`, which are magnified in float32 in every precision."""
 LARGEST_SCORES = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.05}
 """Largest mean difference of the scores, by precision; those of random weights in float32 only."""
 SMALLEST = 50
@@ -58,6 +59,26 @@ class Agreement:
     scores: float
 
 
+@dataclass(frozen=True)
+class ImageMasks:
+    """How the `masks` of a SAM's decoder agree with its magnified low-resolution logits.
+
+    Attributes
+    ----------
+    masks : int
+        Masks that were compared; those of fewer than `SMALLEST` pixels are left out.
+    mean_iou, worst_iou : float
+        NaN where no mask was compared.
+    difference : float
+        The largest, in standard deviations of the magnified logits.
+    """
+
+    masks: int
+    mean_iou: float
+    worst_iou: float
+    difference: float
+
+
 class Times(NamedTuple):
     """Seconds of one computation in torch and in ONNX Runtime, in turn with the same threads.
 
@@ -90,6 +111,8 @@ class Comparison:
         Largest difference of the encoder's outputs, in standard deviations of each.
     encode, click : Times
     threads : int
+    image_masks : ImageMasks or None
+        Of a SAM.
     """
 
     images: Mapping[str, tuple[int, int]]
@@ -98,6 +121,7 @@ class Comparison:
     encode: Times
     click: Times
     threads: int
+    image_masks: ImageMasks | None = None
 
     @property
     def difference(self) -> float:
@@ -130,6 +154,9 @@ class ExportReport:
 
     def fault(self) -> str:
         """Return what is wrong with the export, with figures; empty if it is good."""
+        return self._wrong_answers() or self._wrong_image_masks()
+
+    def _wrong_answers(self) -> str:
         if self.random_weights:
             found = self.comparison.difference
             if self.precision == "fp32" and not found <= LARGEST_DIFFERENCE:
@@ -163,6 +190,22 @@ class ExportReport:
                 )
         return ""
 
+    def _wrong_image_masks(self) -> str:
+        found, least = self.comparison.image_masks, LEAST_IOU["fp32"]
+        if found is None:
+            return ""
+        if found.masks and not found.mean_iou >= least:
+            return (
+                f"its decoder's `masks` have an IoU of {found.mean_iou:.4f} with its magnified "
+                f"`low_res_masks`, where {least} is needed"
+            )
+        if not found.difference <= LARGEST_DIFFERENCE:
+            return (
+                f"its decoder's `masks` are up to {found.difference:.2g} standard deviations off "
+                f"its magnified `low_res_masks`, where {LARGEST_DIFFERENCE:g} is allowed"
+            )
+        return ""
+
     def as_text(self) -> str:
         """Return the report as Markdown."""
         compared = self.comparison
@@ -190,6 +233,15 @@ class ExportReport:
             f"{small} masks of fewer than {SMALLEST} pixels were left out, and {doubtful} doubtful "
             f"ones, whose IoU torch itself predicts to be below {SURE}. "
             f"Largest difference of the encoder's outputs: {compared.features:.2g}.",
+        ]
+        if found := compared.image_masks:
+            lines += [
+                "",
+                "The decoder's `masks`, in pixels of the image, beside its magnified "
+                f"`low_res_masks`: IoU {found.mean_iou:.4f} (worst {found.worst_iou:.4f}, "
+                f"{found.masks} masks), largest difference {found.difference:.2g}.",
+            ]
+        lines += [
             "",
             f"| {compared.threads} threads | torch, s | ONNX Runtime, s | ratio |",
             "|---|---|---|---|",
