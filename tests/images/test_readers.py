@@ -217,7 +217,9 @@ def test_devices_and_pipes_are_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"this is a text", bytes(range(256)) * 4])
 def test_not_an_image(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    refused(tmp_path / name, "not an image that can be read; TIFF, NIfTI, DICOM, .npy, PNG, .* are read")
+    refused(
+        tmp_path / name, "not an image that can be read; TIFF, NIfTI, DICOM, .npy, PNG, .* are read"
+    )
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
