@@ -302,7 +302,7 @@ def test_regions_and_scribbles_are_typed_as_rows_of_corners():
 
 
 def test_a_sentence_names_the_flags_that_there_are(trail):
-    with pytest.raises(ValueError, match=r"give --point, --box, --region, --scribble, or --trail$"):
+    with pytest.raises(ValueError, match=r"--scribble, --trail, or --prompts FILE$"):
         read_prompts(PLANE, {"point": []})
 
 

@@ -16,7 +16,7 @@ from .. import stopping
 from . import packing
 from .checkpoint import fingerprint, load_into
 from .inputs import check_plane
-from .pocket_base import PACKED_STEPS, Decoded, Levels, PocketBase
+from .pocket_base import PACKED_STEPS, Decoded, DecoderCall, Levels, PocketBase
 from .pocket_decoder import Guide
 from .pocket_encoder import PocketFeatures, double, normalise
 from .pocket_net import Pocket
@@ -80,6 +80,9 @@ class PocketModel(PocketBase):
 
     @limited
     @torch.inference_mode()
+    def _decode_calls(self, calls: list[DecoderCall]) -> list[Decoded]:
+        return super()._decode_calls(calls)
+
     def _run_decoder(
         self,
         windows: list[Levels],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import psutil
 import pytest
 
 from napari_sam.training.finetune import estimating
@@ -81,6 +84,10 @@ def test_memory_is_what_was_needed_at_most():
     def needed(megabytes):
         with MemoryPeak() as memory:
             held = np.ones(megabytes * 125_000)
+            there = psutil.Process().memory_info().rss
+            end = time.monotonic() + 60  # on a busy machine; it looks every 10 ms
+            while memory.nbytes < there - 1e6 and time.monotonic() < end:
+                time.sleep(0.001)
             del held
         return memory.nbytes
 
