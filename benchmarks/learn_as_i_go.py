@@ -39,7 +39,7 @@ from napari_sam.evaluate.report import as_markdown
 from napari_sam.evaluate.scores import MIN_PIXELS, WANTED
 from napari_sam.masks import iou, middle_of, worst_click
 from napari_sam.steps import drive
-from napari_sam.training.finetune.layers import of_layers
+from napari_sam.training.finetune.layers import each_plane, gathered
 from napari_sam.training.finetune.proven import Proven, halves, proving
 from napari_sam.training.finetune.split import split
 from napari_sam.training.finetune.tuning import TuneParams, tuning
@@ -174,7 +174,7 @@ def trained(
     labels = np.zeros(images.shape, np.int32)
     for number, one in enumerate(kept, 1):
         labels[one.section][np.asarray(one.truth)] = number
-    examples = drive(of_layers(images, labels, name=SOURCE))
+    examples = drive(gathered(each_plane(images, labels, name=SOURCE)))
     params = TuneParams(args.minutes, args.steps, threads=1)
     start = time.process_time()
     divided = split(examples, max(SHARE, min(0.5, JUDGES / len(kept))), params.seed)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_sam import masks
@@ -187,7 +188,6 @@ def test_windows_are_those_of_python(frame):
 
 @needs_node
 def test_logits_are_put_together_as_in_python():
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(3)
     grid, half = (104, 128), (56, 64)
     near, far = (rng.normal(size=size).astype(np.float32) for size in ((64, 64), half))

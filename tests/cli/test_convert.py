@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -538,7 +539,6 @@ def test_only_an_earlier_set_is_replaced(pairs: Path, tmp_path: Path, capsys: An
 
 def test_nifti(tmp_path: Path, capsys: Any) -> None:
     """Pairs of NIfTI, and a set of nnU-Net that holds them."""
-    nibabel = pytest.importorskip("nibabel")
     found = np.stack([labels()] * 3, axis=-1).transpose(1, 0, 2)  # (x, y, z)
     pixels = np.random.default_rng(0).integers(0, 999, found.shape).astype(np.int16)
     affine = np.diag([0.5, 0.5, 2.0, 1.0])

@@ -67,13 +67,13 @@ def both(model, features, coords, labels, boxes, masks):
     return [np.concatenate([one[k] for one in answers], axis=1) for k in (0, 1)]
 
 
-@pytest.mark.parametrize("points", range(6))
+@pytest.mark.parametrize(
+    ("points", "boxed"),
+    [(points, boxed) for points in range(6) for boxed in (False, True) if points or boxed],
+)
 @pytest.mark.parametrize("prompts", [1, 4])
-@pytest.mark.parametrize("boxed", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_decoder(exported, points, prompts, boxed, masked):
-    if not (points or boxed):
-        pytest.skip("no prompt")
     model, folder, _ = exported("convolution")
     rng = np.random.default_rng(points)
     features = model.encode(picture(80, 128))

@@ -12,7 +12,7 @@ from napari_sam.objects.complete import mark_complete
 from napari_sam.objects.segmented import Outline
 from napari_sam.steps import drive
 from napari_sam.training.finetune.examples import Example
-from napari_sam.training.finetune.layers import each_plane, of_layers
+from napari_sam.training.finetune.layers import each_plane, gathered
 from napari_sam.types import Mask, Prompts, SliceKey
 
 SHAPE = (4, 20, 30)
@@ -31,7 +31,7 @@ def labels() -> np.ndarray:
 
 
 def read(*args: Any, **options: Any) -> list[Example]:
-    return drive(of_layers(*args, **options))
+    return drive(gathered(each_plane(*args, **options)))
 
 
 def test_planes_with_labels_are_examples_of_one_stack() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -104,20 +104,8 @@ def each_plane(
         yield Progress(number, len(keys), f"reading plane {number} of {len(keys)}")
 
 
-def of_layers(
-    image: Any,
-    labels: Any,
-    objects: Mapping[int, SegmentedObject] | None = None,
-    properties: Mapping[str, Any] | None = None,
-    *,
-    name: str = "image",
-    contrast: Contrast | None = None,
-    channels: Sequence[int] | None = None,
-    spacing: Sequence[float] | None = None,
-    complete: bool | None = None,
-    most: int | None = None,
-) -> Generator[Progress, None, list[Example]]:
-    """Make the examples of all planes; see `each_plane`.
+def gathered(steps: Iterable[Progress | Example]) -> Generator[Progress, None, list[Example]]:
+    """Gather the examples that `each_plane` makes.
 
     Yields
     ------
@@ -128,18 +116,7 @@ def of_layers(
     list of Example
     """
     found: list[Example] = []
-    for step in each_plane(
-        image,
-        labels,
-        objects,
-        properties,
-        name=name,
-        contrast=contrast,
-        channels=channels,
-        spacing=spacing,
-        complete=complete,
-        most=most,
-    ):
+    for step in steps:
         if isinstance(step, Example):
             found.append(step)
         else:

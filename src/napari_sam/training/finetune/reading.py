@@ -128,14 +128,25 @@ def read_annotation(
 def read_project_examples(
     path: Path, image_path: Path | None, complete: bool | None
 ) -> Iterator[Example]:
-    """Yield the planes of a project, if its image is found.
+    """Yield the planes of a project; raises a ValueError as `project_with_image`."""
+    yield from read_annotation(*project_with_image(path, image_path), complete)
+
+
+def project_with_image(path: Path, image_path: Path | None) -> tuple[Path, StackImage, Annotation]:
+    """Read a project and its image.
 
     Parameters
     ----------
     path : Path
     image_path : Path or None
         The image, where the project does not say where it lies.
-    complete : bool or None
+
+    Returns
+    -------
+    Path
+        Where the image lies.
+    StackImage
+    Annotation
 
     Raises
     ------
@@ -149,12 +160,12 @@ def read_project_examples(
     if place is None:
         raise ValueError(
             f"the image of {path.name} is not found; put the project beside its image and save it "
-            "once more"
+            "once more, or name the image after it"
         )
     image = read_image(place)
     if reference is not None and (reason := difference(reference, image.data, image.label_shape)):
         raise ValueError(f"{place.name} is not the image of {path.name}: {reason}")
-    yield from read_annotation(place, image, annotation, complete)
+    return place, image, annotation
 
 
 def read_npz(path: Path, complete: bool | None) -> Iterator[Example]:

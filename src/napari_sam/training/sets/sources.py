@@ -16,9 +16,7 @@ from ...formats.annotation import Annotation
 from ...formats.coco_lengths import either, mask_of
 from ...formats.exchange import format_of
 from ...formats.found import key_of, masks_of, reals
-from ...formats.image_reference import difference, image_beside
 from ...formats.imports import imported
-from ...formats.project import read_project
 from ...formats.training_sets.contract import SetObject
 from ...formats.training_sets.nnunet import RESERVED
 from ...formats.yolo import YOLO, YOLO_TEXT, listed_classes
@@ -33,7 +31,14 @@ from ..finetune.coco_search import Find
 from ..finetune.label_values import conversion
 from ..finetune.labelled_files import Readers
 from ..finetune.nnunet_files import Case, objects_in, read_case_image
-from ..finetune.reading import check_shapes, known_of, stem_of, stored_labels, zarr_labels
+from ..finetune.reading import (
+    check_shapes,
+    known_of,
+    project_with_image,
+    stem_of,
+    stored_labels,
+    zarr_labels,
+)
 
 Place = tuple[int, ...]
 UNLINKED = 2**16
@@ -146,19 +151,7 @@ def read_format(image_path: Path, path: Path) -> Iterator[LabelledStack]:
 
 def read_project_stack(path: Path, image_path: Path | None) -> Iterator[LabelledStack]:
     """Yield a project with its image; raises a ValueError if that is missing or another one."""
-    annotation = read_project(path)
-    reference = annotation.image
-    place = None if reference is None else image_beside(reference, path.absolute().parent)
-    place = place or image_path
-    if place is None:
-        raise ValueError(
-            f"the image of {path.name} is not found; name it after the project, or put them beside "
-            "each other"
-        )
-    image = read_image(place)
-    if reference is not None and (reason := difference(reference, image.data, image.label_shape)):
-        raise ValueError(f"{place.name} is not the image of {path.name}: {reason}")
-    yield _of_annotation(place, image, annotation)
+    yield _of_annotation(*project_with_image(path, image_path))
 
 
 def read_npz_stacks(path: Path) -> Iterator[LabelledStack]:

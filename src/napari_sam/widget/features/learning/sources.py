@@ -13,7 +13,7 @@ from ....objects import SegmentedObject
 from ....training.finetune.audit import Audit, auditing
 from ....training.finetune.examples import Example
 from ....training.finetune.findings import Finding
-from ....training.finetune.layers import of_layers
+from ....training.finetune.layers import each_plane, gathered
 from ....training.finetune.request import Request, write_request
 from ....training.finetune.seen import Sight
 from ....types import Contrast, Progress
@@ -35,7 +35,7 @@ class Pair:
     name : str
     image, labels : array-like
     objects, properties : mapping
-        See `of_layers`.
+        See `each_plane`.
     contrast : (low, high) float, or None
     spacing : tuple of float
     """
@@ -97,7 +97,7 @@ def looking_over(pairs: Sequence[Pair], sight: Sight) -> Generator[Progress, Non
     examples: list[Example] = []
     for pair in pairs:
         plane = int(np.prod(pair.labels.shape[-2:]))
-        examples += yield from of_layers(
+        planes = each_plane(
             pair.image,
             pair.labels,
             pair.objects,
@@ -107,6 +107,7 @@ def looking_over(pairs: Sequence[Pair], sight: Sight) -> Generator[Progress, Non
             spacing=pair.spacing,
             most=max(1, MOST_PIXELS // len(pairs) // plane),
         )
+        examples += yield from gathered(planes)
     if not any(one.objects for one in examples):
         raise ValueError("there is no object to learn from; keep some objects first")
     return (yield from auditing(examples, sight=sight))
