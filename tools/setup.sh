@@ -48,7 +48,7 @@ echo "set-up: installing into .venv, which takes a few minutes" >&2
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt)
 # setuptools builds what is published only as source (read-roi); older ones need wheel for that
 "${pip[@]}" hatchling editables hatch-fancy-pypi-readme setuptools
-"${pip[@]}" --no-build-isolation -e ".[qt,export,medical,dev,docs]"
+"${pip[@]}" --no-build-isolation -e ".[qt,export,medical,distributed,text,dev,docs]"
 # other writings of SAM and TinyViT that ours is compared with; what they need of torchvision is
 # stubbed in the tests (tests/stubs.py), so that they come without their dependencies
 "${pip[@]}" --no-deps segment-anything timm
