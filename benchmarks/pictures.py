@@ -1,4 +1,4 @@
-"""The pictures of the dock in `docs/images/`: prompts beside coins, everything mode in a stack.
+"""The pictures of the dock in `docs/images/`: prompts, everything mode, proposals chosen by words.
 
 Needs a display (`xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/pictures.py`). Run it
 again after the dock has changed.
@@ -7,12 +7,16 @@ again after the dock has changed.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from skimage import data
+from text_shapes import CELL, draw, train
 from window import Window
 
 from napari_sam.images.samples import STACK_SCALE, cells_stack
@@ -26,6 +30,10 @@ COINS = ((54, 45), (56, 100), (52, 155), (52, 216), (53, 276))
 BOX = ((90, 18), (143, 73))
 """Two corners, (row, column), about a coin of the second row."""
 PLANE = 12
+SHOWN = 22
+"""Per cent of the proposals that are chosen by words."""
+COLOURS = 256
+"""Of a picture whose noise would make its file large."""
 
 
 def open_window(image: np.ndarray, name: str, scale: tuple[float, ...]) -> Window:
@@ -68,20 +76,46 @@ def draw_everything(out: Path) -> None:
     save(window, out / "everything.png")
 
 
-def save(window: Window, path: Path) -> None:
-    """Write a picture of the window, and close it."""
+def draw_text(out: Path) -> None:
+    """Find dark circles by words, with a model that is trained for it in a few minutes."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ |= {"NAPARI_SAM_MODELS": folder, "NAPARI_SAM_STATE_DIR": folder}
+        train(Path(folder) / "shapes and words")
+        image = draw(np.random.default_rng(1000)).pixels[: 6 * CELL, : 6 * CELL]
+        window = open_window(image, "shapes", (1.0, 1.0))
+        for section in window.dock.sections.values():
+            section.collapse()
+        window.dock.sections["Everything"].expand()
+        feature = window.dock.feature(Everything)
+        feature.run(all_planes=False)
+        window.settle()
+        box = feature.panel.text
+        box.words.setText("dark circle")
+        QTest.keyClick(box.words, Qt.Key.Key_Return)
+        window.until(lambda: feature.proposals.hidden)
+        box.slider.setValue(SHOWN)
+        save(window, out / "text_prompt.png", COLOURS)
+
+
+def save(window: Window, path: Path, colours: int | None = None) -> None:
+    """Write a picture of the window, perhaps of few colours, and close it."""
     window.rest(1.0)
-    window.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    pixels = window.viewer.window.screenshot(canvas_only=False, flash=False)
+    image = Image.fromarray(pixels[..., :3] if colours else pixels)
+    if colours:
+        image = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
     window.viewer.close()
 
 
 def main() -> None:
-    """Draw both."""
+    """Draw all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=IMAGES)
     out = parser.parse_args().out
     draw_prompts(out)
     draw_everything(out)
+    draw_text(out)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What synthetic images add where `pocket` is tuned on a few real images of an unseen source.
 
     python benchmarks/synthesize.py --data FOLDER --source busi_us --steps 150
+    python benchmarks/synthesize.py --picture docs/images/synthetic.png
 
 `pocket` is tuned on some real images, and on the same ones with synthetic images that were made of
 them, for the same number of steps. Both are tested on other real images of the source.
+
+The picture shows planes of the sample stack, whose labels are exact, and synthetic images of them.
 """
 
 from __future__ import annotations
@@ -12,14 +15,20 @@ import argparse
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import tifffile
 from finetune import divided, figures
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.segmentation import find_boundaries
 
 from napari_sam import AutomaticMaskGenerator, SamPredictor, load_model
 from napari_sam.evaluate.report import as_markdown
 from napari_sam.evaluate.scores import average_precision
+from napari_sam.images.samples import cells_stack_with_labels
+from napari_sam.images.transforms import to_rgb8
 from napari_sam.masks import to_labels
 from napari_sam.steps import drive
 from napari_sam.training.finetune.collect import collect
@@ -31,11 +40,19 @@ from napari_sam.training.synthesis.bank import gathered
 from napari_sam.training.synthesis.params import SynthesisParams
 from napari_sam.training.synthesis.synthesising import synthesising
 
+SHAPE, PLANES, BESIDE = (24, 208, 208), (6, 16), 2
+"""Of the stack that is drawn, its planes that are shown, and synthetic images beside each."""
+GAP, COLOUR, SHADES = 6, (255, 210, 0), 64
+EXAMPLE = SynthesisParams(
+    objects=(8, 30), touching=0.3, noise=(0.0, 0.08), uneven=(0.0, 0.4), blur=(0.0, 1.5)
+)
+
 
 def main() -> None:
     """Parse the command line, make images, tune, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder of the labelled sources")
+    parser.add_argument("--picture", type=Path, help="draw an example, and nothing else")
     parser.add_argument("--source", default="busi_us", help="a source never trained on")
     parser.add_argument("--images", type=int, default=5, help="real ones to learn from")
     parser.add_argument("--synthetic", type=int, default=40)
@@ -45,6 +62,11 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=35, help="images to test on, at most")
     parser.add_argument("--limit", type=int, default=25, help="objects of each tested image")
     args = parser.parse_args()
+    if args.picture is not None:
+        example().save(args.picture, optimize=True)
+        return
+    if args.data is None:
+        parser.error("give --data or --picture")
     learn, test = divided(args.data / f"{args.source}.npz", args.images)
     test = test[: args.test]
     rows = [("model", "seed", "tested images", "one click", "everything AP50")]
@@ -53,7 +75,7 @@ def main() -> None:
     with TemporaryDirectory() as place:
         folder = Path(place)
         real = folder / "real"
-        write_pairs(learn, real)
+        write_pairs([(one.image, one.labels) for one in learn], real)
         for seed in args.seeds:
             made = folder / f"synthetic_{seed}"
             bank = drive(gathered(Finder([real], stack_readers()).items(), seed))
@@ -69,12 +91,38 @@ def main() -> None:
     print(as_markdown(rows))
 
 
-def write_pairs(items: list[LabelledImage], folder: Path) -> None:
+def example() -> Image.Image:
+    """Return a sheet: on the left labelled planes, beside them synthetic images, with outlines."""
+    stack, stack_labels = cells_stack_with_labels(SHAPE)
+    real = [(stack[z], stack_labels[z]) for z in PLANES]
+    with TemporaryDirectory() as place:
+        folder, made = Path(place) / "real", Path(place) / "made"
+        write_pairs(real, folder)
+        bank = drive(gathered(Finder([folder], stack_readers()).items(), 0))
+        drive(synthesising(bank, made, BESIDE * len(real), EXAMPLE, 0))
+        images = sorted(made.glob("synthetic_?????.tif"))
+        pairs = ((path, path.with_name(f"{path.stem}_labels.tif")) for path in images)
+        drawn = [outlined(tifffile.imread(one), tifffile.imread(other)) for one, other in pairs]
+    rows = [[outlined(*one), *drawn[k * BESIDE :][:BESIDE]] for k, one in enumerate(real)]
+    frame = ((0, GAP), (0, GAP), (0, 0))
+    padded = [[np.pad(one, frame, constant_values=255) for one in row] for row in rows]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in padded])[:-GAP, :-GAP]
+    return Image.fromarray(sheet).quantize(SHADES)
+
+
+def outlined(image: NDArray[np.uint16], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return an image in grey with the outlines of its objects, (H, W, 3)."""
+    rgb = to_rgb8(image)
+    rgb[find_boundaries(labels, mode="inner")] = COLOUR
+    return rgb
+
+
+def write_pairs(pairs: list[tuple[NDArray[Any], NDArray[Any]]], folder: Path) -> None:
     """Write images with their labels as TIFF files."""
     folder.mkdir()
-    for k, item in enumerate(items):
-        tifffile.imwrite(folder / f"{k}.tif", item.image)
-        tifffile.imwrite(folder / f"{k}_labels.tif", item.labels.astype(np.uint16))
+    for k, (image, labels) in enumerate(pairs):
+        tifffile.imwrite(folder / f"{k}.tif", image)
+        tifffile.imwrite(folder / f"{k}_labels.tif", labels.astype(np.uint16))
 
 
 def scored(

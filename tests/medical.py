@@ -95,6 +95,7 @@ def write_series(
     compressed=False,
     series=None,
     study=None,
+    frame=None,
     prefix="IM",
 ):
     """Write Hounsfield units (Z, Y, X) as a CT series of one file for each plane.
@@ -104,7 +105,11 @@ def write_series(
     """
     folder.mkdir(exist_ok=True)
     world = affine(orientation, spacing, origin)
-    series, study, frame = series or generate_uid(), study or generate_uid(), generate_uid()
+    series, study, frame = (
+        series or generate_uid(),
+        study or generate_uid(),
+        frame or generate_uid(),
+    )
     for k, plane in enumerate(values):
         if k in missing:
             continue
@@ -125,8 +130,45 @@ def write_series(
     return folder
 
 
-def write_multiframe(path, values, orientation=AXIAL, spacing=SPACING, origin=ORIGIN, order=None):
-    """Write Hounsfield units (Z, Y, X) as one enhanced CT file, its frames in any order."""
+def write_cine(folder, values, change):
+    """Write Hounsfield units (T, Z, Y, X) as a series of one file for each plane and time.
+
+    `change` alters each data set before it is written; it takes the data set, plane and time.
+    """
+    uids = {name: generate_uid() for name in ("series", "study", "frame")}
+    for t, volume in enumerate(values):
+
+        def mark(one, k, t=t):
+            one.InstanceNumber = 1 + k * len(values) + t
+            change(one, k, t)
+
+        write_series(folder, volume, change=mark, prefix=f"T{t}_", **uids)
+    return folder
+
+
+def write_other(path, kind, modality, pixels=None):
+    """Write a DICOM file of a SOP class that holds no image."""
+    one = dataset(kind, modality)
+    if pixels is not None:
+        set_pixels(one, pixels)
+    one.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_multiframe(
+    path,
+    values,
+    orientation=AXIAL,
+    spacing=SPACING,
+    origin=ORIGIN,
+    order=None,
+    planes=None,
+    change=None,
+):
+    """Write Hounsfield units (Z, Y, X) as one enhanced CT file, its frames in any order.
+
+    So many planes follow one another, and begin again; `change` may alter the group of a frame.
+    """
     world = affine(orientation, spacing, origin)
     one = dataset(EnhancedCTImageStorage)
     order = range(len(values)) if order is None else order
@@ -145,9 +187,13 @@ def write_multiframe(path, values, orientation=AXIAL, spacing=SPACING, origin=OR
     add_private(shared)
     for k in order:
         place, content, group = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
-        place.ImagePositionPatient = [f"{n:.10g}" for n in world[:3] @ [0, 0, k, 1]]
+        place.ImagePositionPatient = [
+            f"{n:.10g}" for n in world[:3] @ [0, 0, k % (planes or len(values)), 1]
+        ]
         content.FrameAcquisitionDateTime = "20240229101010"
         group.PlanePositionSequence, group.FrameContentSequence = [place], [content]
+        if change is not None:
+            change(group, k)
         one.PerFrameFunctionalGroupsSequence.append(group)
         for item in (group, place, content):
             add_private(item)

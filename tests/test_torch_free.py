@@ -89,9 +89,11 @@ def test_what_needs_torch_says_so(tmp_path):
 
 MODULES = """
 import torch_hidden, importlib, pkgutil, napari_sam
-families = {"adapters", "blocks", "checkpoint", "inert_pickle", "mask_decoder", "mobile_sam",
-    "pocket", "pocket_decoder", "pocket_encoder", "pocket_net", "pocket_prompts", "prompt_encoder",
-    "sam", "stored", "threads", "torch_format", "two_way", "vit", "vit_attention", "weights"}
+families = {"adapters", "blocks", "checkpoint", "clip", "hiera", "hiera_order", "inert_pickle",
+    "mask_decoder", "mobile_sam", "pocket", "pocket_decoder", "pocket_encoder", "pocket_net",
+    "pocket_prompts", "prompt_encoder", "sam", "sam2", "sam2_decoder", "sam2_memory_attention",
+    "sam2_memory_encoder", "sam2_neck", "sam2_net", "sam2_prompts", "sam2_tracking", "stored",
+    "threads", "torch_format", "two_way", "vit", "vit_attention", "weights"}
 left_out = ("napari_sam.widget", "napari_sam.training", "napari_sam.export", "napari_sam.__main__")
 for module in pkgutil.walk_packages(napari_sam.__path__, "napari_sam."):
     models, _, name = module.name.rpartition(".")

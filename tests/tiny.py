@@ -52,10 +52,12 @@ class Stub:
     name = "stub"
     fingerprint = "stub"
     device = "cpu"
+    square_input = False
     largest_scale = 1.0
     mask_threshold = 0.0
     half_pixel = True
     takes_guide = False
+    remembers = False
     fine_features = False
     tidy_masks = False
     amg_defaults = MappingProxyType({})

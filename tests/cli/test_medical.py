@@ -195,3 +195,16 @@ def test_two_annotations_are_compared_where_they_lie(succeed, stub, series, tmp_
     turned(tmp_path / "b.nii.gz", 0)
     found = json.loads(succeed("evaluate", *(tmp_path / name for name in names), "--json"))
     assert (found["dice"], found["objects_a"], found["objects_b"]) == (1.0, 2, 2)
+
+
+@pytest.mark.parametrize("names", [("a.dcm", "b.dcm"), ("b.labelmap.dcm", "a.dcm")])
+def test_annotations_of_two_frames_of_reference_are_not_compared(
+    fail, succeed, stub, tmp_path, names
+):
+    """The same positions in millimetres, but of a patient who lay elsewhere."""
+    for name in names:
+        folder = write_series(tmp_path / name[0], VALUES)
+        succeed("segment", folder, "-o", tmp_path / name, *CENTRES)
+    line = fail("evaluate", *(tmp_path / name for name in names))
+    assert "lie in another frame of reference than the image" in line
+    assert "register the two first" in line

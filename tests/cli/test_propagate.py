@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from tiny import SceneModel
 
 from napari_sam.cli import parser as cli
 from napari_sam.cli import segment
 from napari_sam.images.readers import read_image
+from napari_sam.stack import small
 from napari_sam.stack.propagate import Found, FoundPlane
 from napari_sam.types import Progress
 
@@ -24,8 +26,9 @@ class Propagation:
         self.error = None
         self.after = 2
 
-    def __call__(self, session, planes, keyframes, only=None, others=None):
+    def __call__(self, session, planes, keyframes, only=None, others=None, propagator=None):
         self.calls.append((planes, keyframes, only))
+        self.propagator = propagator
         first = min(min(places) for places in keyframes.values())
         places = [z for z in range(len(planes)) if only is None or z in only]
         for count, z in enumerate(sorted(places, key=lambda z: (abs(z - first), z))):
@@ -158,12 +161,39 @@ def test_what_is_done_is_kept_when_it_is_stopped(
         (["--propagate", "--slices", "3:9"], "beyond the stack"),
         (["--slices", "1:3"], "--slices goes together with --propagate"),
         (["--one-object"], "--one-object goes together with --propagate"),
+        (["--propagator", "memory"], "--propagator goes together with --propagate"),
+        (["--propagate", "--propagator", "memory"], "has no memory of objects: use the propagator"),
+        (["--propagate", "--propagator", "guide"], "invalid choice: 'guide'"),
         (["--propagate", "--axis", "t"], "--axis is one of Z, Y, X in this image, but is 't'"),
         (["--propagate", "--axis", "zy"], "--axis is one of Z, Y, X"),
     ],
 )
 def test_wrong_flags(fail, stub, volume, tmp_path, arguments, sentence):
     assert sentence in fail("segment", volume, "-o", tmp_path / "a.tif", *BOXES, *arguments)
+
+
+def test_the_propagator_is_noted(succeed, stub, propagation, volume, tmp_path, monkeypatch):
+    result = tmp_path / "labels.ome.zarr"
+    given = ("segment", volume, "-o", result, *BOXES, "--propagate")
+    succeed(*given, "--propagator", "appearance")
+    assert propagation.propagator == "appearance"
+    monkeypatch.setattr(SceneModel, "remembers", True)
+    succeed(*given, "--overwrite")
+    assert propagation.propagator == "memory"
+    note = zarr.open_group(result, mode="r").attrs["provenance"]
+    assert note["propagator"] == "memory"
+
+
+def test_of_objects_small_for_the_memory_the_other_way_is_told(
+    stub, propagation, volume, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(SceneModel, "remembers", True)
+    monkeypatch.setattr(small, "LEAST_WIDTH", 30)
+    given = [str(one) for one in ("segment", volume, "-o", tmp_path / "a.tif", *BOXES)]
+    assert cli.main([*given, "--propagate", "--propagator", "appearance"]) == 0
+    assert "little for its memory" not in capsys.readouterr().err
+    assert cli.main([*given, "--propagate", "--overwrite"]) == 0
+    assert "2 objects are less than 30 pixels wide as stub sees" in capsys.readouterr().err
 
 
 def test_a_plane_is_no_stack(fail, stub, plane, tmp_path):
@@ -176,8 +206,8 @@ def test_planes_are_written_as_they_come(stub, propagation, volume, tmp_path, mo
     result = tmp_path / "labels.ome.zarr"
     seen = []
 
-    def followed(*given):
-        for step in Propagation()(*given):
+    def followed(*given, **named):
+        for step in Propagation()(*given, **named):
             if isinstance(step, FoundPlane):
                 parts = list(tmp_path.glob(".labels*partial*/0/c/*/0/0"))
                 seen.append(len(parts))

@@ -132,3 +132,12 @@ def test_errors_name_file_and_line(fail, stub, plane, tmp_path):
     (tmp_path / "p.csv").write_text("x,y\n16,20\n16,here\n")
     arguments = ("segment", plane, "-o", tmp_path / "a.tif", "--prompts", tmp_path / "p.csv")
     assert "p.csv: line 3: y is a number, but is 'here'" in fail(*arguments)
+
+
+def test_names_of_another_axis_than_that_of_the_image_are_refused(fail, stub, tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((3, 48, 64), np.uint8), metadata={"axes": "ZYX"})
+    images = [{"id": k, "file_name": f"s_t{k}.png"} for k in range(3)]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"images": images, "annotations": [result(LEFT)]}))
+    line = fail("segment", tmp_path / "s.tif", "-o", tmp_path / "a.npy", "--prompts", path)
+    assert "s_t0.png names planes of t, but the image has planes of z" in line

@@ -1,5 +1,6 @@
 """NIfTI labels and DICOM segmentations: the same voxels for nibabel, highdicom and SimpleITK."""
 
+import json
 import os
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from medical import (
     phantom,
     sorted_points,
     turned,
+    write_cine,
     write_multiframe,
     write_nifti,
     write_series,
@@ -311,6 +313,26 @@ def test_no_object_and_too_many(tmp_path):
         written(tmp_path / "b.labelmap.dcm", image, LABELS * 10000)
 
 
+def test_large_labels_are_not_taken_for_others(tmp_path):
+    image = series(tmp_path)
+    labels = np.zeros(VALUES.shape, np.uint32)
+    labels[0, :3, :3], labels[0, 5:8, 5:8], labels[1, :2, :2] = 2, 10**9, 2**31 - 1
+    _, path = written(tmp_path / "labels.dcm", image, labels)
+    assert np.array_equal(format_of(path).read(path, None).labels, labels)
+    labels[2, 0, 0] = 2**31
+    with pytest.raises(ValueError, match="go up to 2147483647, but one is 2147483648"):
+        written(tmp_path / "larger.dcm", image, labels)
+
+
+def test_two_segments_of_one_label_are_refused(tmp_path):
+    _, path = written(tmp_path / "labels.dcm", series(tmp_path))
+    dataset = pydicom.dcmread(path)
+    dataset.SegmentSequence[1].TrackingID = "7"
+    dataset.save_as(path)
+    with pytest.raises(ValueError, match="two segments are called object 7"):
+        format_of(path).read(path, None)
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("name", [*SEGMENTATIONS, "labels.nii.gz", "labels.nii"])
 @pytest.mark.parametrize("source", ["series", "frames", "nifti", "nifti2"])
@@ -437,6 +459,61 @@ def test_a_single_plane_is_placed(tmp_path):
         assert len(found.geometry.axes) == plane.ndim
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("seconds", [0.05, None])
+def test_labels_of_a_cine_are_placed_again(tmp_path, planes, seconds):
+    """Of one position or several, at known and unknown times; written as by the dock, too."""
+
+    def mark(one, k, t):
+        if seconds is None:
+            one.AcquisitionNumber = t + 1
+        else:
+            one.TriggerTime = 50 * t
+
+    values = np.stack([VALUES[:planes] + 9 * t for t in range(4)])
+    image = read_image(write_cine(tmp_path / "cine", values, mark))
+    assert image.label_axes == ("TYX" if planes == 1 else "TZYX")
+    labels = np.zeros(image.label_shape, np.int32)
+    labels[1, ..., 2:5, 3:6], labels[3, ..., 1:3, 20:30] = 7, 8
+    for name in ("a.nii.gz", "b.nii"):
+        path = tmp_path / name
+        if name == "a.nii.gz":
+            written(path, image, labels, units=image.units)
+        else:
+            drawn = geometry_from("ZYX" if planes == 1 else "TZYX", image.scale, image.units)
+            format_of(path).write(Annotation(labels, {}, replace(drawn, scan=image.scan)), path)
+        header = nibabel.load(path).header
+        assert header.get_data_shape() == (48, 40, planes, 4)
+        assert header.get_xyzt_units() == ("mm", "sec" if seconds else "unknown")
+        assert float(header["pixdim"][4]) == pytest.approx(seconds or 0.0)
+        turned(path, 0)
+        found = format_of(path).read_in(path, labels.shape, image.scan)
+        assert np.array_equal(found.labels, labels)
+        assert "".join(found.geometry.axes).upper() == image.label_axes
+
+
+@pytest.mark.parametrize("unit", ["second", "pixel"])
+def test_the_step_of_time_of_a_layer_has_a_unit_where_it_is_known(tmp_path, unit):
+    def mark(one, k, t):
+        one.AcquisitionNumber = t + 1
+        if unit == "second":
+            one.TriggerTime = 50 * t
+
+    folder = write_cine(tmp_path / "cine", np.stack([VALUES, VALUES]), mark)
+    ((_, options, _),) = medical_reader(str(folder))(str(folder))
+    assert options["units"][0] == {"second": "s"}.get(unit, unit)
+    image = read_image(folder)
+    _, path = written(tmp_path / "a.nii", image, np.stack([LABELS, LABELS]), units=image.units)
+    image = nibabel.load(path)
+    image.header["intent_code"] = 1002
+    path = tmp_path / "b.nii"
+    image.to_filename(path)
+    ((_, options, kind),) = medical_reader(str(path))(str(path))
+    assert kind == "labels"
+    assert options["units"] == ({"second": "s"}.get(unit, unit), "mm", "mm", "mm")
+    assert options["scale"][0] == pytest.approx(0.05 if unit == "second" else 1.0)
+
+
 def test_source_images_that_are_gone_are_named(tmp_path):
     image = series(tmp_path)
     gone = image.scan.planes[2].path
@@ -480,6 +557,13 @@ def test_a_project_keeps_where_its_labels_lie(tmp_path):
     found = format_of(path).read(path, None)
     assert np.array_equal(found.geometry.scan.world.lps, image.scan.world.lps)
     assert found.geometry.scan.planes == ()  # files are not named in it
+    assert found.geometry.scan.world == image.scan.world
+    assert found.geometry.scan.world.reference != ""
+    index = path / "project.json"
+    document = json.loads(index.read_text())
+    del document["world"]["reference"]  # as earlier versions wrote it
+    index.write_text(json.dumps(document))
+    assert format_of(path).read(path, None).geometry.scan.world.reference == ""
     ((labels, options, _),) = annotation_reader(str(path))(str(path))
     assert np.array_equal(labels, LABELS)
     assert np.allclose(options["affine"], image.scan.world.layer_affine())

@@ -97,6 +97,98 @@ def test_planes_of_a_coco_file(tmp_path: Path) -> None:
         read(tmp_path / "r.json", [result(1)], STACK)
 
 
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (("s_z0.png", "s_z1.png", "s_z2.png"), [2, 0]),
+        (("s_001.png", "s_002.png", "s_003.png"), [2, 0]),
+        (("s/0.tif", "s/1.tif", "t/2.tif"), [0]),
+        (("a\\s-slice 2.png", "s-slice 3.png", "s-slice 1.png"), [0, 1]),
+    ],
+)
+def test_planes_that_names_of_images_tell(
+    tmp_path: Path, names: tuple[str, ...], places: list[int]
+) -> None:
+    images = [{"id": k + 7, "file_name": name} for k, name in enumerate(names)]
+    data = {"images": images, "annotations": [result(9), result(7)]}
+    found = read(tmp_path / "r.json", data, STACK, image="s.tif").prompts
+    assert [one.place for one in found] == [(k,) for k in places]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (
+            ("s_z1", "s_z2"),
+            "planes 1 to 2, but it is not known whether they count from 0 or from 1",
+        ),
+        (("s_z0", "s_z3"), "planes 0 to 3, but the image has 3 planes"),
+        (("s_z9", "s_z11"), "planes 9 to 11, but the image has 3 planes"),
+        (("s", "t"), 'give each image a "plane", such as [3], or call the images s_z0, s_z1'),
+        (("s_left", "s_right"), "has results of the images"),
+    ],
+)
+def test_names_that_do_not_tell_planes(tmp_path: Path, names: tuple[str, ...], text: str) -> None:
+    images = [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate(names)]
+    data = {"images": images, "annotations": [result(0), result(1)]}
+    with pytest.raises(ValueError, match=re.escape(text)):
+        read(tmp_path / "r.json", data, STACK, image="s.tif")
+
+
+def test_planes_over_time_that_names_tell(tmp_path: Path) -> None:
+    names = [f"s_t{t}_z{z}" for t in range(2) for z in range(3)]
+    images = [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate(names)]
+    data = {"images": images, "annotations": [result(1), result(5)]}
+    found = read(tmp_path / "r.json", data, (2, *STACK), image="s.tif").prompts
+    assert [one.place for one in found] == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "axes", "places"),
+    [
+        (("s_z2_t0", "s_z0_t1"), (2, *STACK), "TZ", [(0, 2), (1, 0)]),
+        (("s_slice2_frame0", "s_slice0_frame1"), (2, *STACK), "", [(0, 2), (1, 0)]),
+        (("s_0_2", "s_1_0"), (2, *STACK), "TZ", [(0, 2), (1, 0)]),
+        (("s_time0", "s_time2"), STACK, "T", [(0,), (2,)]),
+        (("s_t0_z5", "s_t1_z5"), (2, 1, *STACK[-2:]), "TZ", [(0, 0), (1, 0)]),
+    ],
+)
+def test_words_in_names_tell_the_axis(tmp_path: Path, names, shape, axes, places) -> None:
+    images = [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate(names)]
+    data = {"images": images, "annotations": [result(0), result(1)]}
+    found = read(tmp_path / "r.json", data, shape, image="s.tif", axes=axes).prompts
+    assert [one.place for one in found] == places
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "text"),
+    [
+        (("s_t0", "s_t1", "s_t2"), STACK, "s_t0.png names planes of t, but the image has planes"),
+        (("s_z0", "s_1", "s_2"), STACK, "s_z0.png and s_1.png name planes in two ways"),
+        (("a/s_z0", "b/s_z0", "b/s_z1"), STACK, "a/s_z0.png and b/s_z0.png name one plane"),
+        (("s10", "s11", "s12"), STACK, "has results of the images"),
+        (("s_2_z0", "s_1_z1"), (2, *STACK), "has results of the images"),
+        (("s_z0_z1", "s_z1_z1"), (2, *STACK), "has results of the images"),
+        (("s_t0_z5", "s_t1_z6"), (2, 1, *STACK[-2:]), "planes 5 to 6, but the image has 1 plane;"),
+    ],
+)
+def test_names_that_tell_another_image_or_axis(tmp_path: Path, names, shape, text: str) -> None:
+    images = [{"id": k, "file_name": f"{name}.png"} for k, name in enumerate(names)]
+    data = {"images": images, "annotations": [result(0), result(1)]}
+    axes = "TZ"[-len(shape[:-2]) :]
+    with pytest.raises(ValueError, match=re.escape(text)):
+        read(tmp_path / "r.json", data, shape, image="s.tif", axes=axes)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_ids_of_all_planes(tmp_path: Path, first: int) -> None:
+    data = [result(first + k) for k in (2, 0, 1, 2)]
+    found = read(tmp_path / "r.json", data, STACK, image="s.tif").prompts
+    assert [one.place for one in found] == [(2,), (0,), (1,), (2,)]
+    with pytest.raises(ValueError, match="say with --image-id"):
+        read(tmp_path / "r.json", data[:2], STACK, image="s.tif")
+
+
 def test_unsure_results_are_left_out(tmp_path: Path) -> None:
     found = read(tmp_path / "r.json", [result(1), result(1, score=0.2)], least_score=0.5)
     assert len(found.prompts) == 1

@@ -169,8 +169,8 @@ def test_echoes_at_one_position_are_images_of_their_own(tmp_path):
     def twice(one, k):
         one.InstanceNumber = k + 20
 
-    folder = write_series(tmp_path / "twice", VALUES, series="1.2.3")
-    write_series(folder, VALUES, series="1.2.3", change=twice, prefix="again")
+    folder = write_series(tmp_path / "twice", VALUES, series="1.2.3", frame="1.2.4")
+    write_series(folder, VALUES, series="1.2.3", frame="1.2.4", change=twice, prefix="again")
     with pytest.raises(ValueError, match="several images at 112.25 mm along the normal"):
         read_image(folder)
 

@@ -202,7 +202,7 @@ def test_what_is_kept_is_a_bounded_part_of_the_memory(monkeypatch):
     assert (stack[:] == VOLUME).all()
     assert (stack[:, 39] == VOLUME[:, 39]).all()  # the last rows are kept beside it
     assert read == [((0, 5), (0, 40), (0, 48))]
-    monkeypatch.setattr(plane_stack, "MOST_HELD", 0)
+    stack.most_held = 0
     assert (stack[2] == VOLUME[2]).all()
     assert (stack[2] == VOLUME[2]).all()
     assert read[1:] == [((2, 3), (0, 40), (0, 48))] * 2

@@ -117,7 +117,7 @@ def test_what_surrounds_the_network_is_alike(pocket, on_onnx):
     features = [model.encode(rgb) for model in models]
     for name in (
         "image_size", "largest_scale", "mask_threshold", "half_pixel", "takes_guide",
-        "fine_features", "tidy_masks", "amg_defaults", "precision", "device", "notice",
+        "remembers", "fine_features", "tidy_masks", "amg_defaults", "precision", "device", "notice",
     ):  # fmt: skip
         assert getattr(models[0], name) == getattr(models[1], name), name
     assert models[0].padded_size((100, 70)) == models[1].padded_size((100, 70)) == (128, 96)

@@ -88,7 +88,7 @@ def test_answers_are_those_of_torch(on_torch, on_onnx, form, several):
 def test_what_surrounds_the_network_is_alike(on_torch, on_onnx):
     for name in (
         "image_size", "largest_scale", "mask_threshold", "half_pixel", "takes_guide",
-        "fine_features", "tidy_masks", "amg_defaults", "precision", "device", "notice",
+        "remembers", "fine_features", "tidy_masks", "amg_defaults", "precision", "device", "notice",
     ):  # fmt: skip
         assert getattr(on_torch, name) == getattr(on_onnx, name), name
     assert on_torch.padded_size((9, 9)) == on_onnx.padded_size((9, 9)) == (SIDE, SIDE)

@@ -94,7 +94,7 @@ def test_each_family_is_recognised_by_its_tensor():
         ({}, "no dictionary of tensors"),
         ({"epoch": 3, "model": {"name": "x"}}, "no dictionary of tensors"),
         ({"x": np.zeros(2)}, "not those of a known model"),
-        ({"image_encoder.trunk.pos_embed": np.zeros(2)}, "SAM 2"),
+        ({"image_encoder.trunk.body.stem.conv1.c.weight": np.zeros(2)}, "EdgeTAM"),
         ({"mask_decoder.hf_token.weight": np.zeros(2)}, "SAM-HQ"),
         ({"vision_encoder.pos_embed": np.zeros(2)}, "transformers"),
         ({"image_encoder.blocks.0.attn.qkv.qkv_proj.weight": np.zeros(2)}, "LoRA"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_sam.stack import waiting
-from napari_sam.stack.sweep import Evidence
+from napari_sam.stack.evidence import Evidence
 from napari_sam.stack.waiting import Waiting
 
 

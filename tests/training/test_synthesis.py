@@ -17,7 +17,7 @@ from napari_sam.formats.label_tiff import read_label_tiff
 from napari_sam.formats.training_sets.contract import SetObject
 from napari_sam.images.readers import StackImage
 from napari_sam.steps import drive
-from napari_sam.training.sets.sources import LabelledStack, PlaneObjects
+from napari_sam.training.sets.labelled_stack import LabelledStack, PlaneObjects
 from napari_sam.training.synthesis.bank import Bank, gathered
 from napari_sam.training.synthesis.cutting import cuts, signed_distance
 from napari_sam.training.synthesis.defects import DEFECTS

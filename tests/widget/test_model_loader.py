@@ -15,6 +15,7 @@ from another_sam import SMALL, draw, published
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
+from tiny_sam2 import save_published, tiny_net
 
 from napari_sam.everything.amg_params import AmgParams
 from napari_sam.models import fetch, registry, weights
@@ -197,6 +198,16 @@ def test_a_file_is_opened_from_the_list(content, model, hands, tmp_path):
     assert hands.everything.panel.params().points_per_side == 20
     pick(hands, str(path))
     hands.until(lambda: loaded(hands) == "my_cells")
+
+
+def test_a_file_of_sam_2_is_opened_and_answers(model, hands, tmp_path):
+    path = save_published(tiny_net(side=256), tmp_path / "mine_256px.pt")
+    model.made = None
+    hands.source.loader.open_file(str(path))
+    hands.until(lambda: loaded(hands) == "mine_256px")
+    assert hands.context.session.predictor.model.image_size == 256
+    assert hands.everything.panel.params().pred_iou_thresh == 0.8  # that of SAM 2's own program
+    hands.click_and_wait(25, 28)
 
 
 def test_a_file_that_cannot_be_loaded_leaves_the_model_in_use(model, hands, tmp_path):

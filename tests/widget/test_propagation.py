@@ -55,7 +55,7 @@ class Follower:
         self.calls, self.gate, self.end = [], None, PLANES
         self.planes, self.masks = None, {}
 
-    def __call__(self, session, planes, keyframes, only=None, others=None):
+    def __call__(self, session, planes, keyframes, only=None, others=None, propagator=None):
         places = sorted(range(len(planes)) if only is None else only)
         self.calls.append(({n: sorted(one) for n, one in keyframes.items()}, places))
         self.planes, self.masks = planes, keyframes
@@ -324,7 +324,7 @@ def test_kept_objects_keep_their_pixels(propagated, monkeypatch, scene):
     propagated.press(Qt.Key.Key_Return)
     seen = []
 
-    def propagate_looking(session, planes, keyframes, only=None, others=None):
+    def propagate_looking(session, planes, keyframes, only, others, propagator):
         seen.append(others(5))
         yield FoundPlane(5, {})
 
@@ -431,7 +431,7 @@ def test_objects_with_other_planes_may_not_have_what_was_found_before(scene, mon
     line = Line(Plane(image, key(2)), 0)
     taken = {}
 
-    def propagate_looking(session, planes, keyframes, only=None, others=None):
+    def propagate_looking(session, planes, keyframes, only, others, propagator):
         (number,) = keyframes
         taken[number] = {place: np.asarray(others(place)).any() for place in sorted(only)}
         yield from (FoundPlane(place, {number: Found(mask, 1.0)}) for place in sorted(only))

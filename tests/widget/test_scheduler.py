@@ -100,7 +100,7 @@ def workers():
 
 def test_lanes_are_in_the_order_of_their_urgency():
     names = (
-        "CLICK MODEL PLANE HOVER EDIT LABELS ACCEPT SHEET CACHE FILES REVIEW THUMBNAIL "
+        "CLICK MODEL TEXT PLANE HOVER EDIT LABELS ACCEPT SHEET CACHE FILES REVIEW THUMBNAIL "
         "SURFACES SAVE JOURNAL RECOVERY PREFETCH FOLLOW BATCH SIMILAR BULK NEXT LEARN"
     )
     assert [lane.name for lane in sorted(Lane)] == names.split()

@@ -64,6 +64,19 @@ class Say(Protocol):
         """Show it."""
 
 
+class Named(Protocol):
+    """A model, or what is known of one that another process has loaded.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
 def models(args: Namespace, say: Say) -> str:
     """Return a table of the models that can be loaded."""
     from ..models.fetch import fetch, models_folder  # requests and pooch take their time
@@ -278,7 +291,7 @@ def interruption(
     return None
 
 
-def provenance(args: Namespace, model: PromptableModel, **more: Any) -> dict[str, Any]:
+def provenance(args: Namespace, model: Named, **more: Any) -> dict[str, Any]:
     """Return the provenance that is written with a result."""
     series = getattr(args, "series", None)
     if series is not None:
@@ -327,7 +340,7 @@ def channels_note(channels: tuple[int, ...] | None) -> dict[str, list[int]]:
     return {} if channels is None else {"channels": list(channels)}
 
 
-def summary(args: Namespace, result: LabelResult, model: PromptableModel, **more: Any) -> str:
+def summary(args: Namespace, result: LabelResult, model: Named, **more: Any) -> str:
     """Return what was written, as JSON."""
     found = {
         "objects": result.count(),

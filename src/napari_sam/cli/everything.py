@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,56 +21,56 @@ from ..models.registry import check_name
 from ..predict.predictor import SamPredictor
 from ..predict.session import Session
 from ..stack import volumes
-from ..stack.planes import PlaneResult, everything_in
+from ..stack.planes import PlaneResult, all_planes, everything_in
 from ..stack.tracks import Track, tracks_text
 from ..stack.volumes import StackFrame
-from ..types import Plane, Progress, SliceKey
+from ..types import Contrast, Plane, Progress, SliceKey
 from .commands import (
     Say,
     channels_note,
     given_params,
     interruption,
-    load,
     plain,
     provenance,
     read_input,
     read_used_channels,
     summary,
 )
-from .prompt_text import is_known, read_axis, read_contrast, read_planes, spacing_of
+from .parts import part_note
+from .prompt_text import Planes, is_known, read_axis, read_contrast, read_planes, spacing_of
+from .worded import check_text, keep_worded, load_text
+from .workplace import check_workplace, workplace
 
 
 def everything(args: Namespace, say: Say) -> str:
     """Segment every object; return a summary as JSON."""
+    with ExitStack() as ends:
+        return _everything(args, say, ends)
+
+
+def _everything(args: Namespace, say: Say, ends: ExitStack) -> str:
+    """Segment every object; what has to end with the run is given to `ends`."""
     check_name(args.model)
     given = given_params(args)
     image = read_input(args, say)
     check_label_target(args.output, args.image, args.overwrite, len(image.label_axes), image.scan)
     frame = read_axis(args.axis, image)
     planes = read_planes(args.slices, image, frame)
-    _check_annotations(args, image)
+    _check(args, image, frame)
     tracks = _tracks(args, image, frame)
-    _check_least_volume(args, image, frame)
     contrast = read_contrast(args.contrast, args.window, image)
     channels = read_used_channels(args, image, say)
     given = ruled(args, image, frame) | given
-    predictor = SamPredictor(load(args, say))
-    params = AmgParams(**{**predictor.model.amg_defaults, **given})
+    shown = _planes_shown(image, frame, planes, contrast, channels)
+    work = workplace(args, image, frame, shown, say, ends)
+    params = AmgParams(**{**work.model.amg_defaults, **given})
+    load_text(args, say)
     chosen: dict[str, Any] = {**channels_note(channels)}
     ended: BaseException | None = None
     with label_result(args.output, image, args.image, args.overwrite) as result:
-        if frame is None or planes is None:
-            key = SliceKey((0, 1))
-            rows, columns = spacing_of(image, key.displayed)
-            plane = Plane(image.data, key, contrast, channels=channels, spacing=(rows, columns))
-            found = _found_in(predictor, plane, params, say)
-            result.labels[:] = found.labels
-            if args.annotations and found.candidates is not None:
-                records = select(found.candidates, params)
-                result.companions = {args.annotations: json.dumps(as_annotations(records))}
-        else:
+        if frame is not None and planes is not None:
             steps = volumes.everything(
-                predictor,
+                work.predictor,
                 image.data,
                 params,
                 frame.axis,
@@ -77,27 +78,44 @@ def everything(args: Namespace, say: Say) -> str:
                 contrast,
                 out=result.labels,
                 colours=image.axes != image.label_axes,
+                link=not args.part,
                 channels=channels,
                 least_volume=args.least_volume or 0.0,
-                spacing=_stack_spacing(image, frame),
+                spacing=stack_spacing(image, frame),
                 tracks=tracks,
+                prepare=work.prepare and work.prepare(params),
             )
             ended = interruption(steps, say, args.keep_partial)
             if args.tracks and ended is None:
                 result.companions = {args.tracks: tracks_text(tracks or [])}
-        note = {"parameters": plain(params), "slices": args.slices, "axis": args.axis, **chosen}
-        note |= {
+        elif work.predictor is not None:
+            found = _found_in(work.predictor, shown[0], params, say)
+            result.labels[:] = found.labels
+            if args.annotations and found.candidates is not None:
+                records = select(found.candidates, params)
+                result.companions = {args.annotations: json.dumps(as_annotations(records))}
+        note = {
+            "parameters": plain(params),
+            "slices": args.slices,
+            "axis": args.axis,
+            **chosen,
             "contrast": args.contrast,
             "window": args.window,
             "least_volume": args.least_volume,
+            "text": args.text,
+            "text_model": args.text_model,
+            "text_share": args.text_share,
+            **(part_note(args, work.shares) if args.part else {}),
         }
-        result.provenance = provenance(args, predictor.model, complete=ended is None, **note)
+        if args.text is not None and ended is None:
+            chosen |= keep_worded(args, shown, result, say)
+        result.provenance = provenance(args, work.model, complete=ended is None, **note)
     if ended is not None:
         say(f"the planes that are done, not joined yet, are in {args.output}", keep=True)
         raise ended
     if tracks is not None:
         chosen["divided"] = len({one.parent for one in tracks} - {0})
-    return summary(args, result, predictor.model, **chosen)
+    return summary(args, result, work.model, **chosen)
 
 
 def ruled(args: Namespace, image: StackImage, frame: StackFrame | None) -> dict[str, Any]:
@@ -111,6 +129,25 @@ def ruled(args: Namespace, image: StackImage, frame: StackFrame | None) -> dict[
     return plain(rule.params_for(pixel))
 
 
+def _planes_shown(
+    image: StackImage,
+    frame: StackFrame | None,
+    planes: Planes | None,
+    contrast: Contrast | None,
+    channels: tuple[int, ...] | None,
+) -> list[Plane]:
+    """Return the planes that are looked at, as they are seen."""
+    keys = [SliceKey((0, 1))]
+    if frame is not None and planes is not None:
+        everywhere = all_planes(frame.shape, frame.key, frame.axis)
+        keys = [key for key in everywhere if dict(key.fixed)[frame.axis] in planes]
+    shown = []
+    for key in keys:
+        rows, columns = spacing_of(image, key.displayed)
+        shown.append(Plane(image.data, key, contrast, channels=channels, spacing=(rows, columns)))
+    return shown
+
+
 def _found_in(predictor: SamPredictor, plane: Plane, params: AmgParams, say: Say) -> PlaneResult:
     """Return what is found in a single plane, and report progress."""
     found = []
@@ -120,6 +157,14 @@ def _found_in(predictor: SamPredictor, plane: Plane, params: AmgParams, say: Say
         else:
             found.append(step)
     return found[0]
+
+
+def _check(args: Namespace, image: StackImage, frame: StackFrame | None) -> None:
+    """Refuse what does not suit the image, before anything is computed."""
+    _check_annotations(args, image)
+    _check_least_volume(args, image, frame)
+    check_workplace(args, frame)
+    check_text(args)
 
 
 def _check_annotations(args: Namespace, image: StackImage) -> None:
@@ -169,7 +214,7 @@ def volume_axes(frame: StackFrame) -> tuple[int, int, int]:
     return frame.axis, *frame.key.displayed
 
 
-def _stack_spacing(image: StackImage, frame: StackFrame) -> tuple[float, ...]:
+def stack_spacing(image: StackImage, frame: StackFrame) -> tuple[float, ...]:
     """Return the distance of planes, of rows and of columns."""
     axis, *displayed = volume_axes(frame)
     return *spacing_of(image, [axis]), *spacing_of(image, displayed)

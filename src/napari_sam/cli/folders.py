@@ -6,9 +6,9 @@ import json
 import os
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,20 @@ from ..everything.rules import read_rule
 from ..files import check_target, many_results
 from ..formats.label_images import LABEL_FORMATS, label_suffix
 from ..predict.prompt_kinds import PROMPT_KINDS
+from .cluster import check_cluster, connected
+from .cluster_folder import do_on_cluster, take_notes
 from .commands import Say, given_params, load
 from .endings import Declined, TerminatedError, is_memory
 from .inputs import Input, find_inputs, is_image_folder, is_list, is_several
-from .kept_results import Digests, digests_of, kept
+from .kept_results import Digests, kept
 from .made_from import made_from, own_prompts
-from .manifest import BEGUN, DONE, FAILED, Manifest, is_results, locked
+from .manifest import DONE, FAILED, Manifest, is_results, locked
+from .placing import Placing
 
 Run = Callable[[Namespace, Say], str]
 FORMS = tuple(name.removeprefix(".") for name in LABEL_FORMATS if name != ".tiff")
 """What results of a folder are written as; the first one by default."""
-ONE_FILE = ("annotations", "tracks", "image_id")
+ONE_FILE = ("annotations", "tracks", "image_id", "part")
 """Options that are of a single image."""
 
 
@@ -36,6 +39,11 @@ def add_folder(parser: ArgumentParser, *others: str) -> None:
         "--to", choices=(*FORMS, *others), metavar="FORM",
         help=f"several images: what results are written as, {', '.join((*FORMS, *others))} "
         f"(default {FORMS[0]})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cluster", metavar="WHERE",
+        help="several images, or a stack of `everything`: let the workers of a dask cluster do "
+        "them; local, local:N (N workers on this machine), or tcp://HOST:PORT of a scheduler",
     )  # fmt: skip
 
 
@@ -70,11 +78,15 @@ def each(run: Run, others: Mapping[str, Form] | None = None) -> Run:
     def over(args: Namespace, say: Say) -> str:
         if not _is_folder(args):
             args.image = args.image[0]
+            if args.cluster and args.command == "segment":
+                raise ValueError(
+                    "--cluster is for several images; prompts of one image are answered here"
+                )
             if args.to:
                 raise ValueError(f"--to is for a folder of results, but -o is {args.output}")
             return run(args, say)
         labels = Form(run, f".{args.to or FORMS[0]}")
-        return _Folder(args, say, (others or {}).get(args.to or "", labels)).go()
+        return FolderRun(args, say, (others or {}).get(args.to or "", labels)).go()
 
     return over
 
@@ -95,11 +107,18 @@ def _is_folder(args: Namespace) -> bool:
 
 
 @dataclass
-class _Folder:
+class FolderRun:
     """A run over several images.
 
-    Of the file that it is at, `line` is the record, `known` are the results that it may replace
-    (None for all), and `written` is what was put in place.
+    Attributes
+    ----------
+    args : Namespace
+    say : callable
+    form : Form
+    failed : dict of str to str
+        Why images could not be done.
+    before, done, objects : int
+        Images done before and in this run, and their objects.
     """
 
     args: Namespace
@@ -109,9 +128,6 @@ class _Folder:
     before: int = 0
     done: int = 0
     objects: int = 0
-    line: dict[str, Any] = field(default_factory=dict)
-    known: set[str] | None = None
-    written: dict[str, Any] = field(default_factory=dict)
 
     def go(self) -> str:
         """Do all images; return what became of them as JSON."""
@@ -123,12 +139,18 @@ class _Folder:
         with locked(folder):
             manifest = Manifest(folder)
             check_target(manifest.path, None, overwrite=True)
-            args.loaded = load(args, self.say)
+            take_notes(folder, manifest)
             for name, reason in found.failed.items():
                 entry = {"file": name, "result": name, "outcome": FAILED, "reason": reason}
                 manifest.add(**entry)
                 self.failed[name] = reason
-            with many_results(partial(self._place, manifest)):
+            if args.cluster:
+                seen = [one.path for one in found.images[:1]]
+                with connected(args, seen, folder.resolve(), self.say) as cluster:
+                    args.loaded = cluster.model
+                    do_on_cluster(self, found.images, manifest, cluster)
+            else:
+                args.loaded = load(args, self.say)
                 self._do_all(found.images, manifest)
         for name, reason in self.failed.items():
             self.say(reason if name in reason else f"{name}: {reason}", keep=True)
@@ -145,22 +167,86 @@ class _Folder:
         return Declined(json.dumps(summary)) if self.failed else json.dumps(summary)
 
     def _do_all(self, images: Sequence[Input], manifest: Manifest) -> None:
-        for number, one in enumerate(images, 1):
-            told = f"file {number} of {len(images)}: {one.name}"
-            self.say(told)
-            try:
-                self._do(one, manifest, told)
-            except (KeyboardInterrupt, TerminatedError):
-                but = ", without --overwrite," if self.args.overwrite else ""
-                self.say(f"stopped at {told}; the same command{but} goes on there", keep=True)
-                raise
+        placing = Placing({}, frozenset(), lambda line: manifest.add(**line))
+        with many_results(placing):
+            for number, one in enumerate(images, 1):
+                told = f"file {number} of {len(images)}: {one.name}"
+                self.say(told)
+                entry = self.entry_of(one)
+                try:
+                    with self.failing(one, manifest, entry):
+                        self._do(one, manifest, entry, placing, told)
+                except (KeyboardInterrupt, TerminatedError):
+                    but = ", without --overwrite," if self.args.overwrite else ""
+                    self.say(f"stopped at {told}; the same command{but} goes on there", keep=True)
+                    raise
 
-    def _do(self, one: Input, manifest: Manifest, told: str) -> None:
-        """Do one image, unless its result is there; what is wrong with it is noted."""
-        entry: dict[str, Any] = {"file": one.name, "result": one.result + self.form.ending}
+    def _do(
+        self,
+        one: Input,
+        manifest: Manifest,
+        entry: dict[str, Any],
+        placing: Placing,
+        told: str,
+    ) -> None:
+        """Do one image, unless its result is there."""
+        begun = time.monotonic()
+        args, known = self.prepared(one, manifest, entry)
+        if args is None:
+            return
+        line = {key: entry[key] for key in ("file", "result", "sha256", "place")}
+        placing.line, placing.known = line, known
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        found = json.loads(self.form.run(args, self._say_of(one, told)))
+        seconds = round(time.monotonic() - begun, 3)
+        self.finish(manifest, entry, found, placing.written, seconds)
+
+    def entry_of(self, one: Input) -> dict[str, Any]:
+        """Return how the record names an image and its result."""
+        return {"file": one.name, "result": one.result + self.form.ending}
+
+    def prepared(
+        self, one: Input, manifest: Manifest, entry: dict[str, Any]
+    ) -> tuple[Namespace | None, frozenset[str] | None]:
+        """Return the arguments of an image, and the results that it may replace (None: all).
+
+        What the result is made from is added to its entry. The arguments are None if the result
+        is there.
+        """
+        args = Namespace(**{**vars(self.args), "image": one.path, "keep_partial": False})
+        args.output, args.name = self.args.output / entry["result"], one.name
+        args.prompts = own_prompts(getattr(self.args, "prompts", None), one)
+        made = made_from(args, one.path)
+        entry |= made
+        versions = manifest.versions(entry["result"], made)
+        if self.args.overwrite:
+            return args, None
+        if self._is_done(manifest.done(entry["result"]), versions, made):
+            self.before += 1
+            return None, None
+        args.overwrite = bool(versions)
+        return args, frozenset(name for each in versions for name in each)
+
+    def finish(
+        self,
+        manifest: Manifest,
+        entry: Mapping[str, Any],
+        found: Mapping[str, Any],
+        results: Digests,
+        seconds: float,
+    ) -> None:
+        """Record an image that is done."""
+        counts = {key: found[key] for key in ("objects", "shape", "planes") if key in found}
+        manifest.add(**entry, outcome=DONE, results=results, **counts, seconds=seconds)
+        self.done += 1
+        self.objects += found["objects"]
+
+    @contextmanager
+    def failing(self, one: Input, manifest: Manifest, entry: Mapping[str, Any]) -> Iterator[None]:
+        """Note what is wrong with an image, so that the others are done all the same."""
         begun = time.monotonic()
         try:
-            self._run(one, manifest, entry, told)
+            yield
         except (ValueError, OSError, MemoryError) as error:
             reason = str(error) or "not enough memory"
         except RuntimeError as error:
@@ -172,39 +258,6 @@ class _Folder:
         self.failed[one.name] = self._short(reason, one)
         seconds = round(time.monotonic() - begun, 3)
         manifest.add(**entry, outcome=FAILED, reason=self.failed[one.name], seconds=seconds)
-
-    def _run(self, one: Input, manifest: Manifest, entry: dict[str, Any], told: str) -> None:
-        begun = time.monotonic()
-        args = Namespace(**{**vars(self.args), "image": one.path, "keep_partial": False})
-        args.output, args.name = self.args.output / entry["result"], one.name
-        args.prompts = own_prompts(getattr(self.args, "prompts", None), one)
-        made = made_from(args, one.path)
-        entry |= made
-        versions = manifest.versions(entry["result"], made)
-        if not args.overwrite:
-            if self._is_done(manifest.done(entry["result"]), versions, made):
-                self.before += 1
-                return
-            args.overwrite = bool(versions)
-        self.known = None if self.args.overwrite else {name for each in versions for name in each}
-        self.line = {key: entry[key] for key in ("file", "result", "sha256", "place")}
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        found = json.loads(self.form.run(args, self._say_of(one, told)))
-        counts = {key: found[key] for key in ("objects", "shape", "planes") if key in found}
-        seconds = round(time.monotonic() - begun, 3)
-        manifest.add(**entry, outcome=DONE, results=self.written, **counts, seconds=seconds)
-        self.done += 1
-        self.objects += found["objects"]
-
-    def _place(self, manifest: Manifest, partials: Mapping[Path, Path]) -> None:
-        """Note complete results before they are put in place; refuse to replace other files."""
-        parent = Path(self.line["result"]).parent  # which may be a link
-        names = {place: (parent / place.name).as_posix() for place in partials}
-        for place, name in names.items():
-            if place.exists() and self.known is not None and name not in self.known:
-                raise ValueError(f"{name} exists; move it away or give --overwrite")
-        self.written = {names[place]: digests_of(partial) for place, partial in partials.items()}
-        manifest.add(**self.line, outcome=BEGUN, results=self.written)
 
     def _is_done(
         self,
@@ -263,6 +316,8 @@ def _check_usage(args: Namespace) -> None:
         if getattr(args, name, None):
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} is of one image; leave it out where there are several")
+    if args.cluster:
+        check_cluster(args.cluster)
     prompts = getattr(args, "prompts", None)
     typed = any(getattr(args, name, None) for name in PROMPT_KINDS)
     if args.command == "segment" and prompts is None and not typed:

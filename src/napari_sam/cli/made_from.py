@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 ASIDE = (
     "image", "output", "overwrite", "run", "command", "model", "device", "precision", "offline",
-    "loaded", "keep_partial", "to", "name",
+    "loaded", "keep_partial", "to", "name", "cluster",
 )  # fmt: skip
 """Arguments that are no parameters: they say where and how, or the record has them apart."""
 
 
 def own_prompts(prompts: Path | None, one: Input) -> Path | None:
-    """Return the file of prompts of an image: of a folder, that of its name."""
+    """Return the file of prompts of an image, or its folder of texts: of a folder, by its name."""
     if prompts is None or not prompts.is_dir():
         return prompts
     from ..formats.prompt_files.known import PROMPT_FILES
@@ -40,6 +40,9 @@ def own_prompts(prompts: Path | None, one: Input) -> Path | None:
                 place = prompts / f"{name}{suffix}"
                 if place.is_file():
                     return place
+        with suppress(OSError):
+            if any((prompts / name).glob("*.txt")):  # of YOLO, one for each plane
+                return prompts / name
     raise ValueError(f"there are no prompts for {one.name} in {prompts.name}")
 
 

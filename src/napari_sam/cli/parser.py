@@ -15,11 +15,14 @@ from typing import NoReturn
 from .._version import __version__
 from ..conflict import conflict
 from ..everything.amg_params import AmgParams
+from ..everything.worded import SHARE
 from ..formats.label_images import LABEL_FORMATS
 from ..images.ct_windows import WINDOWS
 from ..models.specs import BUNDLED
+from ..models.text_models import TEXT_SPECS
 from ..predict.prompt_kinds import PROMPT_KINDS
-from . import commands, convert, everything, export, segment, synthesize, train
+from ..stack.propagate import PROPAGATORS
+from . import commands, convert, everything, export, merge, segment, synthesize, train
 from .demo import demo
 from .endings import (
     CLOSED_PIPE,
@@ -196,6 +199,8 @@ def _parser() -> Parser:
             "Segment every object of images or stacks.",
         )
     )
+    text = "Join the parts of a stack that runs of `everything --part` have made."
+    merge.add_merge(bare("merge", merge.merge, text))
     _add_evaluate(
         command(
             "evaluate",
@@ -262,6 +267,11 @@ def _add_segment(parser: Parser) -> None:
         "--one-object", action="store_true",
         help="all prompts are of one object; on several planes they say how it changes",
     )  # fmt: skip
+    parser.add_argument(
+        "--propagator", choices=PROPAGATORS,
+        help="how objects are found in the next plane: by how they look, or by the memory of a "
+        "model that has one (SAM 2); memory by default if there is one",
+    )  # fmt: skip
 
 
 def _add_everything(parser: Parser) -> None:
@@ -270,6 +280,10 @@ def _add_everything(parser: Parser) -> None:
     parser.add_argument(
         "--slices", metavar="A:B", help="planes A to B - 1 of a stack; all of them by default"
     )
+    parser.add_argument(
+        "--part", action="store_true",
+        help="with --slices: leave the planes as they were found, for `merge` to join all parts",
+    )  # fmt: skip
     parser.add_argument(
         "--contrast", metavar="LOW,HIGH",
         help="values shown black and white; by default those that suit each plane",
@@ -289,6 +303,21 @@ def _add_everything(parser: Parser) -> None:
     parser.add_argument(
         "--rule", type=Path, metavar="FILE.json",
         help="thresholds and sizes saved as a rule in napari; flags count more",
+    )  # fmt: skip
+    words = parser.add_argument_group(
+        "text (experimental)", "Of the objects found, those that fit words best are kept."
+    )
+    words.add_argument(
+        "--text", metavar="WORDS", help="what to look for, as 'round dark cell'; becomes the class"
+    )
+    words.add_argument(
+        "--text-model", metavar="MODEL",
+        help="folder of a CLIP or SigLIP model, or the name of one that is downloaded: "
+        f"{', '.join(f'{one.name} ({one.size_text}, {one.licence})' for one in TEXT_SPECS)}",
+    )  # fmt: skip
+    words.add_argument(
+        "--text-share", type=float, metavar="X",
+        help=f"share of the objects that is kept, 0 to 1 (default {SHARE})",
     )  # fmt: skip
     group = parser.add_argument_group("parameters", "Defaults are those that suit the model.")
     for option in fields(AmgParams):

@@ -66,7 +66,12 @@ def read_file_prompts(args: Namespace, image: StackImage, say: Say) -> tuple[Fil
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} does not go with --prompts: each is an object in its plane")
     choice = PromptChoice(
-        args.image.name, args.image_id, args.dwell, args.dispersion, args.least_score
+        args.image.name,
+        args.image_id,
+        args.dwell,
+        args.dispersion,
+        args.least_score,
+        axes=image.label_axes[:-2],
     )
     read = read_prompt_file(args.prompts, image.label_shape, choice)
     if read.notice:

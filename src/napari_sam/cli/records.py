@@ -43,6 +43,8 @@ def records(args: Namespace, say: Say) -> str:
     given = given_params(args)
     if args.least_volume:
         raise ValueError("--least-volume is of objects of a stack, and records are of planes")
+    if args.text is not None:
+        raise ValueError("--text keeps some of the objects, and records are of all masks")
     image = read_input(args, say)
     keys = _keys(args, image)
     contrast = read_contrast(args.contrast, args.window, image)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from ..models.registry import check_name
 from ..predict.predictor import SamPredictor
 from ..predict.prompt_kinds import PROMPT_KINDS
 from ..predict.session import Session
-from ..stack.propagate import FoundPlane, propagate
+from ..stack.propagate import MEMORY, FoundPlane, propagate, propagator_of
+from ..stack.small import advice
 from ..stack.volumes import Place, StackFrame
 from ..types import Limits, Mask, Plane, Progress, Prompts, SliceKey
 from .commands import (
@@ -142,9 +144,11 @@ def segment(args: Namespace, say: Say) -> str:
     channels = read_used_channels(args, image, say)
     contrast = read_window(args.window, image)
     model = load(args, say)
+    propagator = propagator_of(model, args.propagator)
     predictor = SamPredictor(model, tidy_masks=False if args.untidy else None)
     session = Session(predictor, max_bytes=SESSION_BYTES)
     planes = ImagePlanes(image, frame, channels, contrast)
+    follow = partial(propagate, session, only=only, propagator=propagator)
     ended: BaseException | None = None
     extents: dict[int, Extent] = {}
     with label_result(args.output, image, args.image, args.overwrite) as result:
@@ -153,13 +157,11 @@ def segment(args: Namespace, say: Say) -> str:
             one.number for one in answers if _has_pixel(result.labels, planes.key(one.place), one)
         }
         if args.propagate:
-            ended = _follow(session, planes, answers, only, result.labels, extents, say)
+            advise = partial(advice, model) if propagator == MEMORY else None
+            ended = _follow(follow, advise, planes, answers, result.labels, extents, say)
             if ended is not None and not args.keep_partial:
                 raise ended
-        note = {"prompts": given, "axis": args.axis, **channels_note(channels)}
-        note |= {"window": args.window, **({"prompt_file": records} if records else {})}
-        if args.propagate:
-            note |= {"propagate": True, "slices": args.slices, "one_object": args.one_object}
+        note = _note(args, given, records, propagator) | channels_note(channels)
         result.provenance = provenance(args, model, complete=ended is None, **note)
     if ended is not None:
         say(f"the labels of the planes that are done are in {args.output}", keep=True)
@@ -173,6 +175,19 @@ def segment(args: Namespace, say: Say) -> str:
             number: list(one.doubtful) for number, one in extents.items() if one.doubtful
         }
     return summary(args, result, model, **more)
+
+
+def _note(
+    args: Namespace, given: dict[str, Any], records: list[dict[str, Any]], propagator: str
+) -> dict[str, Any]:
+    """Return what was asked for, as it is kept with the labels."""
+    note: dict[str, Any] = {"prompts": given, "axis": args.axis, "window": args.window}
+    if records:
+        note["prompt_file"] = records
+    if args.propagate:
+        note |= {"propagate": True, "slices": args.slices, "one_object": args.one_object}
+        note["propagator"] = propagator
+    return note
 
 
 def _painted(
@@ -210,7 +225,7 @@ def _read_only(args: Namespace, image: StackImage, frame: StackFrame | None) -> 
     if args.propagate and frame is None:
         raise ValueError("--propagate needs a stack, but this image is a single plane")
     if not args.propagate:
-        for name in ("slices", "one_object"):
+        for name in ("slices", "one_object", "propagator"):
             if getattr(args, name):
                 raise ValueError(f"--{name.replace('_', '-')} goes together with --propagate")
         return None
@@ -250,10 +265,10 @@ def _of_file(found: FileAnswers, labels: Any) -> list[Answer]:
 
 
 def _follow(
-    session: Session,
+    follow: Callable[..., Iterable[Progress | FoundPlane]],
+    advise: Callable[..., str] | None,
     planes: ImagePlanes,
     answers: list[Answer],
-    only: Planes | None,
     labels: Any,
     extents: dict[int, Extent],
     say: Say,
@@ -268,7 +283,10 @@ def _follow(
     try:
         for places, keyframes in stacks.items():
             stack = [planes.plane(place) for place in places]
-            for step in propagate(session, stack, keyframes, only):
+            text = "" if advise is None else advise(stack[0], keyframes)
+            if text:
+                say(text, keep=True)
+            for step in follow(stack, keyframes):
                 if isinstance(step, Progress):
                     say(step.text)
                 else:

@@ -97,7 +97,7 @@ def _layer(path: Path) -> LayerData:
         options["units"] = geometry.units
     if geometry.scan is not None:
         axes = "".join(standard_names(geometry.axes)).upper()
-        medical = layer_place(geometry.scan, axes, geometry.scale)
+        medical = layer_place(geometry.scan, axes, geometry.scale, geometry.units)
         options["metadata"] |= medical.pop("metadata")
         options |= medical
     labels = annotation.labels

@@ -20,21 +20,19 @@ from .._version import __version__
 from ..images.dicom_opening import quiet
 from ..images.scan import Scan, check_packages
 from ..images.world import WorldAffine
+from .dicom_frames import SegmentFrame, write_frames
+from .dicom_segments import LARGEST_LABEL, PROGRAM, descriptions, like
 from .dicom_sources import read_source, source_paths
+from .found import masks_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 UTF_8 = "ISO_IR 192"
-PROGRAM = "napari-sam-stack"
 GROUP = 0x0063
 """Of private elements: the note, as JSON."""
-OBJECT = "object"
-"""Label of a segment without a class."""
 LARGEST = 65535
 """Most segments."""
-LONGEST = 64
-"""Characters of a label in DICOM."""
 Kind = Literal["BINARY", "LABELMAP"]
 
 
@@ -49,6 +47,11 @@ def check_seg(scan: Scan | None) -> None:
             "is of another format; write the labels as .nii.gz"
         )
     check_packages("writing a DICOM segmentation", "highdicom")
+    if scan.times > 1:
+        raise ValueError(
+            f"a DICOM segmentation is of one point in time, but these images are of {scan.times}; "
+            "write .nii.gz"
+        )
     paths = source_paths(scan)
     gone = next((one for one in paths if not one.is_file()), None)
     if gone is not None:
@@ -66,7 +69,7 @@ def check_seg(scan: Scan | None) -> None:
     with _taking():
         extra = {} if scan.world is None else {"plane_positions": _positions(scan.world, 1)}
         plane = np.ones((1, int(source.Rows), int(source.Columns)), np.uint16)
-        _segmentation([source], plane, "BINARY", [1], [1], {}, "{}", extra)
+        _segmentation([source], plane, "BINARY", descriptions([1], [1], {}, "{}"), extra)
 
 
 @contextmanager
@@ -89,7 +92,7 @@ def write_seg(
     note: str,
     kind: Kind,
 ) -> NDArray[np.unsignedinteger]:
-    """Write labels.
+    """Write labels that `check_seg` has nothing against.
 
     Parameters
     ----------
@@ -115,74 +118,64 @@ def write_seg(
     ValueError
         If the labels do not fit, or the source images are gone.
     """
-    check_seg(scan)
     if scan is None:
         raise ValueError("there is no image that the labels refer to")
     planes = labels.reshape((-1, *labels.shape[-2:]))
     if len(planes) != len(scan.planes) or labels.ndim > 3:
         raise ValueError(f"labels of {labels.shape} do not fit {len(scan.planes)} planes of DICOM")
-    values = [int(one) for one in np.unique(planes) if one] or [1]
+    found = [(k, label, mask) for k, plane in enumerate(planes) for label, mask in masks_of(plane)]
+    values = sorted({label for _, label, _ in found}) or [1]
     if len(values) > LARGEST or (kind == "LABELMAP" and values[-1] > LARGEST):
         raise ValueError(f"a DICOM segmentation holds {LARGEST} objects; write .nii.gz")
-    numbers = planes.astype(np.uint16)
-    if kind == "BINARY":
-        numbers = (np.searchsorted(values, planes) + 1).astype(np.uint16) * (planes > 0)
-    segments = values if kind == "LABELMAP" else range(1, len(values) + 1)
-    sources, order, extra = _sources(scan, numbers)
-    with _taking():
-        made = _segmentation(
-            sources,
-            np.stack([numbers[k] for k in order]),
-            kind,
-            values,
-            segments,
-            classes,
-            note,
-            extra,
+    if values[-1] > LARGEST_LABEL:
+        raise ValueError(
+            f"labels of a DICOM segmentation go up to {LARGEST_LABEL}, but one is {values[-1]}"
         )
-        _add_references(made, scan, sources)
+    segments = values if kind == "LABELMAP" else range(1, len(values) + 1)
+    drawn = sorted({k for k, _, _ in found})
+    sources, order, extra = _sources(scan, drawn)
+    by_frame = kind == "BINARY" and bool(found)
+    pixels = np.stack([planes[k] for k in order]).astype(np.uint16)
+    if by_frame:  # of two segments here: what the frames of each plane have in common
+        described = descriptions([0, 0], (1, 2), {}, note)
+        pixels[...] = 0
+        pixels[np.isin(order, drawn), 0, 0] = 1
+        pixels[order.index(drawn[0])].flat[-1] = 2
+    else:
+        described = descriptions(values, segments, classes, note)
+    with _taking():
+        made = _segmentation(sources, pixels, kind, described, extra)
+        groups = _add_references(made, scan, sources)
         _add_note(made, note, scan, planes.shape)
     made.SpecificCharacterSet = UTF_8
-    made.save_as(path, enforce_file_format=True)
+    if not by_frame:
+        made.save_as(path, enforce_file_format=True)
+        return labels
+    made.SegmentSequence = [
+        like(described[0], number, label, classes)
+        for number, label in zip(segments, values, strict=True)
+    ]
+    numbers = {label: number for number, label in enumerate(values, 1)}
+    frames = [SegmentFrame(numbers[label], k, mask) for k, label, mask in found]
+    write_frames(path, made, groups, frames)
     return labels
 
 
 def _segmentation(
     sources: Sequence[Dataset],
-    pixels: NDArray[np.uint16],
+    pixels: NDArray[np.unsignedinteger],
     kind: Kind,
-    values: Sequence[int],
-    segments: Sequence[int],
-    classes: Mapping[int, str],
-    note: str,
+    described: Sequence[Any],
     extra: Mapping[str, Any],
 ) -> Any:
     import highdicom
-    from pydicom.sr.codedict import codes
 
-    automatic = json.loads(note).get("command") == "everything"
-    algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=PROGRAM, family=codes.DCM.ArtificialIntelligence, version=__version__
-    )
-    descriptions = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=segment_name(classes.get(label, "")) or OBJECT,
-            segmented_property_category=codes.SCT.Tissue,
-            segmented_property_type=codes.SCT.Tissue,
-            algorithm_type="AUTOMATIC" if automatic else "SEMIAUTOMATIC",
-            algorithm_identification=algorithm,
-            tracking_uid=highdicom.UID(),
-            tracking_id=str(label),
-        )
-        for number, label in zip(segments, values, strict=True)
-    ]
     with quiet():
         return highdicom.seg.Segmentation(
             source_images=sources,
             pixel_array=pixels,
             segmentation_type=kind,
-            segment_descriptions=descriptions,
+            segment_descriptions=described,
             series_instance_uid=highdicom.UID(),
             series_number=1,
             sop_instance_uid=highdicom.UID(),
@@ -197,18 +190,11 @@ def _segmentation(
         )
 
 
-def segment_name(name: str) -> str:
-    """Return a class as a label of a segment holds it: short, and without what parts values."""
-    return " ".join(name.replace("\\", "/").split())[:LONGEST].strip()
-
-
-def _sources(
-    scan: Scan, numbers: NDArray[np.uint16]
-) -> tuple[list[Dataset], list[int], dict[str, Any]]:
+def _sources(scan: Scan, drawn: Sequence[int]) -> tuple[list[Dataset], list[int], dict[str, Any]]:
     """Return the source images, the planes in their order, and where the planes lie.
 
     The latter only where planes are not simply those of the sources: some are missing but hold
-    objects, or the file has frames besides.
+    objects, which `drawn` tells, or the file has frames besides.
     """
     known = [(k, one) for k, one in enumerate(scan.planes) if one is not None]
     paths = source_paths(scan)
@@ -218,7 +204,6 @@ def _sources(
         known.sort(key=lambda one: one[1].frame or 0)
     order = [k for k, _ in known]
     frames = int(sources[0].get("NumberOfFrames") or 1) if several else len(sources)
-    drawn = [k for k in range(len(scan.planes)) if numbers[k].any()]
     if scan.world is None or (frames == len(order) and set(drawn) <= set(order)):
         return sources, order, {}
     everywhere = list(range(len(scan.planes)))
@@ -235,24 +220,28 @@ def _positions(world: WorldAffine, count: int) -> list[Any]:
     ]
 
 
-def _add_references(made: Any, scan: Scan, sources: Sequence[Dataset]) -> None:
+def _add_references(made: Any, scan: Scan, sources: Sequence[Dataset]) -> dict[int, Dataset]:
     """Name the source of each frame that has one, where others lie in planes that are missing.
 
-    highdicom names those of all frames or of none.
+    highdicom names those of all frames or of none. Return the groups of a frame of each plane.
     """
     from pydicom import Dataset
     from pydicom.sr.codedict import codes
 
+    groups = made.PerFrameFunctionalGroupsSequence
     if scan.world is None:
-        return
+        return {0: groups[0]}
     to_voxels = np.linalg.inv(scan.world.lps)
     by_path = dict(zip(source_paths(scan), sources, strict=True))
-    for group in made.PerFrameFunctionalGroupsSequence:
-        if group.get("DerivationImageSequence") or "PlanePositionSequence" not in group:
-            continue
-        place = [*map(float, group.PlanePositionSequence[0].ImagePositionPatient), 1.0]
-        plane = scan.planes[round(float((to_voxels @ place)[2]))]
-        if plane is None:
+    found: dict[int, Dataset] = {}
+    for group in groups:
+        number = 0
+        if "PlanePositionSequence" in group:
+            place = [*map(float, group.PlanePositionSequence[0].ImagePositionPatient), 1.0]
+            number = round(float((to_voxels @ place)[2]))
+        found[number] = group
+        plane = scan.planes[number]
+        if group.get("DerivationImageSequence") or plane is None:
             continue
         reference, derivation = Dataset(), Dataset()
         reference.ReferencedSOPClassUID = by_path[plane.path].SOPClassUID
@@ -265,6 +254,7 @@ def _add_references(made: Any, scan: Scan, sources: Sequence[Dataset]) -> None:
         derivation.SourceImageSequence = [reference]
         derivation.DerivationCodeSequence = [_code(codes.DCM.Segmentation)]
         group.DerivationImageSequence = [derivation]
+    return found
 
 
 def _code(code: Any) -> Dataset:

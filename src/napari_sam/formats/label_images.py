@@ -58,6 +58,8 @@ class About:
         Of a medical image.
     classes : mapping of int to str
         Of labels, where they are known.
+    units : tuple of str
+        Of the scale; empty if those of lengths alone are known.
     """
 
     axes: str
@@ -65,6 +67,7 @@ class About:
     note: str
     scan: Scan | None = None
     classes: Mapping[int, str] = field(default_factory=dict)
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ def write_labels(
     companions: Mapping[Path, str] | None = None,
     scan: Scan | None = None,
     classes: Mapping[int, str] | None = None,
+    units: Sequence[str] = (),
 ) -> Labels:
     """Write labels as the smallest unsigned integers that hold them.
 
@@ -183,6 +187,8 @@ def write_labels(
         Of a medical image.
     classes : mapping of int to str, optional
         Of labels, for formats that hold them.
+    units : sequence of str
+        Of the scale, for NIfTI: the step of time is known if that of T is "second".
 
     Returns
     -------
@@ -202,7 +208,7 @@ def write_labels(
     compact = smallest(labels)
     note = json.dumps(dict(provenance or {}), sort_keys=True)
     form = LABEL_FORMATS[label_suffix(path)]
-    write, about = form.write, About(axes, scale, note, scan, classes or {})
+    write, about = form.write, About(axes, scale, note, scan, classes or {}, tuple(units))
     if form.folder:
         with replacing_folder(path) as folder:
             written = write(folder, compact, about)
@@ -288,7 +294,7 @@ def _write_zarr(path: Path, labels: Labels, about: About) -> Labels:
 
 
 def _write_nifti(path: Path, labels: Labels, about: About) -> Labels:
-    return write_nifti(path, labels, about.axes, about.scale, about.note, about.scan)
+    return write_nifti(path, labels, about.axes, about.scale, about.note, about.scan, about.units)
 
 
 def _write_seg(path: Path, labels: Labels, about: About) -> Labels:

@@ -91,6 +91,7 @@ def label_result(
             source,
             result.companions,
             image.scan,
+            units=image.units,
         )
         return
     import zarr

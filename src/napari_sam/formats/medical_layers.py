@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..images.dicom_files import holds_dicom
-from ..images.dicom_headers import TAGS, is_segmentation
+from ..images.dicom_headers import TAGS
+from ..images.dicom_kinds import is_segmentation
 from ..images.dicom_opening import is_dicom, read_dataset
 from ..images.nifti_files import LABEL_INTENT, is_nifti, load_nifti
 from ..images.readers import StackImage, read_image
@@ -21,8 +22,11 @@ from .carried import METADATA, Carried
 from .dicom_labels import read_segments
 from .label_layers import LayerData, Reader, reader_of
 from .nifti_labels import NIFTI, read_nifti_labels
+from .ome_axes import PIXEL
 
-MICROMETRE, MILLIMETRE, SECOND = "um", "mm", "s"
+MICROMETRE, MILLIMETRE = "um", "mm"
+SHORT = {"second": "s"}
+"""Units of time as napari's layers have them."""
 
 
 def medical_reader(path: str | Sequence[str]) -> Reader | None:
@@ -47,13 +51,18 @@ def image_options(image: StackImage, scan: Scan, name: str) -> dict[str, Any]:
     name : str
         Of the layer, where the scan has none.
     """
-    options = {"name": scan.name or name, **layer_place(scan, image.label_axes, image.scale)}
+    options = {
+        "name": scan.name or name,
+        **layer_place(scan, image.label_axes, image.scale, image.units),
+    }
     if scan.window is not None:
         options["contrast_limits"] = scan.window
     return options
 
 
-def layer_place(scan: Scan, axes: str, scale: tuple[float, ...] | None) -> dict[str, Any]:
+def layer_place(
+    scan: Scan, axes: str, scale: tuple[float, ...] | None, units: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return scale, affine, units and metadata of a layer of a medical image.
 
     Parameters
@@ -62,19 +71,23 @@ def layer_place(scan: Scan, axes: str, scale: tuple[float, ...] | None) -> dict[
     axes : str
         A letter for each axis of the layer.
     scale : tuple of float or None
-        Micrometres, and seconds along T, where the scan does not place the image.
+        Micrometres, where the scan does not place the image; along T in its unit.
+    units : tuple of str
+        Of the axes: that of T counts. Empty if it is unknown.
     """
     dimensions = len(axes)
     options: dict[str, Any] = {"metadata": {SCAN: scan}}
     time = scale[:1] if scale is not None and axes[0] == "T" else ()
+    unit = units[0] if units else PIXEL
+    clock = (SHORT.get(unit, unit),) if time else ()
     if scan.world is None:
         if scale is not None:
             options["scale"] = scale
-            options["units"] = (*(SECOND for _ in time), *(MICROMETRE for _ in scale[len(time) :]))
+            options["units"] = (*clock, *(MICROMETRE for _ in scale[len(time) :]))
         return options
     spacing = scan.world.spacing[-(dimensions - len(time)) :]
     options["scale"] = (*time, *spacing)
-    options["units"] = (*(SECOND for _ in time), *(MILLIMETRE for _ in spacing))
+    options["units"] = (*clock, *(MILLIMETRE for _ in spacing))
     if len(spacing) == 3:
         options["affine"] = scan.world.layer_affine(dimensions)
     return options
@@ -110,7 +123,8 @@ def _holds_labels(path: Path) -> bool:
 def _labels_layer(annotation: Annotation) -> LayerData:
     scan, labels = annotation.geometry.scan or Scan(), annotation.labels
     axes = "".join(annotation.geometry.axes).upper()
-    options = {"name": annotation.name, **layer_place(scan, axes, annotation.geometry.scale)}
+    place = layer_place(scan, axes, annotation.geometry.scale, annotation.geometry.units)
+    options = {"name": annotation.name, **place}
     options["metadata"][METADATA] = Carried(annotation.objects, annotation.properties)
     fits = int(labels.max(initial=0)) <= np.iinfo(np.int32).max
     return labels.astype(np.int32) if fits else labels, options, "labels"

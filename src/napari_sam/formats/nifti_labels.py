@@ -22,11 +22,13 @@ from .annotation import Annotation, AnnotationFormat, Geometry
 from .found import MOST_PIXELS, PIXELS_PER_BYTE
 from .label_images import PROGRAM, geometry_from, write_labels
 from .losses import lost_by_labels
-from .nifti_volume import COMMENT
+from .nifti_volume import COMMENT, SECOND
 from .ome_axes import standard_names
 
 UNITS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 """In micrometres."""
+TIME_UNITS = {"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600}
+"""In seconds."""
 LARGEST = 2**31 - 1
 
 
@@ -38,20 +40,29 @@ def write_nifti_labels(annotation: Annotation, path: Path) -> None:
     ValueError
         If nibabel is missing, the labels have more than four axes, or the disk refuses it.
     """
-    axes, scale = written_axes(annotation.geometry)
+    axes, scale, units = written_axes(annotation.geometry)
     bare = (replace(one, outlines={}) for one in annotation.objects.values())
     note = {"program": PROGRAM, "objects": [object_to_json(one) for one in bare]}
     labels = np.asarray(annotation.labels[...])
     scan = annotation.geometry.scan
-    write_labels(path, labels, axes, scale, overwrite=True, provenance=note, scan=scan)
+    write_labels(path, labels, axes, scale, True, note, scan=scan, units=units)
 
 
-def written_axes(geometry: Geometry) -> tuple[str, tuple[float, ...] | None]:
-    """Return the letters of the axes, and their scale in micrometres where all are lengths."""
+def written_axes(geometry: Geometry) -> tuple[str, tuple[float, ...] | None, tuple[str, ...]]:
+    """Return the letters of the axes, their scale where all lengths are known, and its units.
+
+    These are micrometres, and seconds along T, or "pixel" where the step of time is unknown.
+    """
     axes = "".join(standard_names(geometry.axes)).upper()
-    parts = zip(axes, geometry.scale, geometry.units, strict=True)
-    sizes = tuple(1.0 if name == "T" else size * UNITS.get(unit, 0) for name, size, unit in parts)
-    return axes, sizes if all(size > 0 for size in sizes) else None
+    if len(axes) == 3 and geometry.scan is not None and geometry.scan.times > 1:
+        axes = "TYX"  # images of one position
+    sizes, units = [], []
+    for name, size, unit in zip(axes, geometry.scale, geometry.units, strict=True):
+        step = size * (TIME_UNITS if name == "T" else UNITS).get(unit, 0)
+        known = step > 0 or name != "T"
+        sizes.append(step if known else 1.0)
+        units.append("pixel" if not known else SECOND if name == "T" else "micrometer")
+    return axes, tuple(sizes) if all(size > 0 for size in sizes) else None, tuple(units)
 
 
 def read_nifti_labels(path: Path, shape: tuple[int, ...] | None = None) -> Annotation:
@@ -83,7 +94,9 @@ def read_nifti_labels(path: Path, shape: tuple[int, ...] | None = None) -> Annot
         labels = labels.reshape(shape)
     axes = found.axes if labels.ndim == len(found.axes) else "TZYX"[-labels.ndim :]
     scale = tuple(found.sizes.get(axis, 1.0) for axis in axes)
-    geometry = replace(geometry_from(axes, scale), scan=scan)
+    time = SECOND if "T" in found.sizes else "pixel"
+    units = [time if axis == "T" else "micrometer" for axis in axes]
+    geometry = replace(geometry_from(axes, scale, units), scan=scan)
     objects = {one.label: one for one in _objects(image.header)}
     return Annotation(labels, objects, geometry, name=path.name.split(".")[0])
 
@@ -115,15 +128,23 @@ def read_nifti_in(path: Path, shape: tuple[int, ...], scan: Scan) -> Annotation:
 def geometry_in(geometry: Geometry, shape: Sequence[int], scan: Scan) -> Geometry:
     """Return where labels lie that were placed in an image of another number of axes."""
     axes = "TZYX"[-len(shape) :]
+    if len(shape) == 3 and len(_stated(tuple(shape), scan)) == 4:
+        axes = "TYX"
     known = dict(zip(geometry.axes, geometry.scale, strict=True))
-    made = geometry_from(axes, [known.get(axis, 1.0) for axis in axes.lower()])
+    units = dict(zip(geometry.axes, geometry.units, strict=True))
+    made = geometry_from(
+        axes,
+        [known.get(axis, 1.0) for axis in axes.lower()],
+        [units.get(axis, "pixel" if axis == "t" else "micrometer") for axis in axes.lower()],
+    )
     return replace(made, scan=scan)
 
 
 def _stated(shape: tuple[int, ...], scan: Scan) -> tuple[int, ...]:
     """Return the shape of an image with the axes of its file, also those of one plane."""
     if not scan.header:
-        return shape
+        several = scan.times > 1 and len(shape) == 3 and shape[0] == scan.times
+        return (shape[0], 1, *shape[1:]) if several else shape
     stated = tuple(int(n) for n in header_of(scan.header).get_data_shape()[::-1])
     return stated if math.prod(stated) == math.prod(shape) else shape
 

@@ -17,6 +17,7 @@ from ..images.world import WorldAffine, from_scale
 
 MILLIMETRE = 1e-3
 """Of a micrometre."""
+SECOND = "second"
 COMMENT = 6
 """Code of a header extension that is a text."""
 ALIGNED, SCANNER = 2, 1
@@ -35,6 +36,7 @@ def write_nifti(
     scale: Sequence[float] | None,
     note: str,
     scan: Scan | None,
+    units: Sequence[str] = (),
 ) -> NDArray[np.unsignedinteger]:
     """Write labels; the codes of qform and sform and the units are those of the image's file.
 
@@ -45,10 +47,12 @@ def write_nifti(
     labels : (Y, X), (Z, Y, X), (T, Y, X) or (T, Z, Y, X) unsigned int
     axes : str
     scale : sequence of float or None
-        Micrometres along each axis, for an image that is no medical one.
+        Seconds along T; micrometres along the other axes, for an image that is no medical one.
     note : str
         Put into the header as a comment.
     scan : Scan or None
+    units : sequence of str
+        Of the scale; the step of time is unknown unless that of T is "second".
 
     Returns
     -------
@@ -65,6 +69,10 @@ def write_nifti(
     kind: Any = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
     image = kind(labels.T.reshape(shape), header.get_best_affine(), header)
     image.set_data_dtype(labels.dtype)
+    if axes.startswith("T") and not (scan is not None and scan.header):
+        step = scale[0] if scale is not None and tuple(units[:1]) == (SECOND,) else 0.0
+        image.header["pixdim"][4] = step  # 0 is unknown: readers take 1 for a second
+        image.header.set_xyzt_units("mm", "sec" if step else "unknown")
     image.header["cal_min"] = image.header["cal_max"] = 0
     image.header["intent_code"] = LABEL_INTENT
     image.header["descrip"] = f"napari-sam-stack {__version__}".encode()

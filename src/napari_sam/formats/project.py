@@ -224,7 +224,7 @@ def _index(annotation: Annotation, labels: str, objects: str) -> dict[str, Any]:
         "scale": list(geometry.scale),
         "units": list(geometry.units),
         "translate": list(geometry.translate),
-        **({} if world is None else {"world": {"lps": world.lps.tolist()}}),
+        **({} if world is None else {"world": _world_to_json(world)}),
         "labels": labels,
         "objects": objects,
         "properties": dict(annotation.properties),
@@ -315,8 +315,19 @@ def _geometry(index: Mapping[str, Any], dimensions: int) -> Geometry:
     if not all(math.isfinite(n) for n in numbers) or not all(scale):
         raise ValueError(f"the scale is finite and not 0, but is {shown(scale)}")
     world = index.get("world")
-    scan = None if world is None else Scan(WorldAffine.of(world["lps"], "LPS"))
+    scan = None if world is None else Scan(_world_from_json(world))
     return Geometry(axes, scale, units, translate, scan)
+
+
+def _world_to_json(world: WorldAffine) -> dict[str, Any]:
+    return {
+        "lps": world.lps.tolist(),
+        **({"reference": world.reference} if world.reference else {}),
+    }
+
+
+def _world_from_json(data: Any) -> WorldAffine:
+    return WorldAffine.of(data["lps"], "LPS", str(data.get("reference", "")))
 
 
 def _image_to_json(image: ImageReference) -> dict[str, Any]:

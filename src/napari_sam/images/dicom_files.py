@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,12 +12,16 @@ from numpy.typing import NDArray
 
 from .blocks import Blocks, paged
 from .decoding import UnreadableImageError
-from .dicom_grid import Grid, grid_of, volumes
-from .dicom_headers import TAGS, Frame, frames_of, is_segmentation
-from .dicom_opening import is_dicom, opened, read_dataset, reading
+from .dicom_grid import Grid, grid_of
+from .dicom_headers import TAGS, Frame, frames_of
+from .dicom_kinds import is_image, is_segmentation, kind_name, kinds_text
+from .dicom_opening import is_dicom, read_dataset
+from .dicom_pixels import StoredPixels
+from .dicom_volumes import Volume, volumes
 from .plane_stack import LIMIT_BYTES, check_size
 from .scan import Scan, check_packages
 from .tiff_files import TiffImage
+from .world import WorldAffine
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,22 +32,25 @@ FIRST_FILES = 50
 """So many are looked at in a folder that may hold thousands of other images."""
 WHOLE = (np.uint8, np.uint16, np.int16, np.int32)
 """Types that values are held in, the first that holds all."""
-PIXELS = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
-    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *(f"{name}PaletteColorLookupTableDescriptor" for name in ("Red", "Green", "Blue")),
-    *(f"{name}PaletteColorLookupTableData" for name in ("Red", "Green", "Blue")),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
-    *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
-)
-"""All that is read of a file for its pixels."""
-DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 
 
 def holds_dicom(folder: Path) -> bool:
     """Tell whether one of the first files of a folder is a DICOM file; none below it counts."""
     files = (one for one in folder.iterdir() if one.is_file())
     return any(map(is_dicom, islice(files, FIRST_FILES)))
+
+
+def is_dicom_image(path: Path) -> bool:
+    """Tell whether a folder holds DICOM files, or a file is one that holds images."""
+    if path.is_dir():
+        return holds_dicom(path)
+    if not is_dicom(path):
+        return False
+    try:
+        check_packages(str(path), "pydicom")
+        return is_image(_header(path))
+    except UnreadableImageError:  # reading it says why
+        return True
 
 
 def read_dicom(path: Path, series: int | None) -> TiffImage:
@@ -68,24 +74,34 @@ def read_dicom(path: Path, series: int | None) -> TiffImage:
     )
     folder = path.parent if path.is_file() else path
     own = _header(path) if path.is_file() else None
+    if own is not None and is_segmentation(own):
+        raise UnreadableImageError(f"{path} holds labels, no image; open it as labels")
+    if own is not None and not is_image(own):
+        raise UnreadableImageError(
+            f"{path} is no image but a DICOM file of the kind {kind_name(own)}; open the images "
+            "that it belongs to"
+        )
     headers = [(one, _header(one)) for one in sorted(folder.iterdir()) if _is_file(one)]
     if own is not None:
         wanted = str(own.get("SeriesInstanceUID") or "")
         headers = [one for one in headers if str(one[1].get("SeriesInstanceUID") or "") == wanted]
-    images = [(one, header) for one, header in headers if not is_segmentation(header)]
-    found = volumes(frame for one, header in images for frame in frames_of(one, header))
-    if own is not None and any(frame.plane.path == path for some in found for frame in some):
-        same = [some for some in found if any(one.plane.path == path for one in some)]
+    found = volumes(
+        frame for one, header in headers if is_image(header) for frame in frames_of(one, header)
+    )
+    others = kinds_text(header for _, header in headers if not is_image(header))
+    if own is not None:
+        same = [some for some in found if any(one.plane.path == path for one in some.frames)]
         found = same if series is None else found
-    if own is not None and is_segmentation(own):
-        raise UnreadableImageError(f"{path} holds labels, no image; open it as labels")
     if not found:
-        raise UnreadableImageError(f"{path} holds no DICOM image with pixels")
+        raise UnreadableImageError(
+            f"{path} holds no DICOM image with pixels, only {others}; open the images that they "
+            "belong to"
+        )
     number = _chosen(found, series, path)
-    grid = grid_of(found[number], str(path))
-    others = _others_text(found, number)
-    notice = "; ".join(one for one in (others, grid.notice) if one)
-    return _image(path, grid, notice)
+    grid = _grid(found[number], str(path))
+    left_out = f"files that hold no image are left out: {others}" if others and own is None else ""
+    notices = _others_text(found, number), grid.notice, left_out
+    return _image(path, found[number], grid, "; ".join(one for one in notices if one))
 
 
 def _is_file(path: Path) -> bool:
@@ -96,15 +112,24 @@ def _header(path: Path) -> Dataset:
     return read_dataset(path, TAGS)
 
 
-def _chosen(found: Sequence[Sequence[Frame]], series: int | None, path: Path) -> int:
+def _grid(volume: Volume, name: str) -> Grid:
+    """Return the planes of all points in time, each time in the order of their positions."""
+    volume.check(name)
+    grids = [grid_of(some, name) for some in volume.times]
+    return Grid(
+        tuple(one for some in grids for one in some.frames), grids[0].world, grids[0].notice
+    )
+
+
+def _chosen(found: Sequence[Volume], series: int | None, path: Path) -> int:
     if series is None:
-        return max(range(len(found)), key=lambda k: len(found[k]))
+        return max(range(len(found)), key=lambda k: len(found[k].frames))
     if series not in range(len(found)):
         raise UnreadableImageError(f"{path} holds {_listed(found)}, so there is no series {series}")
     return series
 
 
-def _others_text(found: Sequence[Sequence[Frame]], number: int) -> str:
+def _others_text(found: Sequence[Volume], number: int) -> str:
     if len(found) == 1:
         return ""
     return (
@@ -113,48 +138,63 @@ def _others_text(found: Sequence[Sequence[Frame]], number: int) -> str:
     )
 
 
-def _listed(found: Sequence[Sequence[Frame]]) -> str:
+def _listed(found: Sequence[Volume]) -> str:
     """Return what the series are, without any text of theirs: that may name the patient."""
     texts = []
     for number, some in enumerate(found):
-        rows, columns = some[0].shape[:2]
-        images = "image" if len(some) == 1 else "images"
-        kind = some[0].modality or "unknown kind"
-        texts.append(f"{number} ({kind}, {len(some)} {images} of {columns} x {rows})")
+        first, count = some.frames[0], len(some.frames)
+        rows, columns = first.shape[:2]
+        images = "image" if count == 1 else "images"
+        kind = first.modality or "unknown kind"
+        times = f", {len(some.times)} points in time" if len(some.times) > 1 else ""
+        texts.append(f"{number} ({kind}, {count} {images} of {columns} x {rows}{times})")
     return ", ".join(texts)
 
 
-def _image(path: Path, grid: Grid, notice: str) -> TiffImage:
+def _image(path: Path, volume: Volume, grid: Grid, notice: str) -> TiffImage:
     """Return the pixels of a grid, as blocks if they are too large for memory."""
     known = [one for one in grid.frames if one is not None]
     first = known[0]
     dtype, top = _values(known)
-    shape = (len(grid.frames), *first.shape)
+    times, count = len(volume.times), len(grid.frames)
+    shape = (times, count // times, *first.shape)
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    plane_bytes = nbytes // shape[0]
+    plane_bytes = nbytes // count
     check_size(path, nbytes, plane_bytes if nbytes > LIMIT_BYTES else nbytes)
-    read = _reader(grid, dtype, top, nbytes > LIMIT_BYTES)
+    read = _reader(grid, dtype, top)
     data: NDArray[Any] | Blocks
     if nbytes > LIMIT_BYTES:
-        data = paged(shape, first.shape, dtype, read)
+        data = paged(shape if times > 1 else shape[1:], first.shape, dtype, read)
     else:
-        data = np.stack([read(number) for number in range(shape[0])])
-    axes = ("T" if grid.world is None and first.frame_time else "Z") + "YX"
-    sizes = {}
-    if grid.world is not None:
-        sizes = dict(zip("ZYX", (n * MICROMETRES for n in grid.world.spacing), strict=True))
-    elif first.spacing is not None:
-        sizes = dict(zip("YX", (n * MICROMETRES for n in first.spacing), strict=True))
-    if axes[0] == "T" and first.frame_time:
-        sizes["T"] = first.frame_time
+        data = np.stack([read(number) for number in range(count)])
+        data = data.reshape(shape if times > 1 else shape[1:])
+    axes, sizes = _axes(volume, grid.world, first)
     scan = Scan(
         grid.world,
         _window(known, top) if len(first.shape) == 2 else None,
         all(one.hounsfield for one in known) and len(first.shape) == 2,
         tuple(None if one is None else one.plane for one in grid.frames),
+        times=times,
         name=f"{first.modality or 'DICOM'} series {first.number}",
     )
     return TiffImage(data, axes + "S" * (len(first.shape) - 2), sizes, notice, scan=scan)
+
+
+def _axes(volume: Volume, world: WorldAffine | None, first: Frame) -> tuple[str, dict[str, float]]:
+    """Return a letter for each axis but colours, and sizes in micrometres and seconds."""
+    if len(volume.times) > 1:
+        axes, seconds = "TZYX", volume.seconds
+    else:
+        film = world is None and first.frame_time
+        axes, seconds = "TYX" if film else "ZYX", first.frame_time
+    sizes = {}
+    if world is not None:
+        sizes = dict(zip("ZYX", (n * MICROMETRES for n in world.spacing), strict=True))
+    elif first.spacing is not None:
+        sizes = dict(zip("YX", (n * MICROMETRES for n in first.spacing), strict=True))
+    if axes[0] == "T" and seconds:
+        sizes["T"] = seconds
+    return axes, sizes
 
 
 def _values(frames: Sequence[Frame]) -> tuple[np.dtype[Any], float | None]:
@@ -179,11 +219,9 @@ def _window(frames: Sequence[Frame], top: float | None) -> tuple[float, float] |
     return top - window[1], top - window[0]
 
 
-def _reader(
-    grid: Grid, dtype: np.dtype[Any], top: float | None, lazily: bool
-) -> Callable[[int], NDArray[Any]]:
-    """Return what reads a plane: of its file no more than that if lazily, or all frames at once."""
-    held: dict[Path, Dataset] = {}
+def _reader(grid: Grid, dtype: np.dtype[Any], top: float | None) -> Callable[[int], NDArray[Any]]:
+    """Return what reads a plane; the header of a file of several is read once."""
+    held: dict[Path, StoredPixels] = {}
     some = next(one for one in grid.frames if one is not None)
     blank = _blank(some)
 
@@ -192,14 +230,10 @@ def _reader(
         if frame is None:
             return np.full(some.shape, blank, dtype)
         path = frame.plane.path
-        if lazily or frame.plane.frame is None:
-            with opened(path) as file:
-                pixels = _decoded(path, file, frame)
-        else:
-            if path not in held:
-                held.clear()
-                held[path] = read_dataset(path, PIXELS, pixels=True)
-            pixels = _decoded(path, held[path], frame)
+        stored = held.get(path) or StoredPixels(path)
+        if frame.plane.frame is not None:
+            held[path] = stored
+        pixels = stored.frame(frame.plane.frame or 0, frame.shape)
         if len(frame.shape) > 2:
             return pixels
         values = pixels * frame.slope + frame.intercept
@@ -220,37 +254,3 @@ def _blank(frame: Frame) -> float:
 def _ends(frame: Frame) -> tuple[float, float]:
     low, high = (v * frame.slope + frame.intercept for v in frame.stored)
     return low, high
-
-
-def _decoded(path: Path, source: Dataset | io.BufferedReader, frame: Frame) -> NDArray[Any]:
-    """Return the stored values of an image, or its colours as (rows, columns, 3) uint8.
-
-    Raises
-    ------
-    UnreadableImageError
-        If it is damaged, or compressed in a way that no installed package decodes.
-    """
-    from pydicom import Dataset
-    from pydicom.filereader import read_file_meta_info
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.processing import apply_color_lut
-    from pydicom.pixels.utils import pixel_array
-
-    with reading(path):
-        syntax = read_file_meta_info(path).TransferSyntaxUID
-        if syntax.is_compressed and not get_decoder(syntax).is_available:
-            raise UnreadableImageError(
-                f"{path} is compressed as {syntax.name}, which no installed package decodes; "
-                f"install some: {DECODERS}"
-            )
-        about = Dataset()  # what says how pixels are stored
-        pixels = pixel_array(source, index=frame.plane.frame or 0, ds_out=about)
-        dataset = source if isinstance(source, Dataset) else about
-        if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            pixels = apply_color_lut(pixels, dataset)
-        if len(frame.shape) > 2 and pixels.dtype != np.uint8:
-            wide = pixels.dtype.itemsize * 8
-            pixels = (pixels >> (max(wide, 8) - 8)).astype(np.uint8)
-        if pixels.shape[: len(frame.shape)] != frame.shape:
-            raise UnreadableImageError(f"{path} holds an image of another size than it states")
-    return np.asarray(pixels)

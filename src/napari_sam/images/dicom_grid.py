@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .decoding import UnreadableImageError
-from .dicom_headers import MARKS, Frame
+from .dicom_headers import Frame
 from .world import WorldAffine, from_planes
 
 UNEVEN = 0.02
@@ -41,29 +40,27 @@ class Grid(NamedTuple):
     notice: str = ""
 
 
-def volumes(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Return the images of each volume: of one series, size and orientation, one at a position.
-
-    They are in the order of their series' numbers.
-    """
-    kinds: dict[Hashable, list[Frame]] = defaultdict(list)
-    for one in frames:
-        kinds[one.kind].append(one)
-    found = [part for some in kinds.values() for same in _aligned(some) for part in _parted(same)]
-    return sorted(found, key=lambda some: (some[0].number, some[0].series, some[0].instance))
-
-
-def grid_of(frames: Sequence[Frame], name: str, like: WorldAffine | None = None) -> Grid:
+def grid_of(
+    frames: Sequence[Frame],
+    name: str,
+    like: WorldAffine | None = None,
+    stated: bool = False,
+    most: int | None = None,
+) -> Grid:
     """Return the planes of a volume ordered by their positions along the normal.
 
     Parameters
     ----------
     frames : sequence of Frame
-        One of `volumes`.
+        One point in time of a `Volume`.
     name : str
         Of the file or folder, for messages.
     like : WorldAffine, optional
         Of an image whose distance of planes they have; by default that of the nearest planes.
+    stated : bool
+        Whether it is the one that they state, if they do: of labels any plane may be left out.
+    most : int, optional
+        Planes of a grid; more are refused.
 
     Raises
     ------
@@ -81,56 +78,39 @@ def grid_of(frames: Sequence[Frame], name: str, like: WorldAffine | None = None)
     places = np.array([one.position for one in ordered]) @ normal
     ordered = [ordered[k] for k in np.argsort(places, kind="stable")]
     positions = np.array([one.position for one in ordered])
-    distance = None if like is None else float(np.abs(like.lps[:3, :3].T @ normal).max())
+    distance = _stated(first, np.sort(places)) if stated else None
+    if like is not None:
+        distance = float(np.abs(like.lps[:3, :3].T @ normal).max())
     numbers = _numbers(np.sort(places), name, distance)
     if len(ordered) == 1:
-        step, origin = normal * (distance or first.step or 1.0), positions[0]
+        step = normal * (distance or first.apart or first.thickness or 1.0)
+        origin = positions[0]
     else:
         step, origin = np.polyfit(numbers, positions, 1)
     _check_row(positions, numbers, step, origin, name)
+    if most is not None and not 0 <= numbers[-1] < most:
+        raise UnreadableImageError(
+            f"{name} would have {numbers[-1] + 1} planes, far more than it holds"
+        )
     whole: list[Frame | None] = [None] * (int(numbers[-1]) + 1)
     for number, one in zip(numbers, ordered, strict=True):
         whole[number] = one
-    world = from_planes(origin.tolist(), first.orientation, step, first.spacing)
+    world = from_planes(origin.tolist(), first.orientation, step, first.spacing, first.reference)
     notices = _missing_text(whole), _gap_text(first, float(step @ normal), len(ordered))
     return Grid(tuple(whole), world, "; ".join(one for one in notices if one))
 
 
-def _aligned(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Return images by their directions and spacing, which files round in different ways."""
-    groups: list[list[Frame]] = []
-    for one in frames:
-        group = next((some for some in groups if some[0].is_aligned(one)), None)
-        if group is None:
-            groups.append([one])
-        else:
-            group.append(one)
-    return groups
+def _stated(first: Frame, places: NDArray[Any]) -> float | None:
+    """Return the distance of planes that a file states; places ascend.
 
-
-def _parted(frames: list[Frame]) -> list[list[Frame]]:
-    """Return the images of one kind by what tells those at one position apart, if anything does."""
-    if not _several(frames):
-        return [frames]
-    for k in range(len(MARKS)):
-        parts: dict[str, list[Frame]] = defaultdict(list)
-        for one in frames:
-            parts[one.marks[k]].append(one)
-        if len(parts) > 1 and not any(_several(some) for some in parts.values()):
-            return list(parts.values())
-    for k in range(len(MARKS)):  # two marks together, such as echo and part of the number
-        parts = defaultdict(list)
-        for one in frames:
-            parts[one.marks[k]].append(one)
-        if len(parts) > 1:
-            return [part for some in parts.values() for part in _parted(some)]
-    return [frames]
-
-
-def _several(frames: Sequence[Frame]) -> bool:
-    """Tell whether several images lie at one position."""
-    places = Counter(tuple(np.round(one.position, 3)) for one in frames if one.position is not None)
-    return any(count > 1 for count in places.values())
+    None where it is smaller than that of all planes, which is their thickness: some programs state
+    the gap between planes in its place.
+    """
+    least = float(np.diff(places).min(initial=np.inf))
+    if first.apart is None or first.thickness is None or least <= first.apart * (1 + UNEVEN):
+        return first.apart
+    thick = abs(least - first.thickness) <= max(UNEVEN * least, ROUNDING)
+    return None if thick else first.apart
 
 
 def _numbers(places: NDArray[Any], name: str, distance: float | None) -> NDArray[Any]:

@@ -48,6 +48,10 @@ class PlaneStack:
     ----------
     shape : (Z, H, W), (T, Z, H, W), or these with channels (..., C)
     dtype : dtype
+    chunks : tuple of int
+        Sides of what the file stores in one piece.
+    most_held : int
+        Bytes that are kept at most; may be set, where the free memory is not all for this stack.
     """
 
     def __init__(self, blocks: Blocks, order: Sequence[int] | None = None) -> None:
@@ -55,10 +59,11 @@ class PlaneStack:
         self._blocks = blocks
         self._order = tuple(axes if order is None else order)
         self._dropped = tuple(axis for axis in axes if axis not in self._order)
-        self._chunks = tuple(blocks.chunks[axis] for axis in self._order)
+        self.chunks = tuple(blocks.chunks[axis] for axis in self._order)
         self._held: tuple[tuple[Box, NDArray[Any]], ...] = ()  # replaced, so threads need no lock
         self.shape = tuple(blocks.shape[axis] for axis in self._order)
         self.dtype = np.dtype(blocks.dtype)
+        self.most_held = MOST_HELD
 
     @property
     def ndim(self) -> int:
@@ -125,7 +130,7 @@ class PlaneStack:
         for kept in held:
             if _holds(kept[0], wanted):
                 return kept
-        limit = min(MOST_HELD, int(psutil.virtual_memory().available) // HELD_SHARE)
+        limit = min(self.most_held, int(psutil.virtual_memory().available) // HELD_SHARE)
         if self._nbytes(wanted) > limit // 2:  # such a copy is large enough once
             return wanted, self._read(wanted)
         box = self._whole_chunks(wanted, limit)
@@ -142,7 +147,7 @@ class PlaneStack:
 
     def _whole_chunks(self, wanted: Box, limit: int) -> Box:
         """Return a wanted box grown to whole chunks, or less if they take too many bytes."""
-        steps = list(self._chunks)
+        steps = list(self.chunks)
 
         def grown() -> Box:
             return tuple(

@@ -45,6 +45,8 @@ class Scan:
         Whether the values are Hounsfield units.
     planes : tuple of ScanPlane or None
         Of a DICOM series, in the order of the image; None for a plane that is missing.
+    times : int
+        Points in time, one after the other in `planes`.
     header : bytes
         Of a NIfTI file, without its texts: codes of qform and sform, units.
     name : str
@@ -57,6 +59,7 @@ class Scan:
     window: Limits | None = None
     hounsfield: bool = False
     planes: tuple[ScanPlane | None, ...] = ()
+    times: int = 1
     header: bytes = b""
     name: str = ""
     keep_patient: bool = False

@@ -33,13 +33,16 @@ class WorldAffine:
     frame : "LPS" or "RAS"
         What x, y and z grow towards: left, posterior, superior as DICOM has it, or right, anterior,
         superior as NIfTI has it.
+    reference : str
+        Frame of Reference UID of DICOM: what the millimetres are measured from. Empty if unknown.
     """
 
     matrix: tuple[tuple[float, ...], ...]
     frame: Handedness
+    reference: str = ""
 
     @classmethod
-    def of(cls, matrix: ArrayLike, frame: Handedness) -> WorldAffine:
+    def of(cls, matrix: ArrayLike, frame: Handedness, reference: str = "") -> WorldAffine:
         """Return the affine of a (4, 4) array.
 
         Raises
@@ -52,7 +55,7 @@ class WorldAffine:
             raise ValueError("an affine has 4 x 4 finite numbers")
         if abs(np.linalg.det(array[:3, :3])) < 1e-12:
             raise ValueError("the affine of the image gives its voxels no volume")
-        return cls(tuple(tuple(float(n) for n in row) for row in array), frame)
+        return cls(tuple(tuple(float(n) for n in row) for row in array), frame, reference)
 
     @property
     def lps(self) -> Matrix:
@@ -114,7 +117,11 @@ class WorldAffine:
 
 
 def from_planes(
-    first: Sequence[float], orientation: Sequence[float], step: Any, spacing: Any
+    first: Sequence[float],
+    orientation: Sequence[float],
+    step: Any,
+    spacing: Any,
+    reference: str = "",
 ) -> WorldAffine:
     """Return the affine of planes as DICOM places them.
 
@@ -128,13 +135,15 @@ def from_planes(
         From one plane to the next, in millimetres.
     spacing : (2,) float
         Pixel Spacing: distance of rows, distance of columns.
+    reference : str
+        Frame of Reference UID.
     """
     matrix = np.eye(4)
     matrix[:3, 0] = np.array(orientation[:3]) * spacing[1]
     matrix[:3, 1] = np.array(orientation[3:]) * spacing[0]
     matrix[:3, 2] = step
     matrix[:3, 3] = first
-    return WorldAffine.of(matrix, "LPS")
+    return WorldAffine.of(matrix, "LPS", reference)
 
 
 def from_scale(scale: Sequence[float], origin: Sequence[float]) -> WorldAffine:
@@ -165,8 +174,15 @@ def placed(
     Raises
     ------
     ValueError
-        If the voxels of both do not coincide, or an object lies outside the image.
+        If the voxels of both do not coincide, an object lies outside the image, or both are known
+        to be placed in different frames of reference.
     """
+    if own.reference and other.reference and own.reference != other.reference:
+        raise ValueError(
+            "the labels lie in another frame of reference than the image, so that their positions "
+            "in millimetres do not compare; open the image that they were made for, or register "
+            "the two first"
+        )
     step = np.linalg.inv(other.lps) @ own.lps
     order = np.abs(step[:3, :3]).argmax(axis=1)  # which own axis each axis of the image is
     turn = np.zeros((3, 3))

@@ -68,6 +68,38 @@ class MLPBlock(nn.Module):
         return out
 
 
+class LayeredMLP(nn.Module):
+    """Two linear layers with an activation between, under the names of SAM 2.
+
+    Parameters
+    ----------
+    dim, hidden : int
+        Outer and inner width.
+    relu : bool
+        In place of GELU.
+    """
+
+    def __init__(self, dim: int, hidden: int, relu: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(dim, hidden), nn.Linear(hidden, dim)])
+        self.relu = relu
+
+    @property
+    def lin1(self) -> nn.Module:
+        """The first layer, as `MLPBlock` calls it."""
+        return self.layers[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., dim) to the same shape."""
+        x = self.layers[0](x)
+        if self.relu:
+            x = F.relu(x)
+        else:
+            x = F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+        out: Tensor = self.layers[1](x)
+        return out
+
+
 class MLP(nn.Module):
     """A stack of linear layers with ReLU between them (SAM's heads).
 

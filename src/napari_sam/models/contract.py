@@ -71,6 +71,8 @@ class PromptableModel(Protocol):
     device : str
     image_size : int
         Length that the longer side of a plane is resized to.
+    square_input : bool
+        Whether the other side is resized to that length too, whatever the plane's proportions.
     largest_scale : float
         A plane is never magnified by more than this.
     mask_threshold : float
@@ -79,6 +81,8 @@ class PromptableModel(Protocol):
         Whether coordinates reach the input by their pixels' centres (see `transforms`).
     takes_guide : bool
         Whether an object can be asked for by its outline in an earlier plane.
+    remembers : bool
+        Whether it is a `remembering.RememberingModel`, which follows objects through planes.
     fine_features : bool
         Whether the cells of the finest of its `feature_maps` are those of the low-resolution
         logits; else they are coarser.
@@ -87,7 +91,8 @@ class PromptableModel(Protocol):
     amg_defaults : mapping
         Fields of `AmgParams` that suit the model better than SAM's; empty for the published SAM.
     notice : str
-        Why it does not run on the chosen device; empty if it does.
+        What the user should know of how it runs: why not on the chosen device, or at which side of
+        its input where its file does not tell; empty if there is nothing.
     precision : str
         What the products are computed in: "float32", "bfloat16"; of exported models also "float16"
         and "int8".
@@ -96,10 +101,12 @@ class PromptableModel(Protocol):
     name: str
     device: str
     image_size: int
+    square_input: bool
     largest_scale: float
     mask_threshold: float
     half_pixel: bool
     takes_guide: bool
+    remembers: bool
     fine_features: bool
     tidy_masks: bool
     amg_defaults: Mapping[str, Any]

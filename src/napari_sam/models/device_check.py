@@ -64,10 +64,11 @@ def build_on(
     except ValueError as error:
         raise ValueError(f"{device} {found}, and {error}") from error
     model = build("cpu", precision)
-    model.notice = (
+    reason = (
         f"{model.name} runs on the CPU, because {device} {found}; "
         f"update {software} and the driver, or choose cpu"
     )
+    model.notice = f"{reason}; {model.notice}" if model.notice else reason
     return model
 
 

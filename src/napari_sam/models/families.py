@@ -55,6 +55,10 @@ class Family:
 
 
 _SAM = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+_SAM2 = (
+    "image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "memory_attention.",
+    "memory_encoder.", "maskmem_tpos_enc", "mask_downsample.", "no_mem_", "no_obj_", "obj_ptr_",
+)  # fmt: skip
 FAMILIES = (
     Family(
         "vit", "SAM (ViT-B, ViT-L, ViT-H)",
@@ -64,11 +68,14 @@ FAMILIES = (
         "mobile_sam", "MobileSAM",
         tensor="image_encoder.patch_embed.seq.0.c.weight", parts=_SAM,
     ),
+    Family(
+        "sam2", "SAM 2.1", tensor="image_encoder.trunk.pos_embed_window", parts=_SAM2,
+    ),
     Family("pocket", "pocket", tensor="encoder.stem.0.0.weight"),
     Family(EXPORTED_RUNTIME, "models exported to ONNX", suffix=EXPORTED_SUFFIX),
 )  # fmt: skip
 UNSUPPORTED = {
-    "image_encoder.trunk.": "a SAM 2 model",
+    "image_encoder.trunk.body.": "an EdgeTAM model",
     "mask_decoder.hf_token.": "a SAM-HQ model",
     "vision_encoder.": "a model in the naming of the transformers library",
     ".qkv.qkv_proj.": "a model with adapters (LoRA) that are not merged",

@@ -85,7 +85,7 @@ class MaskDecoder(nn.Module):
                 weight = module.weight.permute(2, 3, 1, 0).contiguous()
                 module.weight.data = weight.permute(3, 2, 0, 1)
 
-    def project_image(self, image: Tensor, image_pe: Tensor) -> ImageProjections:
+    def project_image(self, image: Tensor | None, image_pe: Tensor) -> ImageProjections:
         """Return what is the same for all prompts of an image; arguments as in `forward`."""
         dtype = self.output_upscaling[0].get_parameter("weight").dtype
         return self.transformer.project_image(image, image_pe).to(dtype)
@@ -126,7 +126,13 @@ class MaskDecoder(nn.Module):
         logits = [self._mask_logits(image, weight, projections.size) for image, weight in pairs]
         return logits, iou[:, masks]
 
-    def _mask_logits(self, image: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    def _mask_logits(
+        self,
+        image: Tensor,
+        weights: Tensor,
+        size: tuple[int, int],
+        finer: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Up-sample each cell to 4 x 4 and multiply with the weights of each mask.
 
         The transposed convolutions do not overlap, so each is a product of every cell; the cells
@@ -137,6 +143,8 @@ class MaskDecoder(nn.Module):
         image : (h*w, C) float
         weights : (masks, C/8) float
         size : (h, w) int
+        finer : (h*w * 4, C/4), (h*w * 16, C/8) float, optional
+            Added behind the first and the second step, in the order of their cells.
 
         Returns
         -------
@@ -145,8 +153,11 @@ class MaskDecoder(nn.Module):
         layers: list[Any] = list(self.output_upscaling)
         conv1, norm, act1, conv2, act2 = layers
         x = _upscale(image, conv1)  # (h*w * 4, C/4)
+        if finer is not None:
+            x = x + finer[0]
         x = act1(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = act2(_upscale(x, conv2))  # (h*w * 16, C/8)
+        x = _upscale(x, conv2)  # (h*w * 16, C/8)
+        x = act2(x if finer is None else x + finer[1])
         products = (x @ weights.to(x.dtype).T).unflatten(0, (*size, 16))  # (h, w, 16, masks)
         logits = weights.new_empty(len(weights), size[0], 4, size[1], 4)
         for index, (y1, x1, y2, x2) in enumerate(product((0, 1), repeat=4)):  # of both steps

@@ -86,10 +86,12 @@ class PocketBase(ABC):
     """
 
     image_size = 512
+    square_input = False
     largest_scale = 4.0
     mask_threshold = 0.0
     half_pixel = True
     takes_guide = True
+    remembers = False
     fine_features = True
     precision = "float32"
     tidy_masks = True

@@ -18,10 +18,12 @@ class SamBase:
         Side of the square input, pixels.
     """
 
+    square_input = False
     largest_scale = float("inf")
     mask_threshold = 0.0
     half_pixel = False
     takes_guide = False
+    remembers = False
     fine_features = False
     tidy_masks = False
     amg_defaults: Mapping[str, Any] = MappingProxyType({})

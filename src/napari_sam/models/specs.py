@@ -66,6 +66,7 @@ class ModelSpec:
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 _BIOIMAGE = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
 _OWNCLOUD = "https://owncloud.gwdg.de/index.php/s"
+_META_2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 _VIT_B, _VIT_L, _VIT_T = 375_042_383, 1_249_524_607, 40_728_226
 ARCHITECTURES = {"vit_t": "MobileSAM", "vit_b": "SAM ViT-B", "vit_l": "SAM ViT-L"}
 
@@ -76,6 +77,15 @@ def _micro_sam(name: str, place: str, digest: str, size: int, note: str) -> Mode
     return ModelSpec(
         name, architecture, f"{_BIOIMAGE}/{place}", f"xxh128:{digest}", size, "CC-BY-4.0", 1024,
         note, exact_size=False,
+    )  # fmt: skip
+
+
+def _sam2(size: str, nbytes: int, digest: str, note: str) -> ModelSpec:
+    """Return the spec of one of the published models of SAM 2.1."""
+    name = f"sam2.1_hiera_{size}"
+    return ModelSpec(
+        name, f"SAM 2.1 Hiera-{size.capitalize().replace('_plus', '+')}", f"{_META_2}/{name}.pt",
+        f"sha256:{digest}", nbytes, "Apache-2.0", 1024, note,
     )  # fmt: skip
 
 
@@ -110,6 +120,23 @@ SPECS = (
         "vit_h", "SAM ViT-H", f"{_META}/sam_vit_h_4b8939.pth",
         "sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         2_564_550_879, "Apache-2.0", 1024, "everyday pictures; SAM's largest, for a GPU",
+    ),
+    _sam2(
+        "tiny", 156_008_466, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        "everyday pictures; SAM 2's smallest, follows objects through a stack",
+    ),
+    _sam2(
+        "small", 184_416_285, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+        "everyday pictures; follows objects through a stack",
+    ),
+    _sam2(
+        "base_plus", 323_606_802,
+        "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+        "everyday pictures; better and slower, follows objects through a stack",
+    ),
+    _sam2(
+        "large", 898_083_611, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+        "everyday pictures; SAM 2's largest, for a GPU",
     ),
     _micro_sam(
         "vit_b_lm", "diplomatic-bug/1.2/files/vit_b.pt", "fe9252a29f3f4ea53c15a06de471e186",

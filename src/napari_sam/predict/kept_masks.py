@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images.transforms import scaled_size
 from ..types import Mask, MaskLogits, Prompts
 from .upsampling import LOW_RES_STRIDE, coverage, frame_of
-from .windows import window_about
+from .windows import input_size_of, window_about
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -55,16 +54,17 @@ def logits_of(
     """
     if not mask:
         raise ValueError("an empty mask has no logits: ask the prompts without it")
-    scale = model.image_size, model.largest_scale, spacing
     size = mask.size
     window = None
     if closer_look:
         points = _corners(prompts, size)
         box = np.array(mask.box, np.float64)
-        window = window_about(box, points, size, scaled_size(size, *scale), model, spacing)
+        window = window_about(
+            box, points, size, input_size_of(size, model, spacing), model, spacing
+        )
     x, y, right, bottom = window or (0, 0, size[1], size[0])
     seen = bottom - y, right - x
-    inner = scaled_size(seen, *scale)
+    inner = input_size_of(seen, model, spacing)
     padded = model.padded_size(inner)
     x0, y0, x1, y1 = frame_of(seen, inner, padded)
     frame = x0 + x, y0 + y, x1 + x, y1 + y

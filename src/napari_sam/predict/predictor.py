@@ -14,7 +14,6 @@ from ..images.transforms import (
     resize,
     scale_box,
     scale_points,
-    scaled_size,
     to_rgb8,
 )
 from ..masks import tidied
@@ -22,7 +21,7 @@ from ..models.contract import InstanceFields
 from ..types import Contrast, ImageEmbedding, Mask, MaskLogits, Prediction, Prompts
 from .lowering import lowered
 from .upsampling import LOW_RES_STRIDE, Frame, Upsampler, frame_of, moved_logits
-from .windows import check_inside, cut_to_plane
+from .windows import check_inside, cut_to_plane, input_size_of
 
 if TYPE_CHECKING:
     from ..models.contract import PromptableModel
@@ -107,8 +106,7 @@ class SamPredictor:
         """Return a plane as the model gets it, the fast part of `encode`; same parameters."""
         rgb = to_rgb8(plane, contrast_limits, channels)
         h, w = rgb.shape[:2]
-        size = scaled_size((h, w), self.model.image_size, self.model.largest_scale, spacing)
-        return PreparedPlane(resize(rgb, size), (h, w))
+        return PreparedPlane(resize(rgb, input_size_of((h, w), self.model, spacing)), (h, w))
 
     def embedding(self, features: Any, prepared: PreparedPlane) -> ImageEmbedding:
         """Return features of a plane, encoded now or kept from earlier, as an embedding."""
@@ -254,8 +252,11 @@ class SamPredictor:
         frame : (h, w) int, optional
             What they cover, from the first pixel of the input; by default the padded input.
         """
+        logits = (low_res[0], low_res[1])
+        if self.model.square_input:  # published to be resized in one step, as there is no padding
+            return self._upsampler(logits, logits, logits, embedding.original_size)
         return self._upsampler(
-            (low_res[0], low_res[1]),
+            logits,
             frame or self.model.padded_size(embedding.input_size),
             embedding.input_size,
             embedding.original_size,

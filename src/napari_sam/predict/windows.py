@@ -32,6 +32,18 @@ CARRIED = 4
 what fewer of them made of a large object misleads more than it helps."""
 
 
+def input_size_of(
+    size: tuple[int, int], model: PromptableModel, spacing: tuple[float, float] = (1.0, 1.0)
+) -> tuple[int, int]:
+    """Return the size (h, w) that a plane of `size` is resized to for a model.
+
+    See `transforms.scaled_size` and `Plane.spacing`.
+    """
+    if model.square_input:
+        return model.image_size, model.image_size
+    return scaled_size(size, model.image_size, model.largest_scale, spacing)
+
+
 def closer_window(
     prompts: Prompts,
     answer: Prediction,
@@ -79,7 +91,7 @@ def window_about(
     h, w = size
     aspect = np.array([spacing[1], spacing[0]]) / min(spacing)
     side = float(((box[2:] - box[:2] + 1) * aspect).max())
-    scale = input_size[1] / w / float(aspect[0])
+    scale = _scale(size, input_size, aspect)
     least = SMALL_OBJECT if scale < 1 else TINY_OBJECT
     if side * scale >= least or (scale >= 1 and not present):
         return None
@@ -91,8 +103,8 @@ def window_about(
     x0, y0 = (max(0, int(v)) for v in middle - reach / aspect)
     right, bottom = middle + reach / aspect
     x1, y1 = min(w, int(right) + 1), min(h, int(bottom) + 1)
-    inner = scaled_size((y1 - y0, x1 - x0), model.image_size, model.largest_scale, spacing)
-    gain = inner[1] / (x1 - x0) / float(aspect[0]) / scale
+    seen = y1 - y0, x1 - x0
+    gain = _scale(seen, input_size_of(seen, model, spacing), aspect) / scale
     return (x0, y0, x1, y1) if gain >= LEAST_GAIN else None
 
 
@@ -220,6 +232,22 @@ def cut_to_plane(prompts: Prompts, size: tuple[int, int]) -> Prompts:
     h, w = size
     box = np.clip(prompts.box, 0, (w - 1, h - 1, w - 1, h - 1))
     return prompts if np.array_equal(box, prompts.box) else replace(prompts, box=box)
+
+
+def _scale(
+    size: tuple[int, int], input_size: tuple[int, int], aspect: NDArray[np.float64]
+) -> float:
+    """Return how much a plane is magnified along its longer side, which is magnified least.
+
+    Parameters
+    ----------
+    size, input_size : (H, W) int
+    aspect : (2,) float, (x, y)
+        Sides of a pixel, in those of the finest.
+    """
+    lengths = np.array(size[::-1]) * aspect
+    longer = int(np.argmax(lengths))
+    return float(input_size[1 - longer] / lengths[longer])
 
 
 def _extent(path: NDArray[np.float64]) -> NDArray[np.float64]:

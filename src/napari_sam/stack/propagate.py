@@ -10,13 +10,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.contract import PromptableModel
 from ..predict.session import Session
 from ..types import Mask, Plane, Progress
+from .evidence import Evidence, Found, apart
 from .keyframes import Keyframes
-from .sweep import Evidence, Found, Sweep, apart, follow
+from .remember import follow as follow_by_memory
+from .sweep import Origin, Sweep
+from .sweep import follow as follow_by_appearance
 from .waiting import Waiting
 
-__all__ = ["Found", "FoundPlane", "propagate", "stale_places"]
+__all__ = [
+    "APPEARANCE", "MEMORY", "PROPAGATORS", "Found", "FoundPlane", "propagate", "propagator_of",
+    "stale_places",
+]  # fmt: skip
+
+APPEARANCE, MEMORY = "appearance", "memory"
+PROPAGATORS = (APPEARANCE, MEMORY)
+"""How objects are found in the next plane: by how they look, or by what the model remembers."""
 
 
 class FoundPlane(NamedTuple):
@@ -40,12 +51,13 @@ def propagate(
     keyframes: Mapping[int, Mapping[int, Mask]],
     only: Collection[int] | None = None,
     others: Callable[[int], NDArray[np.int32]] | None = None,
+    propagator: str | None = None,
 ) -> Generator[Progress | FoundPlane, None, None]:
     """Follow objects from their keyframes through a stack.
 
     From each keyframe an object is looked for plane by plane, up to its next keyframe or until it
     ends. Between two keyframes this is done from both, and the results are blended by distance.
-    `sweep.follow` says how an object is found in the next plane.
+    `sweep.follow` and `remember.follow` say how an object is found in the next plane.
 
     Parameters
     ----------
@@ -59,20 +71,26 @@ def propagate(
         Places to work on; by default all that are no keyframe. See `stale_places`.
     others : callable, optional
         Returns the labels (H, W) int32 of a plane, 0 = free: pixels that the objects may not have.
+    propagator : {"appearance", "memory"}, optional
+        See `propagator_of`.
 
     Yields
     ------
     Progress
     FoundPlane
         As soon as a plane is done for all objects, once for each plane in which one was found: from
-        the keyframes outward; a plane between two keyframes once both sides have reached it.
+        the keyframes outward; a plane between two keyframes once both sides have reached it. By
+        memory an object is followed through one gap between keyframes after the other.
 
     Raises
     ------
     ValueError
-        If a keyframe lies outside the stack or has another size than its plane.
+        If a keyframe lies outside the stack or has another size than its plane, or the model has
+        no memory.
     """
     _check(planes, keyframes)
+    by_memory = propagator_of(session.predictor.model, propagator) == MEMORY
+    follow = follow_by_memory if by_memory else follow_by_appearance
     blocked = partial(_blocked, planes, keyframes, others)
     wanted = set(range(len(planes)) if only is None else only)
     sweeps = _sweeps(keyframes, len(planes), wanted)
@@ -81,7 +99,7 @@ def propagate(
     seen = Waiting()
     total = len(waiting)
     while sweeps:
-        for batch in _batches(sweeps):
+        for batch in _batches(_in_first_gaps(sweeps) if by_memory else sweeps):
             place = batch[0].next
             ahead = [list(sweep.places) for sweep in batch]
             results = follow(session, planes, batch, blocked(place))
@@ -102,6 +120,31 @@ def propagate(
                     yield FoundPlane(one, found)
             yield Progress(total - len(waiting), total, f"plane {place} (0 to {len(planes) - 1})")
         sweeps = [sweep for sweep in sweeps if sweep.places]
+
+
+def propagator_of(model: PromptableModel, wanted: str | None = None) -> str:
+    """Return how objects are followed with a model.
+
+    Parameters
+    ----------
+    model : PromptableModel
+    wanted : {"appearance", "memory"}, optional
+        By default the model's memory if it has one, else how the objects look.
+
+    Raises
+    ------
+    ValueError
+        If there is no such way, or the model has no memory.
+    """
+    if wanted is None:
+        return MEMORY if model.remembers else APPEARANCE
+    if wanted not in PROPAGATORS:
+        raise ValueError(f"the propagator is one of {', '.join(PROPAGATORS)}, but is {wanted!r}")
+    if wanted == MEMORY and not model.remembers:
+        raise ValueError(
+            f"{model.name} has no memory of objects: use the propagator {APPEARANCE}, or a SAM 2"
+        )
+    return wanted
 
 
 def stale_places(keyframes: Iterable[int], place: int, count: int) -> range:
@@ -173,6 +216,7 @@ def _sweeps(
             continue
         shared = Keyframes(masks)
         for place, mask in masks.items():
+            origin = Origin()
             for step in (-1, 1):
                 stop = next(
                     (one for one in range(place + step, count * (step > 0) - (step < 0), step)
@@ -182,9 +226,24 @@ def _sweeps(
                 run = list(range(place + step, stop, step))
                 while run and run[-1] not in wanted:
                     run.pop()
+                gap = min(place, stop)
                 if run:
-                    sweeps.append(Sweep(number, place, step, run, mask, shared, stop in masks))
+                    sweeps.append(
+                        Sweep(number, place, step, run, mask, shared, stop in masks, gap, origin)
+                    )
     return sweeps
+
+
+def _in_first_gaps(sweeps: Iterable[Sweep]) -> list[Sweep]:
+    """Return the sweeps of each object's first gap that is not done.
+
+    What a model remembers is large. So an object has two sweeps under way at most, however many
+    keyframes it has.
+    """
+    first: dict[int, int] = {}
+    for sweep in sweeps:
+        first[sweep.number] = min(first.get(sweep.number, sweep.gap), sweep.gap)
+    return [sweep for sweep in sweeps if sweep.gap == first[sweep.number]]
 
 
 def _batches(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import stopping
 from ..masks import iou
@@ -15,6 +15,7 @@ from ..predict.kept_masks import logits_of
 from ..predict.session import Session
 from ..types import Mask, Plane, Prompts
 from .cell_appearance import around
+from .evidence import Evidence, apart
 from .keyframes import CERTAIN, Keyframes, around_mask, features_of
 
 GROWN = 0.025
@@ -36,75 +37,11 @@ the model is than at the first step.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """An object in a plane that it was followed into.
+@dataclass(eq=False)
+class Origin:
+    """What a model remembers of an object in a keyframe; None before that is asked for."""
 
-    Attributes
-    ----------
-    mask : Mask
-    score : float, 0..1
-        How certain the answer is.
-    """
-
-    mask: Mask
-    score: float
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """Where in a plane an object is.
-
-    Attributes
-    ----------
-    corner : (x, y) int
-        First pixel of the part of the plane that was looked at.
-    logits : (h, w) float32
-        Above 0 in the object.
-    last : (h, w) bool
-        Its outline in the plane before.
-    score : float, 0..1
-    """
-
-    corner: tuple[int, int]
-    logits: NDArray[np.float32]
-    last: NDArray[np.bool_]
-    score: float
-
-    @property
-    def part(self) -> tuple[slice, slice]:
-        """Rows and columns of the part that was looked at."""
-        (x, y), (h, w) = self.corner, self.logits.shape
-        return slice(y, y + h), slice(x, x + w)
-
-    def trimmed(self) -> Evidence:
-        """Return the part that is not certainly outside."""
-        rows, columns = (np.flatnonzero((self.logits > -CERTAIN).any(axis)) for axis in (1, 0))
-        if not len(rows):
-            return self
-        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        corner = self.corner[0] + int(columns[0]), self.corner[1] + int(rows[0])
-        return Evidence(corner, self.logits[part].copy(), self.last[part].copy(), self.score)
-
-    @classmethod
-    def blended(cls, parts: Sequence[Evidence], weights: NDArray[np.float64]) -> Evidence:
-        """Return the weighted mean of evidence of one object; beyond its part it is outside."""
-        if len(parts) == 1:
-            return parts[0]
-        low = np.min([one.corner for one in parts], axis=0)
-        high = np.max([np.add(one.corner, one.logits.shape[::-1]) for one in parts], axis=0)
-        shape = int(high[1] - low[1]), int(high[0] - low[0])
-        logits = np.zeros(shape, np.float32)
-        last = np.zeros(shape, bool)
-        for one, weight in zip(parts, weights, strict=True):
-            own = np.full(shape, -CERTAIN, np.float32)
-            x, y = np.subtract(one.corner, low)
-            rows, columns = slice(y, y + len(one.logits)), slice(x, x + one.logits.shape[1])
-            own[rows, columns] = one.logits
-            logits += np.float32(weight) * own
-            last[rows, columns] |= one.last
-        score = float(weights @ [one.score for one in parts])
-        return cls((int(low[0]), int(low[1])), logits, last, score)
+    memory: Any = None
 
 
 @dataclass(eq=False)
@@ -127,10 +64,17 @@ class Sweep:
         All of the object's.
     held : bool
         Whether it leads to another keyframe, so that the object cannot end before.
+    gap : int
+        The keyframe before the planes that it goes through, -1 for none: the two sweeps between two
+        keyframes have the same one.
+    origin : Origin
+        Shared with the sweep from the same keyframe in the other direction.
     place : int
         Where that outline is.
     sure : float or None
         The model's score at the first step.
+    memory : object
+        What the model remembers of it; None before the first step, and where it remembers nothing.
     """
 
     number: int
@@ -140,8 +84,11 @@ class Sweep:
     mask: Mask
     keyframes: Keyframes
     held: bool
+    gap: int
+    origin: Origin
     place: int = field(init=False)
     sure: float | None = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
         self.place = self.start
@@ -222,27 +169,6 @@ def follow(
     return found
 
 
-def apart(
-    evidence: Sequence[Evidence], size: tuple[int, int], forbidden: NDArray[np.int32] | None
-) -> list[Mask]:
-    """Return the outlines of objects; a pixel goes to the one with most evidence for it."""
-    owner = np.zeros(size, np.int32)
-    if len(evidence) > 1:
-        highest = np.zeros(size, np.float32)
-        for number, one in enumerate(evidence, start=1):
-            more = one.logits > highest[one.part]
-            highest[one.part][more] = one.logits[more]
-            owner[one.part][more] = number
-    masks = []
-    for number, one in enumerate(evidence, start=1):
-        free = np.isin(owner[one.part], (0, number))
-        if forbidden is not None:
-            free &= forbidden[one.part] == 0
-        main = _main_part((one.logits > 0) & free, one.last)
-        masks.append(Mask.of(main & free, one.corner, size))
-    return masks
-
-
 def _grown_box(mask: Mask) -> NDArray[np.float64]:
     """Return where an object is looked for in the next plane, xyxy."""
     box = np.asarray(mask.box, np.float64)
@@ -298,14 +224,3 @@ def _blank(sweep: Sweep, features: NDArray[np.float32]) -> bool:
         return False
     brightness = features[around_mask(sweep.mask)][..., 0]
     return bool(brightness.std() < BLANK * sweep.keyframes.appearance.contrast)
-
-
-def _main_part(inside: NDArray[np.bool_], last: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the piece that shares most pixels with the last outline, its holes filled."""
-    pieces, count = ndimage.label(inside)
-    if not count:
-        return inside
-    shared = np.bincount(pieces[last], minlength=count + 1)[1:]
-    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    best = 1 + int(np.argmax(shared if shared.any() else areas))
-    return np.asarray(ndimage.binary_fill_holes(pieces == best))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -43,6 +44,12 @@ PlacedLabels = tuple[Place, NDArray[np.int32]]
 Join = Callable[..., Generator[Progress | PlaneLabels, None, int]]
 """`linked`, or the same with other settings."""
 
+Find = Callable[[Sequence[Plane], int], Generator[Progress | PlaneResult, None, int]]
+"""Finds the objects of planes as `everything_in` does; given are the planes and `largest`."""
+
+Prepare = Callable[[Sequence[Plane]], Generator[Progress, None, Find]]
+"""Told of all planes of a run, stack by stack, returns what finds the objects of a stack."""
+
 
 class StackFrame(NamedTuple):
     """Where the planes of a stack lie.
@@ -80,7 +87,7 @@ class StackFrame(NamedTuple):
 
 
 def everything(
-    predictor: SamPredictor,
+    predictor: SamPredictor | None,
     volume: Any,
     params: AmgParams | None = None,
     axis: int | None = None,
@@ -94,12 +101,14 @@ def everything(
     least_volume: float = 0.0,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     tracks: list[Track] | None = None,
+    prepare: Prepare | None = None,
 ) -> Generator[Progress | PlacedLabels, None, StackFrame]:
     """Find every object in every plane of a stack, then link the planes.
 
     Parameters
     ----------
-    predictor : SamPredictor
+    predictor : SamPredictor or None
+        None where `prepare` says what finds the objects of planes.
     volume : (..., Z, H, W) or (..., Z, H, W, C) real, lazy or not
         For example (Z, H, W), or (T, Z, H, W).
     params : AmgParams, optional
@@ -130,6 +139,9 @@ def everything(
     tracks : list of Track, optional
         If there is one, the planes are frames of a time series: they are joined by `tracked`, and
         the tracks are added to the list. `method` and `least_volume` do not count then.
+    prepare : callable, optional
+        What finds the objects of planes, see `Prepare`: other processes, or a store of what they
+        found. By default `predictor` does, one plane after the other.
 
     Yields
     ------
@@ -167,17 +179,34 @@ def everything(
     numbers = plane_numbers(planes, frame.shape[frame.axis])
     if not numbers:
         raise ValueError("there is no plane to work on: planes is empty")
+    first = Plane(volume, frame.key, limits, channels=used, spacing=(spacing[1], spacing[2]))
+    stacks = stacks_like(first, frame, numbers)
+    if prepare is None:
+        if predictor is None:
+            raise ValueError("there is nothing that finds objects: give predictor or prepare")
+        prepare = partial(_prepared, Session(predictor, max_bytes=0), params)
+    return _everything(prepare, stacks, frame, out, join if link else None)
+
+
+def stacks_like(
+    first: Plane, frame: StackFrame, numbers: Sequence[int] | None = None
+) -> list[list[Plane]]:
+    """Return the planes of each stack along an axis, seen like the first one.
+
+    Parameters
+    ----------
+    first : Plane
+        That of `frame.key`.
+    frame : StackFrame
+    numbers : sequence of int, optional
+        Positions on the axis; all of them by default.
+    """
     keys = all_planes(frame.shape, frame.key, frame.axis)
-    stacks = [
-        [
-            Plane(volume, stack[number], limits, channels=used, spacing=(spacing[1], spacing[2]))
-            for number in numbers
-        ]
+    chosen = range(frame.shape[frame.axis]) if numbers is None else numbers
+    return [
+        [replace(first, key=stack[number]) for number in chosen]
         for stack in stacks_along(keys, frame.axis)
     ]
-    return _everything(
-        Session(predictor, max_bytes=0), stacks, params, frame, out, join if link else None
-    )
 
 
 def run(steps: Generator[Progress | PlacedLabels, None, StackFrame]) -> NDArray[np.int32]:
@@ -198,10 +227,21 @@ def run(steps: Generator[Progress | PlacedLabels, None, StackFrame]) -> NDArray[
     return volume
 
 
+def _prepared(
+    session: Session, params: AmgParams | None, planes: Sequence[Plane]
+) -> Generator[Progress, None, Find]:
+    """Choose the contrast of all planes; return what finds objects in one after the other."""
+    share = yield from best_share(session, planes, params)
+
+    def find(some: Sequence[Plane], largest: int) -> Generator[Progress | PlaneResult, None, int]:
+        return everything_in(session, some, params, largest, share=share)
+
+    return find
+
+
 def _everything(
-    session: Session,
+    prepare: Prepare,
     stacks: Sequence[Sequence[Plane]],
-    params: AmgParams | None,
     frame: StackFrame,
     out: Any,
     join: Join | None,
@@ -209,8 +249,7 @@ def _everything(
     """Do what `everything` says, with checked arguments."""
     total = PER_PLANE * sum(len(planes) for planes in stacks)
     done = largest = 0
-    share = yield from best_share(session, list(chain.from_iterable(stacks)), params)
-    find = partial(everything_in, session, params=params, share=share)
+    find = yield from prepare(list(chain.from_iterable(stacks)))
     for planes in stacks:
         steps = _in_one_stack(find, planes, frame, out, join, largest)
         largest = yield from mapped(steps, partial(_as_part, done, total))
@@ -219,7 +258,7 @@ def _everything(
 
 
 def _in_one_stack(
-    find: Callable[..., Generator[Progress | PlaneResult, None, int]],
+    find: Find,
     planes: Sequence[Plane],
     frame: StackFrame,
     out: Any,
@@ -251,7 +290,7 @@ def _in_one_stack(
             found[z] = step.labels
         return written(z, step.labels)
 
-    last = yield from mapped(find(planes, largest=largest), found_step)
+    last = yield from mapped(find(planes, largest), found_step)
     if join is None:
         return last
     stored = found if out is None else StoredPlanes(out, keys.values(), frame.axis)

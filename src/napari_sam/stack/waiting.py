@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from .sweep import Evidence
+from .evidence import Evidence
 
 MOST_BYTES = 1 << 28
 """Of evidence that is kept in memory."""

@@ -33,6 +33,7 @@ class Lane(IntEnum):
 
     CLICK = auto()  # prompts are answered
     MODEL = auto()  # a model is downloaded or loaded
+    TEXT = auto()  # a model of images and words is downloaded or loaded
     PLANE = auto()  # the plane shown is encoded
     HOVER = auto()  # the mask under the pointer is predicted
     EDIT = auto()  # kept objects are reshaped

@@ -12,6 +12,7 @@ from ...types import Prompts
 from ..coco_lengths import mask_of
 from ..found import read_json, reals
 from .contract import FilePrompt, PromptChoice, PromptFile, box_of_edges, of_mask
+from .plane_names import first_number, places_of_names
 
 Json = dict[str, Any]
 
@@ -21,7 +22,9 @@ def read_coco_prompts(path: Path, shape: tuple[int, ...], choice: PromptChoice) 
 
     An entry has image_id, category_id, bbox and score, and perhaps a segmentation, which is the
     outline. Those of this image are taken: the one of its file name, or, in a file without names,
-    whose id is its name or the number in it (COCO's 000000000139.jpg is image 139).
+    whose id is its name or the number in it (COCO's 000000000139.jpg is image 139). Of a stack each
+    image has its "plane", or its name tells it (see `plane_names`), or the ids are those of all
+    planes.
 
     Raises
     ------
@@ -76,12 +79,19 @@ def _places(
     planes = shape[:-2]
     own = {str(one["id"]): one for one in rows if "id" in one}
     known = list(dict.fromkeys([*own, *(_id(one) for one in entries)]))
+    if any(side > 1 for side in planes) and not choice.image_id:
+        named = _named_planes(path, own, known, planes, choice)
+        if named:
+            for k in named:
+                _check_size(path, own.get(k, {}), k, shape)
+            return named
     chosen = _of_this_image(own, known, choice)
     placed = {k: own[k]["plane"] for k in chosen if isinstance(own.get(k, {}).get("plane"), list)}
     if any(side > 1 for side in planes) and not placed and chosen:
+        name = _stem(choice.image) or "NAME"
         raise ValueError(
-            f'{path.name} does not tell the planes of a stack; give each image a "plane", or '
-            "segment planes one by one"
+            f'{path.name} does not tell the planes of a stack; give each image a "plane", such as '
+            f"[3], or call the images {name}_z0, {name}_z1 and so on"
         )
     if not known:
         return {}
@@ -100,6 +110,30 @@ def _places(
     if wrong is not None:
         raise ValueError(f"{path.name} names the plane {shown(wrong)}, which is not there")
     return {k: tuple(one) for k, one in placed.items()}
+
+
+def _named_planes(
+    path: Path,
+    own: Mapping[str, Json],
+    known: Sequence[str],
+    planes: tuple[int, ...],
+    choice: PromptChoice,
+) -> dict[str, tuple[int, ...]]:
+    """Return the planes of images that lack "plane": by their names, or by ids of all planes."""
+    if any("plane" in one for one in own.values()):
+        return {}
+    names = {k: str(one["file_name"]) for k, one in own.items() if one.get("file_name")}
+    try:
+        if names:
+            return places_of_names(names, _stem(choice.image), planes, choice.axes)
+        numbers = {k: int(k) for k in known if k.isdecimal()}
+        every = [[*range(first, first + planes[-1])] for first in (0, 1)]
+        if len(planes) > 1 or sorted(numbers.values()) not in every:
+            return {}
+        first = first_number(numbers.values(), planes[-1])
+        return {k: (n - first,) for k, n in numbers.items()}
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def _of_this_image(

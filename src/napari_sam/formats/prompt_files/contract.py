@@ -64,6 +64,8 @@ class PromptChoice:
     advice : str
         What a user does where it is not known which results are those of the image; empty: the
         command line's flag.
+    axes : str
+        Letters of the leading axes of the image, "Z", "T" or "TZ"; empty if unknown.
     """
 
     image: str = ""
@@ -72,6 +74,7 @@ class PromptChoice:
     dispersion: float = 25.0
     least_score: float | None = None
     advice: str = ""
+    axes: str = ""
 
     def __post_init__(self) -> None:
         if not (self.dwell > 0 and np.isfinite(self.dwell)):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PureWindowsPath
 
+from ...images.dicom_files import is_dicom_image
 from ...images.zarr_files import is_zarr
 from .coco_images import CocoImage
 from .reading import stem_of
@@ -99,6 +100,18 @@ def images_in(folder: Path) -> dict[str, Path]:
         if is_image(path) or (path.is_dir() and is_zarr(path)):
             found.setdefault(stem_of(path), path)
     return found
+
+
+def all_images_in(folder: Path) -> dict[str, Path]:
+    """Do as `images_in`, and return DICOM: folders of series by their names, files by their stems.
+
+    Files that hold labels are left out.
+    """
+    found = {stem_of(one): one for one in sorted(folder.glob("*.dcm")) if is_dicom_image(one)}
+    for one in sorted(folder.iterdir()):
+        if one.is_dir() and is_dicom_image(one):
+            found[one.name] = one
+    return found | images_in(folder)
 
 
 def is_image(path: Path) -> bool:

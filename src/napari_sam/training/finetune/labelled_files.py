@@ -10,11 +10,21 @@ from typing import Generic, TypeVar
 
 from ...formats.exchange import format_of
 from ...formats.ome_zarr import holds_labels
+from ...formats.placed_labels import labels_in
 from ...formats.project import INDEX as PROJECT_INDEX
+from ...images.dicom_files import is_dicom_image
 from ...images.readers import read_image
 from ...images.zarr_files import is_zarr
 from .coco_images import CocoImage, coco_images, read_coco_image
-from .coco_search import LABEL_FOLDERS, Find, image_stem, images_in, is_image, searching
+from .coco_search import (
+    LABEL_FOLDERS,
+    Find,
+    all_images_in,
+    image_stem,
+    images_in,
+    is_image,
+    searching,
+)
 from .examples import Example
 from .findings import Finding
 from .lost_labels import holds_objects
@@ -143,7 +153,11 @@ class Finder(Generic[T]):
         labels, images = self._paths
         several = images.is_dir() and not is_zarr(images)
         stems = stem_of(labels), image_stem(stem_of(labels))
-        files = images_in(images) if several else dict.fromkeys(stems, images)
+        files = all_images_in(images) if several else {}
+        if not several or (labels.is_file() and is_dicom_image(images) and stems[0] not in files):
+            files = dict.fromkeys(stems, images)
+        if several and is_dicom_image(images):
+            files.setdefault(images.name, images)
         if labels.is_dir() and not is_zarr(labels) and not (labels / PROJECT_INDEX).is_file():
             self._beside_each_other(images, labels, files)
         elif not self._labels(labels, files):
@@ -172,13 +186,14 @@ class Finder(Generic[T]):
         pictures = next((inner[name] for name in IMAGE_FOLDERS if name in inner), None)
         labels = next((inner[name] for name in LABEL_FOLDERS if name in inner), None)
         if pictures is not None and labels is not None:
-            self._beside_each_other(pictures, labels, images_in(pictures))
+            self._beside_each_other(pictures, labels, all_images_in(pictures))
 
     def _beside_each_other(self, pictures: Path, labels: Path, files: dict[str, Path]) -> None:
         """Take what is in a folder of labels, and in the folders in it that images have, too."""
         for path in sorted(labels.iterdir()):
             if path.is_dir() and not is_zarr(path) and (pictures / path.name).is_dir():
-                self._beside_each_other(pictures / path.name, path, images_in(pictures / path.name))
+                inner = pictures / path.name
+                self._beside_each_other(inner, path, all_images_in(inner))
             elif not path.name.startswith("."):
                 self._labels(path, files)
 
@@ -287,7 +302,7 @@ def _read_format(path: Path, image_path: Path, complete: bool | None) -> Iterato
     image = read_image(image_path)
     if kind is None or kind.read is None:
         raise ValueError(f"{path.name} is in no format that objects are read of")
-    annotation = kind.read(path, image.label_shape)
+    annotation = labels_in(image, path) or kind.read(path, image.label_shape)
     yield from read_annotation(
         image_path, image, annotation, True if complete is None else complete
     )

@@ -17,18 +17,24 @@ from ...formats.found import key_of
 from ...formats.image_reference import difference, image_beside
 from ...formats.label_tiff import has_note, read_label_tiff
 from ...formats.ome_zarr import holds_labels, read_ome_zarr
-from ...formats.project import read_project
+from ...formats.placed_labels import labels_in
+from ...formats.project import PROJECT, read_project
 from ...images.decoding import UNREADABLE
 from ...images.labelled import read_source
 from ...images.plane_stack import PlaneStack
 from ...images.readers import StackImage, read_image
 from ...images.transforms import to_rgb8
+from ...images.zarr_files import is_zarr
 from .examples import Example
 from .label_values import conversion
 from .layers import each_plane, example_of
 
 LOSSY = (".jpg", ".jpeg", ".webp")
 """Endings of files in which labels would change."""
+FOLDERS = (".zarr", *PROJECT.suffixes)
+"""Endings of folders."""
+INNER = (".ome", ".coco", ".nii", ".labelmap")
+"""What may stand before the ending of a file."""
 FREE_PART = 0.5
 """Of the free memory, what the labels of one file may take."""
 Read = Callable[[], Iterator[Example]]
@@ -47,9 +53,18 @@ def read_pair(image_path: Path, label_path: Path, complete: bool | None) -> Iter
         If one cannot be read, or they do not fit.
     """
     name = stem_of(image_path)
-    image, stored = read_image(image_path), stored_labels(label_path)
-    check_shapes(image_path, image, label_path, stored)
-    known = known_of(label_path, stored)
+    image = read_image(image_path)
+    placed = labels_in(image, label_path)
+    if placed is not None and placed.objects:
+        everything = True if complete is None else complete
+        yield from read_annotation(image_path, image, placed, everything)
+        return
+    if placed is not None:
+        stored = StackImage(placed.labels, image.label_axes)
+    else:
+        stored = stored_labels(label_path)
+        check_shapes(image_path, image, label_path, stored)
+    known = None if placed is not None else known_of(label_path, stored)
     if known is not None and known.objects and not label_path.is_dir():
         known = replace(known, labels=stored.data)  # once in memory, or not at all
         yield from read_annotation(image_path, image, known, complete)
@@ -270,9 +285,14 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Return the name of a file without its ending, and without ".ome", ".coco" or ".nii" in it."""
+    """Return the name of a file without its ending, as without ".ome.tif" or ".labelmap.dcm".
+
+    Points in the name of a folder part no ending, but for those of OME-Zarr and projects.
+    """
+    if path.is_dir() and not is_zarr(path) and path.suffix not in FOLDERS:
+        return path.name
     name = path.name.removesuffix(".zarr") if path.name.endswith(".zarr") else path.stem
-    return name.removesuffix(".ome").removesuffix(".coco").removesuffix(".nii")
+    return name.removesuffix(next((one for one in INNER if name.endswith(one)), ""))
 
 
 def image_of(files: Mapping[str, Path], stem: str) -> Path | None:

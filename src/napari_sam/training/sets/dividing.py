@@ -12,8 +12,8 @@ from ...checks import random_generator
 from ...images.series import SmallPlane, numbered_series
 from ...images.transforms import to_rgb8
 from ...types import Progress
+from .labelled_stack import LabelledStack
 from .manifest import Origins
-from .sources import LabelledStack
 
 Item = tuple[str, Callable[[], Iterator[LabelledStack]]]
 

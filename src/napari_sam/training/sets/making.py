@@ -26,8 +26,8 @@ from ...images.readers import StackImage
 from ...types import Progress
 from ..finetune.coco_search import image_stem
 from .dividing import Item, families_of, group_of, held_out_of
+from .labelled_stack import LabelledStack, Place, PlaneObjects
 from .manifest import COLUMNS, HELD_OUT, Origins, write_manifest
-from .sources import LabelledStack, Place, PlaneObjects
 
 __all__ = ["Item", "SetChoice", "SetResult", "check_choice", "making", "set_images"]
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...formats.annotation import Annotation
-from ...formats.coco_lengths import either, mask_of
 from ...formats.exchange import format_of
-from ...formats.found import key_of, masks_of, reals
+from ...formats.found import key_of, masks_of
 from ...formats.imports import imported
+from ...formats.placed_labels import labels_in
 from ...formats.training_sets.contract import SetObject
 from ...formats.training_sets.nnunet import RESERVED
 from ...formats.yolo import YOLO, YOLO_TEXT, listed_classes
@@ -26,8 +24,6 @@ from ...objects import SegmentedObject
 from ...objects.complete import regions_of
 from ...objects.segmented import upright
 from ...types import SliceKey
-from ..finetune.coco_images import CocoImage
-from ..finetune.coco_search import Find
 from ..finetune.label_values import conversion
 from ..finetune.labelled_files import Readers
 from ..finetune.nnunet_files import Case, objects_in, read_case_image
@@ -39,68 +35,12 @@ from ..finetune.reading import (
     stored_labels,
     zarr_labels,
 )
+from .coco_stacks import read_coco_stack
+from .labelled_stack import LabelledStack, Place, PlaneObjects
 
-Place = tuple[int, ...]
 UNLINKED = 2**16
 """Labels of a plane at most, where those of different planes are different objects."""
-UNTRACKED = 2**30
-"""Numbers of tracks from here on are replaced, so that labels stay within 31 bits."""
 UNMARKED = "no plane of it is marked complete; planes with objects count as complete"
-
-
-@dataclass(frozen=True, eq=False)
-class PlaneObjects:
-    """What is known of a plane.
-
-    Attributes
-    ----------
-    objects : tuple of SetObject
-    unknown : (H, W) bool or None
-        Ground of which nothing is known.
-    """
-
-    objects: tuple[SetObject, ...]
-    unknown: NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledStack:
-    """An image file with its objects, read when a plane is asked for.
-
-    Attributes
-    ----------
-    name : str
-    path : Path
-        Of the image.
-    image : StackImage
-    places : tuple of tuple of int
-        The planes that are labelled, as positions on the leading axes.
-    plane : callable of a place
-        Returns its PlaneObjects.
-    classes : tuple of str
-        Those that the file defines, in their order.
-    marked : frozenset of places, or None
-        Those marked complete, as a whole or in part; None where nothing is marked.
-    notice : str
-        What was changed when it was read, a clause; empty if nothing was.
-    group : str
-        Images of one group are never divided; that of the file by default.
-    """
-
-    name: str
-    path: Path
-    image: StackImage
-    places: tuple[Place, ...]
-    plane: Callable[[Place], PlaneObjects]
-    classes: tuple[str, ...] = ()
-    marked: frozenset[Place] | None = None
-    notice: str = ""
-    group: str = ""
-
-    @property
-    def family(self) -> str:
-        """The group, or the image file."""
-        return self.group or str(self.path)
 
 
 def stack_readers() -> Readers[LabelledStack]:
@@ -118,9 +58,17 @@ def stack_readers() -> Readers[LabelledStack]:
 
 def read_pair(image_path: Path, label_path: Path) -> Iterator[LabelledStack]:
     """Yield an image and its label image; raises a ValueError if they do not fit."""
-    image, stored = read_image(image_path), stored_labels(label_path)
-    check_shapes(image_path, image, label_path, stored)
-    known = known_of(label_path, stored)
+    image = read_image(image_path)
+    placed = labels_in(image, label_path)
+    if placed is not None and placed.objects:
+        yield replace(_of_annotation(image_path, image, placed), notice=placed.notice)
+        return
+    if placed is not None:
+        stored = StackImage(placed.labels, image.label_axes)
+    else:
+        stored = stored_labels(label_path)
+        check_shapes(image_path, image, label_path, stored)
+    known = None if placed is not None else known_of(label_path, stored)
     if known is not None and (known.objects or known.properties.get("complete")):
         yield _of_annotation(image_path, image, replace(known, labels=stored.data))
         return
@@ -143,6 +91,10 @@ def read_pair(image_path: Path, label_path: Path) -> Iterator[LabelledStack]:
 def read_format(image_path: Path, path: Path) -> Iterator[LabelledStack]:
     """Yield an image and a file of outlines that belongs to it; masks may share pixels."""
     image = read_image(image_path)
+    placed = labels_in(image, path)
+    if placed is not None:
+        yield replace(_of_annotation(image_path, image, placed), notice=placed.notice)
+        return
     objects, prompts = imported(path, image.label_shape)
     texts = format_of(path) in (YOLO, YOLO_TEXT)
     classes = listed_classes(path) if texts else ()
@@ -163,75 +115,6 @@ def read_npz_stacks(path: Path) -> Iterator[LabelledStack]:
         name = f"{one.source}_{one.name}"
         image = StackImage(np.asarray(one.image), axes)
         yield LabelledStack(name, path, image, ((),), _always(found), group=f"{path} {one.name}")
-
-
-def read_coco_stack(some: Sequence[CocoImage], find: Find) -> Iterator[LabelledStack]:
-    """Yield the image that a COCO file names, with those of its planes that it names.
-
-    Raises
-    ------
-    ValueError
-        If it is not found or has another size, or an annotation does not fit.
-    """
-    first = some[0]
-    path = find(first)
-    if path is None:
-        raise ValueError(
-            f"{first.file.name} names the image {first.name}, which is not found; put it beside "
-            "the file, or name its folder as well"
-        )
-    image = read_image(path)
-    size = image.label_shape[-2], image.label_shape[-1]
-    labels = _labels_of([entry.get("track_id") for one in some for entry in one.entries])
-    planes: dict[Place, dict[int, SetObject]] = {}
-    boxes = 0
-    for one in some:
-        if None not in one.size and one.size != size:
-            raise ValueError(
-                f"{one.file.name} says that {one.name} is {one.size[0]} x {one.size[1]} pixels, "
-                f"but {path.name} is {size[0]} x {size[1]}; name the image that was annotated"
-            )
-        key_of(one.place, image.label_shape)
-        objects = planes.setdefault(one.place, {})
-        for entry in one.entries:
-            label = next(labels)
-            if not entry.get("segmentation"):
-                boxes += 1
-                continue
-            mask = mask_of(entry["segmentation"], size)
-            if label in objects:  # another piece of the same object
-                objects[label] = replace(objects[label], mask=either(objects[label].mask, mask))
-            elif mask:
-                category = one.classes.get(entry.get("category_id"), "")
-                score = float(reals([entry.get("predicted_iou", 1.0)], "a predicted IoU")[0])
-                crowd = bool(entry.get("iscrowd"))
-                objects[label] = SetObject(label, mask, category, score, crowd)
-    yield LabelledStack(
-        stem_of(path),
-        path,
-        image,
-        tuple(sorted(planes)),
-        lambda place: PlaneObjects(tuple(planes[place].values())),
-        tuple(name for name in first.classes.values() if name),
-        notice=f"{boxes} boxes without an outline are left out" if boxes else "",
-    )
-
-
-def _labels_of(tracks: Sequence[Any]) -> Iterator[int]:
-    """Yield a label for each entry: its track's number where it is one, else a free one."""
-    named = {track: track for track in tracks if type(track) is int and 0 < track < UNTRACKED}
-    free = count(max(named, default=0) + 1)
-    others: dict[str, int] = {}
-    for track in tracks:
-        if type(track) is int and track in named:
-            yield track
-        elif track is None:
-            yield next(free)
-        else:
-            name = str(track)
-            if name not in others:
-                others[name] = next(free)
-            yield others[name]
 
 
 def read_case_stack(case: Case) -> Iterator[LabelledStack]:

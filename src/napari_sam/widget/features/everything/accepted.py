@@ -19,6 +19,7 @@ from ....everything.accepting import (
 from ....everything.amg_select import Candidates
 from ....masks import labels_in
 from ....objects import edits
+from ....objects.classes import add_classes
 from ....objects.edit import Edit
 from ....objects.overlap import OverlapRule
 from ....objects.segmented import Outline, SegmentedObject, upright
@@ -26,6 +27,7 @@ from ....objects.store import ObjectStore
 from ....types import Progress, SliceKey
 
 Outlines = dict[SliceKey, Outline]
+RUN_FIRST = "run everything mode first"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class Target:
         Their class; empty for none.
     model, weights : str
         Which model proposed them.
+    hidden : frozenset of int
+        Labels of proposals that are left.
     """
 
     store: ObjectStore
@@ -51,6 +55,7 @@ class Target:
     category: str = ""
     model: str = ""
     weights: str = ""
+    hidden: frozenset[int] = frozenset()
 
 
 class Verdicts(NamedTuple):
@@ -109,7 +114,8 @@ def accepted(
     target = replace(target, store=read_in_chunks(target.store))
     found, covered = yield from _found(store, planes, wanted, target)
     if not found and not covered:
-        raise ValueError("no proposal is shown here; run everything mode first")
+        remedy = "move the slider of Text or clear the words" if target.hidden else RUN_FIRST
+        raise ValueError(f"no proposal is shown here; {remedy}")
     if not found:
         raise ValueError("nothing to accept: kept objects lie on all of these proposals")
     outlines = [one.outlines for one in found.values()]
@@ -129,6 +135,9 @@ def accepted(
     gone = yield from taken_out(store, {label: found[label].everywhere for label in labels}, text)
     patches = yield from in_tiles(target.store.canvas, edit.patches, text)
     edit = replace(edit, text=text, objects=objects, patches=patches)
+    if target.category:
+        added = add_classes(target.store, [target.category])
+        edit = replace(edit, properties={**edit.properties, **added.properties})
     return Verdicts(labels, edit, gone, covered)
 
 
@@ -171,6 +180,8 @@ def _found(
             labels = not_covered(labels, key.read_labels(target.store.canvas.data))
         free = set(labels_in(labels).tolist())
         for label, mask in masks.items():
+            if target is not None and label in target.hidden:
+                continue
             outline = Outline(mask, origin="everything")
             if target is not None:
                 outline = replace(outline, model=target.model, model_hash=target.weights)

@@ -147,6 +147,15 @@ class UneditedPlanes(Mapping[int, NDArray[np.int32]]):
         return len(self.stored)
 
 
+def painted_by(edit: Edit) -> frozenset[int]:
+    """Return the labels that an edit gave to pixels which had others."""
+    found: set[int] = set()
+    for patch in edit.patches:
+        new = patch.new()
+        found.update(np.unique(new[new != patch.old()]).tolist())
+    return frozenset(found)
+
+
 def _in_plane(patch: Patch, key: SliceKey) -> tuple[tuple[slice, ...], NDArray[Any], NDArray[Any]]:
     """Return where a patch lies in a plane, in the order of the array's axes, and its pixels."""
     box = list(patch.box)

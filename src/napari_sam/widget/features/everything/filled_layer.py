@@ -136,6 +136,12 @@ class FilledLayer:
         self._findings.lineage = lineage
 
     @property
+    def strokes(self) -> tuple[Edit, ...]:
+        """What the user has painted or otherwise made here, in its order."""
+        own = (one.edit for one in self._done if one.other_side is None and not one.verdicts)
+        return tuple(edit for edit in own if edit is not None)
+
+    @property
     def settled(self) -> bool:
         """Whether no proposal is shown, and nothing was painted or otherwise made here."""
         own = (step for step in self._done if step.other_side is None)

@@ -27,6 +27,7 @@ from .panel import EverythingPanel
 from .rules import Rules
 from .selection import LiveSelection
 from .table import ask_for_table
+from .text_choice import TextChoice
 from .verdicts import VerdictControls
 from .words import found_text
 
@@ -62,6 +63,8 @@ class Everything(Feature):
         self._then: Callable[[], None] = lambda: None  # once what runs is done
         self.verdicts = VerdictControls(context, self.panel, self.reselect)
         self.proposals = self.verdicts.proposals
+        self.text = TextChoice(context, self.panel.text, self.proposals, lambda: self._filled)
+        self.verdicts.settled = self.text.settled
         self.rules = Rules(context, self.panel, self.run_and_accept)
         self.keys = {
             "A": self.verdicts.accept,
@@ -82,8 +85,9 @@ class Everything(Feature):
         self.verdicts.start()
 
     def opened(self) -> None:
-        """Show which rules there are."""
+        """Show which rules there are, and which models know words."""
         self.rules.list()
+        self.text.opened()
 
     def run_and_accept(self, all_planes: bool = False) -> None:
         """Start a run, and make objects of all that it finds."""
@@ -136,6 +140,7 @@ class Everything(Feature):
             else:
                 self._say_found(filled)
 
+        self.text.hold()
         self.status.progress(EVERYTHING, "everything: encoding ...")
         self._selecting, self._only_new = False, self.proposals.only_new
         filled.begin()
@@ -166,6 +171,7 @@ class Everything(Feature):
             self.status.hint(f"objects of a quality under {floor:.2f} need a new run")
         if self.context.scheduler.is_busy(Lane.BULK) and not self._selecting:
             return  # the run looks at the thresholds itself
+        self.text.hold()
         live = self._live(filled, list(filled.candidates))
         self._selecting, self._only_new = True, self.proposals.only_new
         steps = partial(self._written, filled, live.anew, EVERYTHING, self.verdicts.kept())
@@ -174,6 +180,7 @@ class Everything(Feature):
     def close(self) -> None:
         """Disconnect from viewer and layers."""
         self.bench.viewer.layers.events.removed.disconnect(self._on_layers_removed)
+        self.text.close()
         self._forget()
         self.verdicts.close()
 
@@ -278,10 +285,16 @@ class Everything(Feature):
             filled = self._filled = FilledLayer(view, frame)
             view.on_deleted = self._on_deleted
             self.verdicts.watch(filled)
+            filled.on_changed = self._on_filled_changed
             self.bench.add_below_prompts(layer)
         return filled
 
+    def _on_filled_changed(self) -> None:
+        self.verdicts.show()
+        self.text.look_again()
+
     def _forget(self) -> None:
+        self.text.pause()
         if self._filled is not None:
             self._filled.close()
         self.bench.everything = self._filled = None
@@ -316,7 +329,7 @@ class Everything(Feature):
         self.status.hint(found_text(filled, linked_along))
         self.verdicts.show()
         then, self._then = self._then, lambda: None
-        then()
+        self.text.renew(then)
 
     # -- events -------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from ...histogram import Histogram
 from .across import AcrossPlanes
 from .rule_box import RuleBox
 from .size_range import SizeRange
+from .text_box import TextBox
 from .verdict_box import VerdictBox
 
 
@@ -109,6 +110,7 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
     histograms : dict of str to Histogram
         By the name of the parameter that they stand over.
     verdicts : VerdictBox
+    text : TextBox
     rule : RuleBox
 
     Signals
@@ -143,6 +145,8 @@ class EverythingPanel(QWidget):  # type: ignore[misc]
         layout.addWidget(self._buttons())
         self.verdicts = VerdictBox()
         layout.addWidget(self.verdicts)
+        self.text = TextBox()
+        layout.addWidget(self.text)
         tiles = self._tiles = self._form([BETWEEN_TILES])
         shown = self._form([name for name in LIVE if name != BETWEEN_TILES])
         layout.addWidget(_group("Change the result at once", self.size, shown, tiles))

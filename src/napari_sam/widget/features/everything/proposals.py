@@ -47,6 +47,12 @@ class Proposals:
     ----------
     settled : callable
         Called when nothing is being accepted any more.
+    hidden : frozenset of int
+        Labels that are not shown; they are neither accepted nor rejected.
+    category : str
+        The class of accepted proposals; empty: that which the user chose for new objects.
+    hindrance : str
+        Why none can be accepted or rejected now; empty if they can.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class Proposals:
     ) -> None:
         self.context, self._filled, self._only_new = context, filled, only_new
         self.settled: Callable[[], None] = lambda: None
+        self.hidden: frozenset[int] = frozenset()
+        self.category = self.hindrance = ""
         self._waiting: list[Callable[[], None]] = []
         self._busy = self._writing = False
         self._run: object = None  # of what was begun last; None once it is cancelled
@@ -94,7 +102,7 @@ class Proposals:
     def select(self, label: int) -> None:
         """Make a proposal the current one, and say what is known of it."""
         filled, plane, frame = self._filled(), self.context.shown(), self.context.bench.frame
-        if filled is None or plane is None or frame is None or not label:
+        if filled is None or plane is None or frame is None or self._is_hidden(label):
             return
         filled.view.layer.selected_label = label
         pixels = int((plane.key.read_labels(filled.view.layer.data) == label).sum())
@@ -120,18 +128,23 @@ class Proposals:
         layer = filled.view.layer
         if viewer.mouse_over_canvas:
             label = layers.label_at(layer, points, viewer.cursor.position)
-            if label:
+            if not self._is_hidden(label):
                 return label
         selected = int(layer.selected_label)
         known = any(selected in values for values in filled.values.values())
-        return selected if known and selected not in filled.verdicts else 0
+        judged = selected in filled.verdicts
+        return selected if known and not judged and not self._is_hidden(selected) else 0
+
+    def _is_hidden(self, label: int) -> bool:
+        return not label or label in self.hidden
 
     def _accept(self, label: int | None) -> None:
         context, filled = self.context, self._filled()
         if filled is None:
             context.status.hint(NO_PROPOSALS)
             return
-        if label == 0 or (label is None and filled.settled):
+        hidden = label is not None and self._is_hidden(label)
+        if hidden or (label is None and filled.settled):
             context.status.hint(NONE_SHOWN if label is None else NONE_HERE)
             return
         if label in filled.verdicts or not self._may_write(filled):
@@ -147,9 +160,10 @@ class Proposals:
             results.store,
             free_pixels if self.only_new else RULES[context.overlap].rule,
             self.only_new,
-            context.category,
+            self.category or context.category,
             "" if model is None else model.name,
             "" if model is None else model.fingerprint,
+            self.hidden,
         )
         keys = list(filled.values) if label is None else filled.planes_of(label)
         planes: dict[SliceKey, Candidates | None] = {k: filled.candidates.get(k) for k in keys}
@@ -159,7 +173,7 @@ class Proposals:
 
     def _reject(self, label: int) -> None:
         filled = self._filled()
-        if filled is None or not label:
+        if filled is None or self._is_hidden(label):
             self.context.status.hint(NO_PROPOSALS if filled is None else NONE_HERE)
             return
         if label not in filled.verdicts and self._may_write(filled):
@@ -169,6 +183,8 @@ class Proposals:
     def _may_write(self, filled: FilledLayer) -> bool:
         if self.context.scheduler.is_busy(Lane.BULK):
             self.context.status.hint(BUSY)
+        elif self.hindrance:
+            self.context.status.hint(self.hindrance)
         elif self.context.bench.counting or self.context.history.walking:
             self.context.status.hint("labels are being counted or written; try again in a moment")
         else:

@@ -34,6 +34,8 @@ class VerdictControls:
     tool : ClickTool
     spreads : Spreads
     sheet : ContactSheet
+    settled : callable
+        Called when nothing is being accepted any more.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class VerdictControls:
         self.tool = ClickTool(context, self.proposals, lambda: panel.verdicts.set_tool(""))
         self.sheet = ContactSheet(context, panel)
         self._reselect_later = False
+        self.settled: Callable[[], None] = lambda: None
         self._counted: list[Candidates] = []
         self._total = 0
         self.proposals.settled = self._on_proposals_settled
@@ -139,3 +142,4 @@ class VerdictControls:
     def _on_proposals_settled(self) -> None:
         if self._reselect_later:
             self._reselect()
+        self.settled()

@@ -235,5 +235,8 @@ class Source(Feature):
 
     def _on_session_changed(self) -> None:
         session = self.context.session
-        text = "loading" if session is None else f"runs on {session.predictor.model.device}"
+        model = None if session is None else session.predictor.model
+        text = "loading"
+        if model is not None:
+            text = f"runs on {model.device}, sees {model.image_size} pixels at most along a side"
         self.panel.device.setToolTip(f"Where the model runs; auto takes the fastest. Now: {text}")

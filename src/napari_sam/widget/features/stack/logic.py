@@ -11,6 +11,8 @@ from qtpy.QtCore import QTimer
 from ....objects.drawn import Drawing
 from ....objects.segmented import upright
 from ....predict.session import Session
+from ....stack.propagate import MEMORY, propagator_of
+from ....stack.small import advice
 from ....types import Mask, Plane
 from ...context import Context
 from ...scheduler import Lane
@@ -24,6 +26,7 @@ STRIP_MS = 50
 """The strip shows what was found so often, at most."""
 LOOKS_CHANGED = "the image looks otherwise now"
 MODEL_CHANGED = "another model answers now"
+PROPAGATOR_CHANGED = "objects are found otherwise now"
 HALTED = "{}: following was stopped, what was found so far is kept; P follows the objects anew"
 OUTDATED = "{}: what was propagated before is kept; P follows the objects anew"
 DONE = (
@@ -56,6 +59,7 @@ class Stack(Feature):
         self._strip.setSingleShot(True)
         self._strip.timeout.connect(self.view.show)
         self._wanted = False  # as soon as an answer is there
+        self._chosen: str | None = None  # propagator that the user picked, for models with a memory
         self._dropped: dict[int, Mapping[int, Mask]] = {}  # keyframes that the user stopped at
         panel = self.panel
         panel.propagate_asked.connect(self.propagate)
@@ -63,6 +67,7 @@ class Stack(Feature):
         panel.uncertain_asked.connect(self.go_to_uncertain)
         panel.place_picked.connect(self.view.go_to)
         panel.axis.picked.connect(self.view.use_axis)
+        panel.propagator.picked.connect(self._on_propagator_picked)
         panel.live_changed.connect(self._on_work_changed)
         self.propagation.changed.connect(self._on_propagation_changed)
         self.propagation.finished.connect(self._on_propagation_finished)
@@ -77,6 +82,7 @@ class Stack(Feature):
     def start(self) -> None:
         """Show the axes of the image."""
         self.view.show_axes()
+        self._show_propagator()
 
     def close(self) -> None:
         """Follow nothing any more."""
@@ -109,6 +115,7 @@ class Stack(Feature):
         for number in new or known:
             self.propagation.add(number, Followed(line, direction, known[number]).begun())
         self.propagation.run()
+        self._advise(line, {number: known[number] for number in new or known})
 
     def mark_absent(self) -> None:
         """Say that the object in work is not in the plane shown, or take that back."""
@@ -296,9 +303,36 @@ class Stack(Feature):
         self.view.follow_slider()
 
     def _on_session_changed(self) -> None:
+        self._show_propagator()
         shown = self.context.shown()
         if shown is not None and self.context.session is not None:
             self._halt(shown, MODEL_CHANGED)
+
+    def _on_propagator_picked(self, propagator: str) -> None:
+        self._chosen = self.propagation.propagator = propagator
+        shown = self.context.shown()
+        if shown is not None:
+            self._halt(shown, PROPAGATOR_CHANGED)
+
+    def _advise(self, line: Line, known: Mapping[int, Mapping[int, Mask]]) -> None:
+        """Say where objects are small for the model's memory."""
+        session = self.context.session
+        if session is None:
+            return
+        model = session.predictor.model
+        if propagator_of(model, self.propagation.propagator) == MEMORY:
+            text = advice(model, line.plane, known)
+            if text:
+                self.status.hint(text)
+
+    def _show_propagator(self) -> None:
+        """Let the user choose the propagator where the model has a memory; else there is one."""
+        session = self.context.session
+        if session is None:
+            return  # another model is being loaded
+        model = session.predictor.model
+        self.propagation.propagator = self._chosen if model.remembers else None
+        self.panel.set_propagator(propagator_of(model, self._chosen) if model.remembers else None)
 
     def _halt(self, shown: Plane, why: str) -> None:
         """Stop: what was computed does not fit any more what the model would answer now."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QWidget
 
+from ....stack.propagate import PROPAGATORS
 from ...controls import Chooser
 from .following import BOTH, DIRECTIONS
 from .strip import ConfidenceStrip
@@ -44,6 +45,10 @@ class StackPanel(QWidget):  # type: ignore[misc]
         self.direction = Chooser("Into which planes the objects are followed")
         self.direction.set_things(DIRECTIONS, DIRECTIONS, BOTH)
         self.axis = Chooser("The axis along which objects are followed")
+        self.propagator = Chooser(
+            "How objects are found in the next plane: by what the model remembers of them, or by "
+            "how they look in the planes with prompts"
+        )
         self.absent = QPushButton("Not here  Shift+P")
         self.absent.setToolTip(
             "The object in work is not in this plane; planes beyond follow. Again takes it back"
@@ -66,16 +71,24 @@ class StackPanel(QWidget):  # type: ignore[misc]
         grid.addWidget(self.direction, 0, 1)
         grid.addWidget(self.absent, 1, 0)
         grid.addWidget(self.uncertain, 1, 1)
-        grid.addWidget(self.axis, 2, 0, 1, 2)
-        grid.addLayout(planes, 3, 0, 1, 2)
+        grid.addWidget(self.propagator, 2, 0, 1, 2)
+        grid.addWidget(self.axis, 3, 0, 1, 2)
+        grid.addLayout(planes, 4, 0, 1, 2)
         grid.setVerticalSpacing(3)
         self.set_axes((), (), None)
+        self.set_propagator(None)
 
     def set_axes(self, names: Sequence[str], axes: Sequence[int], current: int | None) -> None:
         """Show the axes to choose from; nothing of the panel is seen where there is none."""
         self.axis.set_things(names, axes, current)
         self.axis.setVisible(len(axes) > 1)
         self.setVisible(bool(axes))
+
+    def set_propagator(self, current: str | None) -> None:
+        """Show how objects are found in the next plane; None: there is nothing to choose."""
+        names = [f"by {name}" for name in PROPAGATORS]
+        self.propagator.set_things(names, PROPAGATORS, current)
+        self.propagator.setVisible(current is not None)
 
     def set_running(self, running: bool) -> None:
         """Show whether objects are being followed."""

@@ -38,6 +38,8 @@ class Propagation(QObject):  # type: ignore[misc]
         By number of the object.
     running : bool
         Whether planes are being worked on.
+    propagator : {"appearance", "memory"} or None
+        How objects are found in the next plane; None is as it suits the model.
 
     Signals
     -------
@@ -58,6 +60,7 @@ class Propagation(QObject):  # type: ignore[misc]
         self.context, self.work, self.status = context, context.work, context.status
         self.followed: dict[int, Followed] = {}
         self.running = False
+        self.propagator: str | None = None
         self._done = self._total = 0
         context.scheduler.busy_changed.connect(self._on_busy_changed)
 
@@ -141,7 +144,8 @@ class Propagation(QObject):  # type: ignore[misc]
             line = self.followed[numbers[0]].line
             places = frozenset().union(*(self.followed[number].todo for number in numbers))
             keyframes = {number: self._anchors(number) for number in numbers}
-            jobs.append(Job(line, keyframes, places, self._occupied(numbers, line)))
+            occupied = self._occupied(numbers, line)
+            jobs.append(Job(line, keyframes, places, occupied, self.propagator))
         return jobs
 
     def _anchors(self, number: int) -> dict[int, Mask]:

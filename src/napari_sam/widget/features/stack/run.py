@@ -58,12 +58,15 @@ class Job:
     places : frozenset of int
         Planes to work on.
     occupied : Occupied
+    propagator : {"appearance", "memory"} or None
+        See `propagate`.
     """
 
     line: Line
     keyframes: Mapping[int, Mapping[int, Mask]]
     places: frozenset[int]
     occupied: Occupied
+    propagator: str | None = None
 
     def after(self, found: Sequence[tuple[Line, FoundPlane]]) -> Job:
         """Return the job where its objects may not have what others have been found to have."""
@@ -90,7 +93,8 @@ def follow(session: Session, jobs: Sequence[Job]) -> Generator[Step, None, None]
     for asked in jobs:
         job = asked.after(found)
         planes = job.line.planes
-        for step in propagate(session, planes, job.keyframes, job.places, job.others):
+        steps = propagate(session, planes, job.keyframes, job.places, job.others, job.propagator)
+        for step in steps:
             if isinstance(step, FoundPlane):
                 found.append((job.line, step))
             yield job, step
