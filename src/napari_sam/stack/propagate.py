@@ -80,7 +80,8 @@ def propagate(
     FoundPlane
         As soon as a plane is done for all objects, once for each plane in which one was found: from
         the keyframes outward; a plane between two keyframes once both sides have reached it. By
-        memory an object is followed through one gap between keyframes after the other.
+        memory they are followed beyond the outer keyframes first, then through one gap after the
+        other.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def propagate(
     seen = Waiting()
     total = len(waiting)
     while sweeps:
-        for batch in _batches(_in_first_gaps(sweeps) if by_memory else sweeps):
+        for batch in _batches(_in_first_gap(sweeps) if by_memory else sweeps):
             place = batch[0].next
             ahead = [list(sweep.places) for sweep in batch]
             results = follow(session, planes, batch, blocked(place))
@@ -226,7 +227,7 @@ def _sweeps(
                 run = list(range(place + step, stop, step))
                 while run and run[-1] not in wanted:
                     run.pop()
-                gap = min(place, stop)
+                gap = min(place, stop) if stop in known else -1
                 if run:
                     sweeps.append(
                         Sweep(number, place, step, run, mask, shared, stop in masks, gap, origin)
@@ -234,16 +235,14 @@ def _sweeps(
     return sweeps
 
 
-def _in_first_gaps(sweeps: Iterable[Sweep]) -> list[Sweep]:
-    """Return the sweeps of each object's first gap that is not done.
+def _in_first_gap(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Return the sweeps of the first gap that is not done.
 
     What a model remembers is large. So an object has two sweeps under way at most, however many
-    keyframes it has.
+    keyframes it has. Objects with the same keyframes stay in step and share the embeddings.
     """
-    first: dict[int, int] = {}
-    for sweep in sweeps:
-        first[sweep.number] = min(first.get(sweep.number, sweep.gap), sweep.gap)
-    return [sweep for sweep in sweeps if sweep.gap == first[sweep.number]]
+    first = min(sweep.gap for sweep in sweeps)
+    return [sweep for sweep in sweeps if sweep.gap == first]
 
 
 def _batches(sweeps: Iterable[Sweep]) -> list[list[Sweep]]:

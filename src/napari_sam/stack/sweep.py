@@ -65,8 +65,7 @@ class Sweep:
     held : bool
         Whether it leads to another keyframe, so that the object cannot end before.
     gap : int
-        The keyframe before the planes that it goes through, -1 for none: the two sweeps between two
-        keyframes have the same one.
+        The first of the two keyframes that it goes between; -1 beyond the outer ones.
     origin : Origin
         Shared with the sweep from the same keyframe in the other direction.
     place : int
