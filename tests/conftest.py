@@ -41,11 +41,6 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-def pytest_runtest_logfinish():
-    """Leave out what a test's window keeps for good, some 8,000 objects, which adds up."""
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path_factory, monkeypatch):
     """Keep no journal in the user's own folder, nor find one of another test."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import math
 import time
 from functools import partial
@@ -25,6 +27,18 @@ from napari_sam.widget.features.source.logic import Source
 from napari_sam.widget.scheduler import Lane
 
 TIMEOUT = 60.0  # on a busy machine; what is waited for takes a second at most
+FINISHED = itertools.count(1)
+
+
+def pytest_runtest_logfinish():
+    """Leave what windows of napari keep for good out of later collections of garbage.
+
+    These are some 8,000 objects of each window, and napari collects on every removal of a layer.
+    """
+    if not next(FINISHED) % 20:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from .cluster import Cluster
 from .cluster_tasks import FileTask, do_file
 from .inputs import Input
 from .manifest import Manifest
+from .worded import whole_name
 
 if TYPE_CHECKING:
     from .folders import FolderRun
@@ -79,7 +80,7 @@ def take_notes(folder: Path, manifest: Manifest, notes: Sequence[Path] | None = 
     if notes is None:
         for left in place.glob("*"):  # of a worker that was killed while it wrote
             left.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # none, or a worker of a killed run has just written to it
             place.rmdir()
 
 
@@ -94,4 +95,6 @@ def _sent(args: Namespace, model: str) -> dict[str, Any]:
         for name, value in vars(args).items()
         if name not in HERE
     }
+    if "text_model" in sent:
+        sent["text_model"] = whole_name(sent["text_model"])
     return {**sent, "model": model, "cluster": None}

@@ -38,7 +38,7 @@ from .commands import (
 )
 from .parts import part_note
 from .prompt_text import Planes, is_known, read_axis, read_contrast, read_planes, spacing_of
-from .worded import check_text, keep_worded, load_text
+from .worded import check_text, keep_worded, load_text, whole_name
 from .workplace import check_workplace, workplace
 
 
@@ -103,9 +103,9 @@ def _everything(args: Namespace, say: Say, ends: ExitStack) -> str:
             "window": args.window,
             "least_volume": args.least_volume,
             "text": args.text,
-            "text_model": args.text_model,
+            "text_model": whole_name(args.text_model),
             "text_share": args.text_share,
-            **(part_note(args, work.shares) if args.part else {}),
+            **(part_note(args, image, work.model, work.shares) if args.part else {}),
         }
         if args.text is not None and ended is None:
             chosen |= keep_worded(args, shown, result, say)
@@ -173,10 +173,11 @@ def _check_annotations(args: Namespace, image: StackImage) -> None:
     if len(image.label_axes) != 2:
         raise ValueError("--annotations are of a single plane, but this image is a stack")
     check_target(args.annotations, args.image, args.overwrite)
-    _check_apart(args.annotations, args.output, "--annotations")
+    check_apart(args.annotations, args.output, "--annotations")
 
 
-def _check_apart(other: Path, output: Path, flag: str) -> None:
+def check_apart(other: Path, output: Path, flag: str) -> None:
+    """Refuse one name for two results."""
     if other.resolve() == output.resolve():
         raise ValueError(f"{flag} and -o are both {output}; give two names")
 
@@ -186,7 +187,7 @@ def _tracks(args: Namespace, image: StackImage, frame: StackFrame | None) -> lis
     if frame is not None and image.label_axes[frame.axis] == "T":
         if args.tracks:
             check_target(args.tracks, args.image, args.overwrite)
-            _check_apart(args.tracks, args.output, "--tracks")
+            check_apart(args.tracks, args.output, "--tracks")
         return []
     if args.tracks:
         raise ValueError(

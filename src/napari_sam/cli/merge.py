@@ -23,7 +23,7 @@ from ..stack.volumes import Find
 from ..steps import drive
 from ..types import Plane, Progress, SliceKey
 from .commands import Say
-from .everything import stack_spacing
+from .everything import check_apart, stack_spacing
 from .inputs import globbed
 from .parts import Part, sorted_parts
 from .prompt_text import read_axis
@@ -59,6 +59,7 @@ def merge(args: Namespace, say: Say) -> str:
         raise ValueError("--tracks is of a time series, and these planes lie in space")
     if args.tracks:
         check_target(args.tracks, None, args.overwrite)
+        check_apart(args.tracks, args.output, "--tracks")
     tracks: list[Track] | None = [] if in_time else None
     with label_result(args.output, image, None, args.overwrite) as result:
         steps = volumes.everything(

@@ -6,20 +6,33 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..images.readers import StackImage, read_image
 from ..images.zarr_checks import read_json
-from .manifest import place_digest
+from .image_state import content_state
 from .prompt_text import Planes, read_axis, read_planes
+
+if TYPE_CHECKING:
+    from ..models.contract import PromptableModel
+    from .cluster_tasks import ModelFacts
 
 OWN = ("slices", "part")
 """What the record of a part says of it alone; all else is that of the whole stack."""
 
 
-def part_note(args: Namespace, shares: Sequence[float]) -> dict[str, Any]:
+def part_note(
+    args: Namespace, image: StackImage, model: PromptableModel | ModelFacts, shares: Sequence[float]
+) -> dict[str, Any]:
     """Return what the record of a part says, so that parts of one stack are told from others."""
-    return {"part": {"share": list(shares), "image": place_digest(args.image)}}
+    return {
+        "part": {
+            "share": list(shares),
+            "image": content_state(args.image, image),
+            "fingerprint": model.fingerprint,
+            "precision": model.precision,
+        }
+    }
 
 
 @dataclass(frozen=True, eq=False)

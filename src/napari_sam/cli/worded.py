@@ -60,6 +60,12 @@ def load_text(args: Namespace, say: Say) -> None:
         _model(args, say)
 
 
+def whole_name(model: str | None) -> str | None:
+    """Return the name of a model of words, which means the same on each machine."""
+    known = model is None or any(one.name == model for one in TEXT_SPECS)
+    return model if known else str(Path(model).resolve())
+
+
 def keep_worded(
     args: Namespace, planes: Sequence[Plane], result: LabelResult, say: Say
 ) -> dict[str, Any]:

@@ -6,6 +6,8 @@ them is joined afterwards, over the whole stack at once, as in a run on one mach
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -25,6 +27,9 @@ from .volumes import Find, Prepare
 
 ABSENT = -1
 """Value of pixels of planes that are not done."""
+
+NAMES = "planes-*.zarr"
+"""Folders of kept planes; each is named by a digest of all that its planes were made from."""
 
 PATIENCE = 30.0
 """Seconds until a plane that another machine wrote has to appear here."""
@@ -55,11 +60,15 @@ class KeptPlanes:
     def opened(
         cls, folder: Path, shape: Sequence[int], key: SliceKey, made: Mapping[str, Any]
     ) -> KeptPlanes:
-        """Open a folder, or make it anew where the planes in it were made from something else.
+        """Open the planes in a folder that were made from the same, or make a place for them.
+
+        Those made from something else have a place of their own, so a late worker of an earlier
+        run writes nothing here.
 
         Parameters
         ----------
         folder : Path
+            Of all of them.
         shape : sequence of int
             Of the stack, without colours.
         key : SliceKey
@@ -70,15 +79,15 @@ class KeptPlanes:
         import zarr
         from zarr.codecs import ZstdCodec
 
+        text = json.dumps(dict(made), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        place = folder / NAMES.replace("*", digest)
         try:
-            earlier = cls(folder)
-            if earlier._array.attrs.get("made") == made:
-                return earlier
+            return cls(place)
         except UNREADABLE:  # none, or not whole
-            pass
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(place, ignore_errors=True)
         zarr.create_array(
-            folder,
+            place,
             shape=tuple(shape),
             chunks=tuple(n if axis in key.displayed else 1 for axis, n in enumerate(shape)),
             dtype=np.int32,
@@ -86,7 +95,7 @@ class KeptPlanes:
             compressors=ZstdCodec(level=1, checksum=True),
             attributes={"made": dict(made)},
         )
-        return cls(folder)
+        return cls(place)
 
     @property
     def share(self) -> float | None:
