@@ -19,11 +19,12 @@ import zarr
 from PIL import Image
 
 from napari_sam.cli import cluster as clusters
-from napari_sam.cli import cluster_stack, cluster_tasks
+from napari_sam.cli import cluster_checks, cluster_stack, cluster_tasks
 from napari_sam.cli import parser as cli
 from napari_sam.cli.cluster_folder import NOTES, take_notes
 from napari_sam.cli.cluster_tasks import FileTask, do_file
-from napari_sam.cli.manifest import LOCK, MANIFEST, Manifest
+from napari_sam.cli.manifest import LOCK, MANIFEST, Manifest, locked
+from napari_sam.stack.blocks import NAMES
 
 distributed = pytest.importorskip("distributed")
 PLANES = 12
@@ -84,8 +85,38 @@ def kept_planes(monkeypatch):
 
 
 def times(folder):
-    chunks = (folder / cluster_stack.PLANES).glob("c/*/*/*")
+    chunks = folder.glob(f"{NAMES}/c/*/*/*")
     return {one.parts[-3]: one.stat().st_mtime_ns for one in chunks if one.is_file()}
+
+
+FREE = 3
+"""Planes that workers do before they wait for `held`."""
+
+
+@pytest.fixture
+def held(three, tmp_path):
+    """A file; while it is there, workers wait before they keep a plane beyond the first ones."""
+    gate = tmp_path.with_name(f"{tmp_path.name}.gate")
+    gate.touch()
+
+    def hold(path):
+        from pathlib import Path
+
+        from napari_sam.stack.blocks import KeptPlanes
+
+        write = KeptPlanes.write
+
+        def waiting(self, key, labels):
+            while dict(key.fixed)[0] >= 3 and Path(path).exists():
+                time.sleep(0.02)
+            write(self, key, labels)
+
+        KeptPlanes.write = waiting
+
+    with distributed.Client(three, set_as_default=False) as client:
+        client.run(hold, str(gate))
+    yield gate
+    gate.unlink(missing_ok=True)
 
 
 def same(one, other):
@@ -96,7 +127,7 @@ def same(one, other):
 
 
 @pytest.mark.slow  # workers load the model
-def test_a_killed_worker_costs_its_block_only(three, stack, tmp_path, kept_planes, capsys):
+def test_a_killed_worker_costs_its_block_only(three, stack, held, tmp_path, kept_planes, capsys):
     image, alone = stack
     out = tmp_path / "labels.ome.zarr"
     kept = tmp_path / ".labels.ome.zarr.blocks"
@@ -107,11 +138,12 @@ def test_a_killed_worker_costs_its_block_only(three, stack, tmp_path, kept_plane
     def kill_one():
         while not early and not ended.wait(0.02):
             workers = list(three.scheduler.workers.items())
-            busy = [name for name, one in workers if one.processing]
+            busy = [name for name, one in workers if one.processing and name in pids]
             done = times(kept)
-            if busy and done:
+            if busy and len(done) == FREE:
                 os.kill(pids[busy[0]], getattr(signal, "SIGKILL", signal.SIGTERM))
                 early.update(done)
+                held.unlink()
 
     killer = threading.Thread(target=kill_one)
     killer.start()
@@ -131,19 +163,20 @@ def test_a_killed_worker_costs_its_block_only(three, stack, tmp_path, kept_plane
 
 
 @pytest.mark.slow
-def test_a_killed_client_goes_on(three, stack, tmp_path, kept_planes, succeed):
+def test_a_killed_client_goes_on(three, stack, held, tmp_path, kept_planes, succeed):
     image, alone = stack
     out = tmp_path / "labels.ome.zarr"
     kept = tmp_path / ".labels.ome.zarr.blocks"
     arguments = ["everything", image, "-o", out, "--cluster", three.scheduler_address]
     command = [sys.executable, "-m", "napari_sam", *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and len(times(kept)) < 2:
+        while process.poll() is None and len(times(kept)) < FREE:
             time.sleep(0.02)
         process.kill()
-    assert not out.exists()
     early = times(kept)
-    assert len(early) >= 2
+    held.unlink()
+    assert not out.exists()
+    assert len(early) == FREE
     found = json.loads(succeed(*arguments))
     assert found["model"] == "pocket"
     assert early.items() <= kept_planes.items()
@@ -252,7 +285,7 @@ def test_dask_is_an_extra(fail, volume, tmp_path, monkeypatch):
 
 
 def test_a_scheduler_without_workers(fail, volume, tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "FIRST_WORKER", 0.2)
+    monkeypatch.setattr(cluster_checks, "FIRST_WORKER", 0.2)
     with distributed.LocalCluster(
         n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
     ) as empty:
@@ -286,25 +319,56 @@ class FakeClient:
 )
 def test_workers_of_another_program(answer, sentence):
     with pytest.raises(ValueError, match=sentence):
-        clusters._check_workers(FakeClient(lambda *given: answer), "tcp://a:1", lambda *told: None)
+        cluster_checks.check_workers(
+            FakeClient(lambda *given: answer), "tcp://a:1", lambda *told: None
+        )
 
 
 def test_threads_that_are_not_used_are_told():
     told = []
-    client = FakeClient(lambda *given: clusters.__version__)
-    clusters._check_workers(client, "tcp://a:1", lambda text, keep: told.append(text))
+    client = FakeClient(lambda *given: cluster_checks.__version__)
+    cluster_checks.check_workers(client, "tcp://a:1", lambda text, keep: told.append(text))
     assert told[0].startswith("1 workers have several threads")
 
 
 def test_workers_that_do_not_see_the_files(tmp_path):
     image = tmp_path / "image.tif"
     tifffile.imwrite(image, np.zeros((4, 4), np.uint8))
-    clusters._check_files(FakeClient(lambda function, *given: function(*given)), [image], tmp_path)
+    cluster_checks.check_files(
+        FakeClient(lambda function, *given: function(*given)), [image], tmp_path
+    )
     for hidden in (image.name, "."):
 
         def seen(function, path, *more, hidden=hidden):
             return not path.split("/")[-1].startswith(hidden)
 
         with pytest.raises(ValueError, match="does not see .*; all machines need to see the same"):
-            clusters._check_files(FakeClient(seen), [image], tmp_path)
+            cluster_checks.check_files(FakeClient(seen), [image], tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == [image.name]
+
+
+def test_a_refused_run_leaves_the_first_one_alone(fail, volume, tmp_path):
+    folder = tmp_path / ".a.ome.zarr.blocks"
+    with locked(folder):
+        line = fail("everything", volume, "-o", tmp_path / "a.ome.zarr", "--cluster", "local:1")
+        assert "another run writes to" in line
+        assert (folder / LOCK).exists()
+
+
+def test_a_file_that_an_older_worker_ends_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_tasks, "_model", lambda source: None)
+    line = {"file": "a.png", "result": "a.tif", "sha256": "1", "place": "2"}
+    note = tmp_path / "1.json"
+
+    def late(args, say):
+        note.write_text(json.dumps({**line, "results": {"a.tif": "0"}}))
+        from napari_sam.files import replacing
+
+        with replacing(args.output) as partial:
+            args.output.write_text("older")
+            partial.write_text("labels")
+        return json.dumps({"objects": 1})
+
+    args = {"output": tmp_path / "a.tif", "overwrite": False}
+    do_file(FileTask(None, late, args, line, frozenset(), note))
+    assert (tmp_path / "a.tif").read_text() == "labels"

@@ -84,6 +84,17 @@ def test_what_is_no_whole_stack_is_refused(stub, succeed, fail, tmp_path):
         "merge", whole, "-o", out
     )
     assert not out.exists()
+    changed = io.read_image(image).data + 1
+    tifffile.imwrite(image, changed, imagej=True, metadata={"axes": "ZYX"})
+    succeed("everything", image, "-o", other, *QUICK, "--slices", "8:12", "--part", "--overwrite")
+    assert "they differ in part" in fail("merge", first, second, other, "-o", out)
+
+
+def test_two_results_need_two_names(stub, succeed, fail, tmp_path):
+    image = balls(tmp_path / "image.tif", "TYX")
+    parts = parts_of(succeed, image, tmp_path, (0, 6, 12))
+    out = tmp_path / "merged.tif"
+    assert "give two names" in fail("merge", parts, "-o", out, "--tracks", out)
 
 
 def test_parts_need_planes_and_a_place(stub, fail, tmp_path):

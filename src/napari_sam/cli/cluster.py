@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pkgutil
 import re
 import signal
 import uuid
@@ -22,13 +21,12 @@ import psutil
 
 from .._version import __version__
 from ..models.registry import is_path
-from .cluster_tasks import ModelFacts, ModelSource, model_facts
+from .cluster_checks import check_files, check_workers, models_of
+from .cluster_tasks import ModelFacts, ModelSource, UnfitWorkerError, model_facts
 from .commands import Say
 
 CONNECT = 10.0
 """Seconds that a scheduler has to answer in."""
-FIRST_WORKER = 30.0
-"""Seconds that a first worker has to join a scheduler in."""
 LOOK = 1.0
 """Seconds between two looks at the workers."""
 AHEAD = 3
@@ -49,16 +47,19 @@ class Outcome(Generic[Task, Found]):
     Parameters
     ----------
     task : object
-    future : distributed.Future
+    found : object
+        What it returned.
+    error : Exception or None
+        What it raised.
 
     Attributes
     ----------
     task : object
     """
 
-    def __init__(self, task: Task, future: Any) -> None:
+    def __init__(self, task: Task, found: Any, error: BaseException | None) -> None:
         self.task = task
-        self._future = future
+        self._found, self._error = found, error
 
     def result(self) -> Found:
         """Return what the task returned, or raise what it raised.
@@ -66,15 +67,16 @@ class Outcome(Generic[Task, Found]):
         Raises
         ------
         ValueError
-            If the workers that did it ended, or the scheduler has gone.
+            If the workers that did it ended.
         """
-        try:
-            found: Found = self._future.result()
-        except _dask().KilledWorker as error:
+        if isinstance(self._error, _dask().KilledWorker):
             raise ValueError(
                 "each worker that did it ended, as one does that needs more memory than it has; "
                 "give the workers more memory"
-            ) from error
+            ) from self._error
+        if self._error is not None:
+            raise self._error
+        found: Found = self._found
         return found
 
 
@@ -101,9 +103,13 @@ class Cluster:
     def __init__(self, client: Any, address: str, args: Namespace, say: Say) -> None:
         self._client, self._address, self._say = client, address, say
         model = str(Path(args.model).resolve()) if is_path(args.model) else args.model
-        run = uuid.uuid4().hex
-        self.source = ModelSource(model, args.device, args.precision, args.offline or None, run)
-        self.model: ModelFacts = self.once(model_facts, self.source)
+        self._begun: list[Generator[Any, None, None]] = []
+        first = ModelSource(
+            model, args.device, args.precision, args.offline or None, uuid.uuid4().hex, __version__
+        )
+        waiting = "waiting for a worker that is busy, or loads the model"
+        self.model: ModelFacts = self.once(model_facts, first, waiting=waiting)
+        self.source = first._replace(wanted=(self.model.fingerprint, self.model.precision))
         if self.model.notice:
             say(self.model.notice, keep=True)
 
@@ -119,61 +125,93 @@ class Cluster:
         least = min((one for one in limits if one), default=int(psutil.virtual_memory().total))
         return least // MOST_HELD_SHARE
 
-    def once(self, function: Callable[..., Found], *given: Any) -> Found:
-        """Run a function on one of the workers and return its result."""
-        outcome = next(self.completed(partial(_spread, function), [given]))
+    def once(self, function: Callable[..., Found], *given: Any, waiting: str = "") -> Found:
+        """Run a function on one of the workers and return its result; see `completed`."""
+        outcome = next(self.completed(partial(_spread, function), [given], waiting))
         return outcome.result()
 
+    def close(self) -> None:
+        """Cancel what is not done; call it before the connection ends."""
+        for one in self._begun:
+            one.close()
+
     def completed(
-        self, function: Callable[[Task], Found], tasks: Iterable[Task]
+        self, function: Callable[[Task], Found], tasks: Iterable[Task], waiting: str = ""
     ) -> Generator[Outcome[Task, Found], None, None]:
         """Run a function on tasks and yield those that have ended, in any order.
 
         A task whose worker was killed is done by another one. Tasks are taken from `tasks` a few
         ahead. Those that are not done when this ends early are cancelled.
 
+        Parameters
+        ----------
+        function : callable
+        tasks : iterable
+        waiting : str
+            What is said while none ends.
+
         Raises
         ------
         ValueError
-            If the scheduler has gone.
+            If the scheduler has gone, or a worker cannot do the work of this run.
         """
+        running = self._completed(function, tasks, waiting)
+        self._begun.append(running)
+        return running
+
+    def _completed(
+        self, function: Callable[[Task], Found], tasks: Iterable[Task], waiting: str
+    ) -> Generator[Outcome[Task, Found], None, None]:
         left, given = iter(tasks), dict[Any, Task]()
         try:
             while True:
                 for task in islice(left, max(0, AHEAD * self.workers() - len(given))):
-                    given[self._client.submit(function, task, pure=False)] = task
+                    with self._connection():
+                        given[self._client.submit(function, task, pure=False)] = task
                 if not given:
                     return
-                for future in self._ended(list(given)):
-                    yield Outcome(given.pop(future), future)
+                ended = self._ended(list(given))
+                for future in ended:
+                    yield self._outcome(given.pop(future), future)
                 if not self._count():
                     self._say("waiting for a worker: none is left")
+                elif waiting and not ended:
+                    self._say(waiting)
         finally:
             if given:
-                with suppress(OSError, TimeoutError):
+                with suppress(ValueError, TimeoutError), self._connection():
                     self._client.cancel(list(given), force=True)
+
+    def _outcome(self, task: Task, future: Any) -> Outcome[Task, Found]:
+        """Return what became of a task that has ended."""
+        with self._connection():
+            if future.status != "error":
+                return Outcome(task, future.result(), None)
+            error = future.exception()
+        if isinstance(error, UnfitWorkerError):  # which is wrong for all tasks
+            raise error
+        return Outcome(task, None, error)
 
     def _ended(self, futures: Sequence[Any]) -> list[Any]:
         """Wait a moment for one of several futures; return those that have ended."""
-        try:
-            with suppress(TimeoutError), self._client.as_current():
-                _dask().wait(futures, timeout=LOOK, return_when="FIRST_COMPLETED")
-        except CancelledError as error:
-            raise ValueError(self._gone) from error
+        with self._connection(), suppress(TimeoutError), self._client.as_current():
+            _dask().wait(futures, timeout=LOOK, return_when="FIRST_COMPLETED")
         return [one for one in futures if one.done()]
 
     def _count(self) -> int:
-        try:
+        with self._connection():
             return len(self._client.nthreads())
-        except OSError as error:
-            raise ValueError(self._gone) from error
 
-    @property
-    def _gone(self) -> str:
-        return (
-            f"the scheduler of the cluster {self._address} has gone; the same command goes on with "
-            "what is done"
-        )
+    @contextmanager
+    def _connection(self) -> Iterator[None]:
+        """Say in a sentence that the scheduler has gone."""
+        try:
+            yield
+        except (OSError, CancelledError, _dask().client.ClosedClientError) as error:
+            raise ValueError(
+                f"the scheduler of the cluster {self._address} has gone; the same command goes on "
+                "with what is done"
+            ) from error
 
 
 @contextmanager
@@ -217,11 +255,12 @@ def connected(args: Namespace, seen: Sequence[Path], folder: Path, say: Say) -> 
                 f"no scheduler answers at {address}; start one with: dask scheduler"
             ) from error
         stack.enter_context(client)
-        _check_workers(client, args.cluster, say)
-        models = [Path(args.model).resolve()] if is_path(args.model) else []
-        _check_files(client, [*seen, *models], folder)
+        check_workers(client, args.cluster, say)
+        check_files(client, [*seen, *models_of(args)], folder)
         say(f"dashboard of the cluster: {client.dashboard_link}", keep=True)
-        yield Cluster(client, args.cluster, args, say)
+        cluster = Cluster(client, args.cluster, args, say)
+        stack.callback(cluster.close)
+        yield cluster
 
 
 def check_cluster(text: str) -> int:
@@ -263,60 +302,6 @@ def _dask() -> Any:
         return import_module("distributed")
     except ImportError as error:
         raise ValueError(f"--cluster needs dask; {MISSING}") from error
-
-
-def _check_workers(client: Any, address: str, say: Say) -> None:
-    """Refuse workers that lack this program or have another version of it."""
-    try:
-        client.wait_for_workers(1, timeout=FIRST_WORKER)
-    except TimeoutError as error:
-        raise ValueError(
-            f"the cluster {address} has no worker; start one with: dask worker {address} "
-            "--nthreads 1"
-        ) from error
-    versions = client.run(pkgutil.resolve_name, "napari_sam:__version__", on_error="return")
-    for worker, version in versions.items():
-        if isinstance(version, Exception):
-            raise ValueError(
-                f"the worker {worker} lacks this program ({version}); install napari-sam-stack "
-                f"{__version__} there"
-            )
-        if version != __version__:
-            raise ValueError(
-                f"the worker {worker} has napari-sam-stack {version}, but this is {__version__}; "
-                "install the same version"
-            )
-    idle = [
-        one
-        for one in client.scheduler_info(n_workers=-1)["workers"].values()
-        if one["nthreads"] > 1
-    ]
-    if idle:
-        say(
-            f"{len(idle)} workers have several threads and use one; start them with --nthreads 1 "
-            "and --nworkers",
-            keep=True,
-        )
-
-
-def _check_files(client: Any, seen: Sequence[Path], folder: Path) -> None:
-    """Refuse workers that do not see the same files under the same names."""
-    token = folder / f".{uuid.uuid4().hex}"
-    token.touch()
-    try:
-        for path in (*seen, token):
-            for worker, there in client.run(os.path.exists, str(path)).items():
-                if not there:
-                    named = folder if path == token else path
-                    raise ValueError(
-                        f"the worker {worker} does not see {named}; all machines need to see the "
-                        "same files under the same names"
-                    )
-        for worker, fine in client.run(os.access, str(folder), os.W_OK).items():
-            if not fine:
-                raise ValueError(f"the worker {worker} may not write to {folder}")
-    finally:
-        token.unlink(missing_ok=True)
 
 
 def _spread(function: Callable[..., Found], given: tuple[Any, ...]) -> Found:

@@ -96,5 +96,5 @@ def _sent(args: Namespace, model: str) -> dict[str, Any]:
         if name not in HERE
     }
     if "text_model" in sent:
-        sent["text_model"] = whole_name(sent["text_model"])
+        sent["text_model"] = whole_name(args.text_model)
     return {**sent, "model": model, "cluster": None}

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from argparse import Namespace
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..everything.amg_params import AmgParams
 from ..images.plane_stack import PlaneStack
 from ..images.readers import StackImage
-from ..stack.blocks import Block, KeptPlanes, blocks_of, read_back
+from ..stack.blocks import NAMES, Block, KeptPlanes, blocks_of, read_back
 from ..stack.planes import PER_PLANE, PlaneResult
 from ..stack.volumes import Find, StackFrame
 from ..types import Plane, Progress
 from .cluster import Cluster, connected
 from .cluster_tasks import StackSource, choose_share, do_planes
 from .commands import Say
+from .image_state import state_of
 from .manifest import locked
-
-PLANES = "planes.zarr"
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,9 @@ class StackWork:
         Planes in a chunk of the image.
     made : dict
         What the planes are made from, besides model and parameters.
+    say : callable
+    kept : list of KeptPlanes
+        Gets those of this work when it has begun.
     """
 
     cluster: Cluster
@@ -53,6 +52,8 @@ class StackWork:
     axis: int
     thickness: int
     made: dict[str, Any]
+    say: Say
+    kept: list[KeptPlanes] = field(default_factory=list)
 
     def prepare(
         self, params: AmgParams, planes: Sequence[Plane]
@@ -66,17 +67,20 @@ class StackWork:
             "parameters": {k: v for k, v in asdict(params).items() if k != "point_grids"},
         }
         kept = KeptPlanes.opened(self.source.folder, self.shape, planes[0].key, made)
+        self.kept.append(kept)
+        source = self.source._replace(folder=kept.folder)
         bare = [replace(plane, image=None) for plane in planes]
         share = kept.share
         if share is None:
             yield Progress(0, 0, "choosing the contrast")
-            share = kept.share = self.cluster.once(choose_share, self.source, bare, params)
+            share = kept.share = self.cluster.once(choose_share, source, bare, params)
         left = {plane.key for plane in kept.missing(bare)}
+        self._tell_of_earlier(kept, len(bare) - len(left), len(bare))
         divided = blocks_of(bare, self.axis, self.thickness, self.cluster.workers())
         blocks = [
             Block(one, params, share) for one in divided if any(plane.key in left for plane in one)
         ]
-        ended = self.cluster.completed(partial(do_planes, self.source), blocks)
+        ended = self.cluster.completed(partial(do_planes, source), blocks)
 
         def find(
             some: Sequence[Plane], largest: int
@@ -95,6 +99,17 @@ class StackWork:
             return largest
 
         return find
+
+    def _tell_of_earlier(self, kept: KeptPlanes, done: int, planes: int) -> None:
+        """Say what earlier runs have left."""
+        if done:
+            self.say(f"{done} of {planes} planes were done by an earlier run", keep=True)
+        if any(one != kept.folder for one in kept.folder.parent.glob(NAMES)):
+            self.say(
+                "an earlier run did planes with another image, model or parameters; they are left "
+                "aside, and removed when this run is complete",
+                keep=True,
+            )
 
 
 @contextmanager
@@ -118,31 +133,26 @@ def stack_on_cluster(
     """
     output, given = args.output.resolve(), args.image.resolve()
     folder = output.with_name(f".{output.name}.blocks")
-    try:
-        with locked(folder), connected(args, [given], folder, say) as cluster:
-            source = StackSource(
-                cluster.source, given, args.series, cluster.most_held, folder / PLANES
-            )
-            thickness = image.data.chunks[frame.axis] if isinstance(image.data, PlaneStack) else 1
-            names = ("series", "slices", "axis", "contrast", "window", "channels", "spacing")
-            made = {name: getattr(args, name) for name in names}
-            made |= {"version": __version__, "image": _state_of(given)}
-            yield StackWork(cluster, source, frame.shape, frame.axis, thickness, made)
-    except BaseException:
-        if (folder / PLANES).exists():
-            say("planes that are done are kept; the same command goes on with them", keep=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _state_of(path: Path) -> str:
-    """Return a digest of the names, sizes and times of the files of an image; none is read."""
-    whole = hashlib.sha256()
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-    for one in files:
-        state = one.stat()
-        name = os.fsencode(one.relative_to(path.parent))
-        whole.update(name + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-    return whole.hexdigest()
+    with locked(folder):
+        kept = list[KeptPlanes]()
+        try:
+            with connected(args, [given], folder, say) as cluster:
+                source = StackSource(cluster.source, given, args.series, cluster.most_held, folder)
+                thickness = 1
+                if isinstance(image.data, PlaneStack):
+                    thickness = image.data.chunks[frame.axis]
+                names = ("series", "slices", "axis", "contrast", "window", "channels", "spacing")
+                made = {name: getattr(args, name) for name in names}
+                made |= {"version": __version__, "image": state_of(given, image)}
+                yield StackWork(
+                    cluster, source, frame.shape, frame.axis, thickness, made, say, kept
+                )
+        except BaseException:
+            if kept:
+                say("planes that are done are kept; the same command goes on with them", keep=True)
+            elif not any(folder.glob(NAMES)):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # where an open file of the lock could not be removed
+        folder.rmdir()

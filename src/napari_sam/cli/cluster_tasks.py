@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._version import __version__
 from ..everything.amg_params import AmgParams
 from ..files import many_results, written_beside
 from ..images.plane_stack import PlaneStack
@@ -33,6 +35,10 @@ _ONE = Lock()
 """A process does one task at a time, however many threads its worker has."""
 
 
+class UnfitWorkerError(ValueError):
+    """A worker has another program or another model than the run needs."""
+
+
 class ModelSource(NamedTuple):
     """Which model a worker loads.
 
@@ -42,6 +48,10 @@ class ModelSource(NamedTuple):
     offline : bool or None
     run : str
         Names the run, so that a file that was changed is read again in the next one.
+    version : str
+        Of this program; a worker that joins late may have another one.
+    wanted : (str, str) or None
+        Fingerprint and precision of the model in the first worker that loaded it.
     """
 
     model: str
@@ -49,6 +59,8 @@ class ModelSource(NamedTuple):
     precision: str
     offline: bool | None
     run: str
+    version: str
+    wanted: tuple[str, str] | None = None
 
 
 class ModelFacts(NamedTuple):
@@ -172,20 +184,48 @@ def do_file(task: FileTask) -> FileDone:
             partial.write_text(json.dumps(line), encoding="utf-8")
 
     with _ONE:
-        args, known = Namespace(**task.args, loaded=_model(task.model)), task.known
-        if task.begun.exists():  # a worker ended after it had put the result in place
-            own = json.loads(task.begun.read_text(encoding="utf-8"))["results"]
-            known, args.overwrite = None if known is None else known | own.keys(), True
-        placing = Placing(task.line, known, note)
+        args = Namespace(**task.args, loaded=_model(task.model))
+        args.overwrite |= task.begun.exists()
+        placing = Placing(task.line, task.known, note)
+
+        def place(partials: Mapping[Path, Path]) -> None:
+            placing.known = _known(task)  # now: a worker of a killed run may have just ended
+            placing(partials)
+
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        with many_results(placing):
+        with many_results(place):
             summary = json.loads(task.run(args, say))
     seconds = round(time.monotonic() - begun, 3)
     return FileDone(summary, placing.written, tuple(notes), seconds)
 
 
-@lru_cache(maxsize=1)
+def _known(task: FileTask) -> frozenset[str] | None:
+    """Return results that may be replaced, with those that another worker has put in place."""
+    if task.known is None or not task.begun.exists():
+        return task.known
+    own = json.loads(task.begun.read_text(encoding="utf-8"))["results"]
+    return task.known | frozenset(own)
+
+
 def _model(source: ModelSource) -> PromptableModel:
+    where = f"the worker on {platform.node()} has"
+    if source.version != __version__:
+        raise UnfitWorkerError(
+            f"{where} napari-sam-stack {__version__}, but this is {source.version}; install the "
+            "same version"
+        )
+    model = _loaded(source._replace(wanted=None))
+    if source.wanted not in (None, (model.fingerprint, model.precision)):
+        raise UnfitWorkerError(
+            f"{where} another file of the model, or another precision ({model.precision}), than "
+            f"the first worker ({source.wanted[1]}); give all of them the same file, and the run "
+            "--precision"
+        )
+    return model
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: ModelSource) -> PromptableModel:
     return drive(loading(source.model, source.device, source.offline, source.precision))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..everything.worded import SHARE, ImagesAndWords, Looks, best
 from ..formats.label_result import LabelResult
-from ..models.text_models import check_text_model, loading_text_model
+from ..models.text_models import TEXT_SPECS, check_text_model, loading_text_model
 from ..objects.segmented import SegmentedObject
 from ..steps import drive
 from ..types import Plane
@@ -62,8 +63,9 @@ def load_text(args: Namespace, say: Say) -> None:
 
 def whole_name(model: str | None) -> str | None:
     """Return the name of a model of words, which means the same on each machine."""
-    known = model is None or any(one.name == model for one in TEXT_SPECS)
-    return model if known else str(Path(model).resolve())
+    if model is None or any(one.name == model for one in TEXT_SPECS):
+        return model
+    return str(Path(model).resolve())
 
 
 def keep_worded(
