@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 
-import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -18,13 +17,6 @@ from napari_sam.images.readers import read_image
 def series(folder):
     files = sorted(write_series(folder / "ct", phantom()[0]).iterdir())
     return files[0], files[-1]
-
-
-def pair(folder):
-    path = folder / "a.hdr"
-    values = phantom()[0].astype(np.int16).T
-    nibabel.save(nibabel.Nifti1Pair(values, np.eye(4)), path)
-    return path, path.with_suffix(".img")
 
 
 def ome_set(folder):
@@ -46,7 +38,7 @@ def ome_set(folder):
     return files[0], files[1]
 
 
-@pytest.mark.parametrize("write", [series, pair, ome_set])
+@pytest.mark.parametrize("write", [series, ome_set])
 @pytest.mark.parametrize("state", [state_of, content_state])
 def test_another_file_of_the_image_counts(tmp_path, write, state):
     named, other = write(tmp_path)

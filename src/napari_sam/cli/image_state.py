@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from ..images.nifti_files import is_nifti, load_nifti
 from ..images.readers import TIFF_SIGNS, StackImage
 
 PIECE = 2**20
@@ -32,9 +31,6 @@ def files_of(path: Path, image: StackImage) -> list[Path]:
         return sorted({one.path for one in image.scan.planes if one is not None})
     if path.is_dir():
         return sorted(one for one in path.rglob("*") if one.is_file())
-    if is_nifti(path):  # a header and its voxels may be two files
-        halves = (half.filename for half in load_nifti(path).file_map.values())
-        return sorted({Path(name) for name in halves if name is not None})
     with path.open("rb") as file:
         sign = file.read(len(TIFF_SIGNS[0]))
     if sign not in TIFF_SIGNS:
