@@ -19,7 +19,7 @@ for requirement in [*project["dependencies"], *project["optional-dependencies"][
 EOF
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
 "${pip[@]}" -c constraints.txt hatchling editables hatch-fancy-pypi-readme
-"${pip[@]}" --no-build-isolation -c "$venv/floors.txt" -e ".[qt,export,medical,dev]"
+"${pip[@]}" --no-build-isolation -c "$venv/floors.txt" -e ".[qt,export,medical,distributed,text,dev]"
 "${pip[@]}" --no-deps segment-anything timm
 tests=(tests/test_*.py tests/{cli,evaluate,everything,formats,images,models,objects,predict,stack})
 "$venv/bin/python" -m pytest -q -m "not slow" "${tests[@]}" tests/widget/test_prompting.py

@@ -12,6 +12,7 @@ import threading
 import time
 from importlib import import_module
 
+import distributed
 import numpy as np
 import pytest
 import tifffile
@@ -26,7 +27,6 @@ from napari_sam.cli.cluster_tasks import FileTask, do_file
 from napari_sam.cli.manifest import LOCK, MANIFEST, Manifest, locked
 from napari_sam.stack.blocks import NAMES
 
-distributed = pytest.importorskip("distributed")
 PLANES = 12
 
 

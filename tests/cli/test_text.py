@@ -86,7 +86,6 @@ def test_all_stay_where_the_share_is_1(succeed, stub, knows, plane, tmp_path):
 
 
 def test_a_model_from_a_folder(succeed, stub, plane, tmp_path):
-    pytest.importorskip("transformers")
     write_model(tmp_path / "pair")
     told = json.loads(succeed(
         "everything", plane, "-o", tmp_path / "labels.png", "--text", "round cell",
@@ -116,7 +115,6 @@ def test_the_model_is_loaded_after_all_else_was_checked(
 def test_a_damaged_model_is_told_before_objects_are_looked_for(
     fail, stub, plane, tmp_path, monkeypatch, capsys
 ):
-    pytest.importorskip("transformers")
     monkeypatch.setattr(SceneModel, "encode", lambda *_: pytest.fail("it was encoded"))
     write_model(tmp_path / "pair")
     capsys.readouterr()

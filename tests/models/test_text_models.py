@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from text_pair import write_model
 
@@ -27,8 +28,6 @@ from napari_sam.models.text_models import (
     text_models_here,
 )
 from napari_sam.steps import drive
-
-transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(params=["clip", "siglip"])
